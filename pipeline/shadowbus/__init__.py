@@ -1,0 +1,1 @@
+"""shadowbus: may the new model replace the old one?"""

@@ -1,0 +1,1 @@
+"""Comparisons and outcomes folded into partials, partials merged into aggregates."""

@@ -1,0 +1,1 @@
+"""What production calls: requests, live predictions and labels go out, and nothing ever comes back."""

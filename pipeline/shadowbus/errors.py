@@ -1,0 +1,36 @@
+"""Every error says what to do next; its type is that action.
+
+A message is one plain sentence that names what is wrong and what to do about it: the command line prints it as it is.
+"""
+
+
+class ShadowbusError(Exception):
+    """The root of everything shadowbus raises on purpose."""
+
+
+class SettingsError(ShadowbusError):
+    """A person has to correct the settings, a flag or a file."""
+
+
+class BundleError(ShadowbusError):
+    """A model bundle cannot be trusted or loaded; a person has to look at it."""
+
+
+class BrokerError(ShadowbusError):
+    """Kafka cannot be reached, started or used as asked."""
+
+
+class Retry(ShadowbusError):
+    """Nothing is lost: start again from what is committed, after a pause."""
+
+
+class Fenced(Retry):
+    """Another worker owns these partitions now: drop all state and join the group again."""
+
+
+class StateCorruptError(ShadowbusError):
+    """Kept state contradicts itself or its source; it must be rebuilt, never guessed."""
+
+
+class Fatal(ShadowbusError):
+    """Going on would break a promise; stop and let a person look."""

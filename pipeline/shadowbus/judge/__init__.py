@@ -1,0 +1,1 @@
+"""Comparisons meet the labels: outcomes."""

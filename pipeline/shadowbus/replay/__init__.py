@@ -1,0 +1,1 @@
+"""Every request through the shadow model, joined with the live prediction: comparisons."""

@@ -1,0 +1,1 @@
+"""From aggregates to PROMOTE, SEND BACK or KEEP WATCHING."""

@@ -1,0 +1,227 @@
+"""A real Apache Kafka 4 in child processes, for tests, the demo and benchmarks: no Docker, no Java to install.
+
+In: how many nodes, where, and any broker property. Out: ``bootstrap``, an address that any Kafka client takes.
+Guaranteed: when ``start`` returns every node serves; when this process ends, in whatever way, so do its brokers.
+
+    with EmbeddedKafka() as kafka:
+        producer = Producer({"bootstrap.servers": kafka.bootstrap})
+"""
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from shadowbus.clock import Deadline
+from shadowbus.errors import BrokerError
+from shadowbus.kafka import distribution
+from shadowbus.kafka.embedded_folder import DataFolder, choose_ports, free_ports
+from shadowbus.kafka.embedded_node import Node
+from shadowbus.kafka.embedded_settings import broker_properties, java_command
+from shadowbus.kafka.process_group import ProcessGroup
+
+START_S = 60.0
+STOP_S = 15.0
+POLL_S = 0.2
+
+
+class EmbeddedKafka:
+    """A Kafka cluster of one or three nodes on this machine, as a context manager or with start and stop.
+
+    Args:
+        nodes: 1, or 3 with replication factor 3 of which 2 have to be in sync. Numbered from 1, as in Kafka's metadata.
+        port: The first node's port, the others' follow it; None takes free ones.
+        data_dir: Kept, and used again by the next start; None is a temporary folder that goes when the cluster stops.
+        properties: Further broker properties, which win over the ones chosen here.
+        heap_mb: Java heap of each node, in MiB.
+        start_s: How long a start may take as a whole, in seconds, not counting the one fetch of Kafka itself.
+    """
+
+    def __init__(
+        self,
+        nodes: int = 1,
+        port: int | None = None,
+        data_dir: Path | None = None,
+        properties: Mapping[str, str] | None = None,
+        heap_mb: int = 512,
+        *,
+        start_s: float = START_S,
+    ) -> None:
+        if nodes not in (1, 3):
+            raise BrokerError(f"an embedded Kafka has 1 node or 3, not {nodes}")
+        self._count = nodes
+        self._port = port
+        self._data_dir = data_dir
+        self._properties = dict(properties or {})
+        self._heap_mb = heap_mb
+        self._start_s = start_s
+        self._nodes: dict[int, Node] = {}
+        self._opened = contextlib.ExitStack()
+
+    @property
+    def bootstrap(self) -> str:
+        """The addresses of all nodes, for ``bootstrap.servers``."""
+        return ",".join(node.address for node in self._nodes.values())
+
+    def start(self) -> Self:
+        """Start every node and wait until all of them serve.
+
+        Raises:
+            BrokerError: The start failed; the message ends with the broker's own last words. Nothing is left behind.
+        """
+        if self._nodes:
+            raise BrokerError("this embedded Kafka runs already: stop it first")
+        kafka = distribution.installed()
+        deadline = Deadline.after(self._start_s)
+        try:
+            folder = DataFolder(self._data_dir, self._count)
+            self._opened.callback(folder.close)
+            self._create(folder, java_command(kafka.java, kafka.class_path, self._heap_mb))
+            properties = broker_properties([node.voter for node in self._nodes.values()]) | self._properties
+            for node in self._nodes.values():
+                node.format(folder.cluster_id, properties, deadline)
+            for node in self._nodes.values():
+                node.start()
+            self._await(self._nodes, deadline)
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop every node, gracefully where its data are kept. Stopping twice is fine."""
+        if self._data_dir is not None:
+            for node in self._running():
+                node.signal(signal.SIGCONT)
+                node.signal(signal.SIGTERM)
+            deadline = Deadline.after(STOP_S)
+            for node in self._running():
+                node.wait(deadline)
+        self._abandon()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def kill_node(self, node_id: int) -> None:
+        """Kill a node with ``kill -9``, paused or not."""
+        node = self._node(node_id)
+        node.signal(signal.SIGKILL)
+        node.kill()
+
+    def stop_node(self, node_id: int) -> None:
+        """Stop a node as an operator would: its partitions get other leaders first."""
+        node = self._node(node_id)
+        node.signal(signal.SIGTERM)
+        node.wait(Deadline.after(STOP_S))
+        node.kill()
+
+    def start_node(self, node_id: int) -> None:
+        """Start a node that was stopped or killed, and wait until it serves."""
+        node = self._node(node_id)
+        if node.running:
+            raise BrokerError(f"{node} runs already")
+        node.start()
+        self._await([node_id], Deadline.after(self._start_s))
+
+    def pause_node(self, node_id: int) -> None:
+        """Freeze a node: it keeps its connections and answers nothing."""
+        self._node(node_id).signal(signal.SIGSTOP)
+
+    def resume_node(self, node_id: int) -> None:
+        """Let a paused node go on."""
+        self._node(node_id).signal(signal.SIGCONT)
+
+    def check(self) -> None:
+        """Raise a BrokerError if a node ended and nobody asked it to."""
+        for node in self._nodes.values():
+            node.check()
+
+    def _create(self, folder: DataFolder, java: list[str]) -> None:
+        """Make the nodes, none of which runs yet, and the group that their processes will be in."""
+        ports = choose_ports(self._port, self._count)
+        controllers = free_ports(self._count, taken=frozenset(ports))
+        group = ProcessGroup(folder.path if folder.temporary else None, [folder.lock])
+        self._opened.callback(group.close)
+        for node_id, port, controller in zip(range(1, self._count + 1), ports, controllers, strict=True):
+            place = folder.path / f"node-{node_id}"
+            self._nodes[node_id] = Node(node_id, port, controller, place, java, group)
+            self._opened.callback(self._nodes[node_id].kill)
+
+    def _await(self, wanted: Collection[int], deadline: Deadline) -> None:
+        """Wait until Kafka's own metadata name all the nodes that are wanted."""
+        client = _silent_client(self.bootstrap)
+        while True:
+            self.check()
+            with contextlib.suppress(KafkaException):
+                if set(wanted) <= set(client.list_topics(timeout=POLL_S).brokers):
+                    return
+            if deadline.passed:
+                words = "\n".join(f"{self._nodes[node_id]}: {self._nodes[node_id].last_words()}" for node_id in wanted)
+                raise BrokerError(
+                    f"the embedded Kafka at {self.bootstrap} did not serve within {self._start_s:.0f} s: give it more "
+                    f"time, memory or processor. Its last words:\n{words}"
+                )
+
+    def _node(self, node_id: int) -> Node:
+        try:
+            return self._nodes[node_id]
+        except KeyError:
+            raise BrokerError(f"the embedded Kafka has no node {node_id}: it has {list(self._nodes)}") from None
+
+    def _running(self) -> list[Node]:
+        return [node for node in self._nodes.values() if node.running]
+
+    def _abandon(self) -> None:
+        """End what still runs and let go of everything, in the reverse order of its opening."""
+        self._opened.close()
+        self._nodes = {}
+
+
+class _Stopped(BaseException):
+    """A signal asked for the end; not an Exception, so that nothing on the way takes it for a failure."""
+
+
+def serve(kafka: EmbeddedKafka, announce: Callable[[str], None]) -> None:
+    """Start a cluster, announce its address once it serves, and hold it until SIGTERM or Ctrl-C.
+
+    Runs in the main thread, whose handlers for the two signals it borrows.
+
+    Raises:
+        BrokerError: It cannot start, or a node ended by itself.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _Stopped
+
+    pause = threading.Event()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with contextlib.suppress(_Stopped), kafka:
+            announce(kafka.bootstrap)
+            while True:
+                kafka.check()
+                pause.wait(POLL_S)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _silent_client(bootstrap: str) -> AdminClient:
+    """A client that keeps its tries to itself: that nobody answers yet is what it is asked to find out."""
+    silent = logging.Logger("shadowbus.kafka.silent", level=logging.CRITICAL + 1)
+    quiet: dict[str, Any] = {"error_cb": lambda _error: None, "logger": silent}
+    return AdminClient(
+        {"bootstrap.servers": bootstrap, "reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 200, **quiet}
+    )

@@ -1,0 +1,43 @@
+"""Which adapter loads which kind of bundle.
+
+In: a bundle. Out: a model that can be asked. To add a kind of model, write its adapter, add a line here, and add it to
+the contract suite in `tests/unit/test_models_contract.py`.
+"""
+
+import importlib
+from collections.abc import Sequence
+
+from shadowbus.errors import BundleError
+from shadowbus.shadows.bundle import Bundle
+from shadowbus.shadows.model import Model
+
+# Named, not imported: a worker loads the libraries of the one kind of model it runs.
+KINDS = {"sklearn": ("shadowbus.shadows.sklearn_model", "load_sklearn")}
+
+
+def load_model(bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = ()) -> Model:
+    """Load a bundle's model with the adapter of its kind; its hash is checked first.
+
+    Args:
+        bundle: What to load.
+        allow_pickle: Whether a joblib or pickle file may be opened, which runs the code in it.
+        trusted: Full names of more types that skops may build.
+
+    Raises:
+        BundleError: When no adapter knows the kind, its library is absent, or the bundle cannot be trusted or loaded.
+    """
+    try:
+        module, function = KINDS[bundle.manifest.kind]
+    except KeyError:
+        raise BundleError(
+            f"{bundle.folder} holds a model of kind '{bundle.manifest.kind}'; the kinds known here are: "
+            f"{', '.join(sorted(KINDS))}."
+        ) from None
+    try:
+        load = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        raise BundleError(
+            f"{bundle.model} needs '{error.name}', which is not installed; pip install 'shadowbus[models]'."
+        ) from error
+    model: Model = load(bundle, allow_pickle=allow_pickle, trusted=trusted)
+    return model

@@ -1,1 +1,9 @@
-"""One comparator per kind of answer: do they agree, and who was right?"""
+"""One comparator per kind of answer: do they agree, and who was right?
+
+`comparator.py` is the contract, `registry.py` the list of kinds.
+"""
+
+from shadowbus.compare.comparator import Comparator, Judged, Scores
+from shadowbus.compare.registry import TASKS, make_comparator
+
+__all__ = ["TASKS", "Comparator", "Judged", "Scores", "make_comparator"]

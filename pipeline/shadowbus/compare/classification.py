@@ -1,0 +1,82 @@
+"""Answers that name a class.
+
+Two answers agree when they name the same class (`class_name.py` says when that is). Their distance is the total
+variation distance of their scores when both have probabilities, else 0 when they agree and 1 when they do not. An
+answer's loss is the log loss of the label's probability when it has that, else 0 when it is right and 1 when it is
+wrong.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from operator import eq
+
+from shadowbus.compare.class_name import class_name
+from shadowbus.compare.comparator import Judged, Scores
+from shadowbus.compare.distribution import distances, distribution
+
+CLIP = 1e-15
+"""The least probability that log loss reckons with: an answer that gave the label no chance costs 34.5, not
+infinity."""
+
+_PLAIN = ({int}, {bool}, {int, bool})
+"""Types of which Python's own == says the same as `class_name`."""
+
+
+class Classification:
+    """Compares answers that name a class.
+
+    >>> Classification().compare([1], [[0.25, 0.75]], [True], [[0.5, 0.5]])
+    ([True], [0.25])
+    >>> Classification().judge("1", 1, [0.5, 0.5])
+    Judged(correct=True, loss=0.6931471805599453, measure='log_loss')
+    """
+
+    task = "classification"
+
+    def compare(
+        self,
+        live: Sequence[object],
+        live_scores: Sequence[Scores | None],
+        shadow: Sequence[object],
+        shadow_scores: Sequence[Scores | None],
+    ) -> tuple[list[bool | None], list[float | None]]:
+        """Compare n pairs; see `Comparator.compare`. Distances are in [0, 1]."""
+        agree = _agreements(live, shadow)
+        apart = distances(live_scores, shadow_scores)
+        if None in apart:
+            apart = [
+                distance if distance is not None else None if same is None else float(not same)
+                for distance, same in zip(apart, agree, strict=True)
+            ]
+        return agree, apart
+
+    def judge(self, label: object, prediction: object, scores: Scores | None) -> Judged:
+        """Hold an answer against its label; the loss is "log_loss" or "zero_one"."""
+        truth, answer = class_name(label), class_name(prediction)
+        if truth is None or answer is None:
+            return Judged(None, None)
+        correct = truth == answer
+        probability = (distribution(scores) or {}).get(truth)
+        if probability is None:
+            return Judged(correct, float(not correct), "zero_one")
+        return Judged(correct, -math.log(min(1.0, max(CLIP, probability))), "log_loss")
+
+
+def classification(options: Mapping[str, object]) -> Classification:
+    """The comparator for these options, of which there are none."""
+    del options
+    return Classification()
+
+
+def _agreements(live: Sequence[object], shadow: Sequence[object]) -> list[bool | None]:
+    kinds = {*map(type, live), *map(type, shadow)}
+    if kinds in _PLAIN:
+        return list(map(eq, live, shadow))
+    return [_agree(one, other) for one, other in zip(live, shadow, strict=True)]
+
+
+def _agree(one: object, other: object) -> bool | None:
+    if type(one) is str and one == other:
+        return True
+    first, second = class_name(one), class_name(other)
+    return None if first is None or second is None else first == second

@@ -46,7 +46,7 @@ def rate_evidence_below(successes: float, trials: float, limit: float) -> float:
     share = float(betainc(shape, misses + 1, limit))
     if share == 0.0:  # the limit is far below what was seen
         return -math.inf
-    mixture = math.log(RATE_SHAPE * share) + float(betaln(shape, misses + 1))
+    mixture = math.log(RATE_SHAPE) + math.log(share) + float(betaln(shape, misses + 1))
     return mixture - shape * math.log(limit) - misses * math.log1p(-limit)
 
 
@@ -65,7 +65,7 @@ def rate_evidence_above(successes: float, trials: float, limit: float) -> float:
     if share == 0.0:  # the limit is far above what was seen
         return -math.inf
     prior = -math.expm1(RATE_SHAPE * math.log(limit))
-    mixture = math.log(RATE_SHAPE * share / prior) + float(betaln(shape, misses + 1))
+    mixture = math.log(RATE_SHAPE / prior) + math.log(share) + float(betaln(shape, misses + 1))
     return mixture - successes * math.log(limit) - misses * math.log1p(-limit)
 
 

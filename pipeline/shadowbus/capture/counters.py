@@ -121,15 +121,15 @@ class Tallies:
     def snapshot(self, waiting: Callable[[], int]) -> Counters:
         """Read everything. `delivered` is what is neither waiting nor lost; under way it errs to the low side."""
         requests, predictions, labels = self.requests.value, self.predictions.value, self.labels.value
-        in_buffer = waiting()
+        undecided = waiting()
         dropped = {reason: tally.value for reason, tally in self.dropped.items()}
-        gone = in_buffer + dropped[DELIVERY_FAILED] + dropped[UNSENT]
+        sound = max(0, requests + predictions + labels - dropped[DELIVERY_FAILED] - dropped[UNSENT])
         return Counters(
             requests=requests,
             predictions=predictions,
             labels=labels,
-            delivered=max(0, requests + predictions + labels - gone),
-            waiting=in_buffer,
+            delivered=max(0, sound - undecided),
+            waiting=min(sound, undecided),
             sampled_out=self.sampled_out.value,
             replaced=self.replaced.value,
             refused=self.refused.value,

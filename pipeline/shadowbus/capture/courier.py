@@ -60,23 +60,28 @@ class Courier:
 
     @property
     def waiting(self) -> int:
-        """Records whose fate is not known yet."""
+        """Records whose fate is not known yet (and, for a moment, complaints that nobody has heard yet)."""
         return len(self._producer)
 
     def retire(self) -> None:
         """Take nothing more; the listener goes on until the fate of all that is left is known."""
         self._retired = True
 
-    def close(self, deadline: Deadline) -> None:
-        """Send what is left until the deadline; what is not sent by then is counted as unsent and given up."""
+    def close(self, deadline: Deadline) -> int:
+        """Send what is left until the deadline; what is not sent by then is given up and reported as unsent.
+
+        Returns:
+            How many records not even the giving up was reported for.
+        """
         self._producer.flush(deadline.remaining())
         giving_up = Deadline.after(_PURGE_SECONDS)
         if self.waiting:
             self._producer.purge()
-        while self.waiting and not giving_up.passed:
+        while (left := self.waiting) and not giving_up.passed:
             self._producer.flush(0.1)
         self._done.set()
         self._listener.join(1.0)
+        return left
 
     def keep_for_ever(self) -> None:
         """In a forked child: never let the parent's producer be destroyed, not even when the interpreter ends.

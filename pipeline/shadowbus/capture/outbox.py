@@ -89,10 +89,8 @@ class Outbox:
                 self._earlier.append(self._courier)
             self._courier = None
             couriers = list(self._earlier)
-        for courier in couriers:
-            courier.close(deadline)
+        leftover = sum(courier.close(deadline) for courier in couriers)
         with self._lock:
-            leftover = sum(courier.waiting for courier in couriers)
             self._earlier = [courier for courier in self._earlier if courier not in couriers]
         for _ in range(leftover):
             self._tallies.dropped[UNSENT].add()

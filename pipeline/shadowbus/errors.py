@@ -20,6 +20,10 @@ class BrokerError(ShadowbusError):
     """Kafka cannot be reached, started or used as asked."""
 
 
+class Malformed(ShadowbusError):
+    """One record cannot be used: set it aside as a dead letter with this reason, and go on."""
+
+
 class Retry(ShadowbusError):
     """Nothing is lost: start again from what is committed, after a pause."""
 

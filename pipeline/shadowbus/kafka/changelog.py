@@ -1,0 +1,108 @@
+"""Reads kept state back: whole partitions of a changelog, or a stretch of a source topic, before any input is taken."""
+
+from collections.abc import Callable, Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from shadowbus.clock import Deadline
+from shadowbus.errors import Retry
+from shadowbus.kafka.clients import make_admin, make_consumer, plainly
+from shadowbus.kafka.slices import slices_of
+from shadowbus.settings import Settings
+from shadowbus.stage import Input, Slice
+
+BATCH = 10_000
+
+
+def end_offsets(
+    settings: Settings, names: Mapping[str, str], inputs: list[Input], deadline: Deadline
+) -> dict[Input, int]:
+    """The end of each partition, open transactions included.
+
+    A restore has to go this far: behind the open transaction of another worker there may be committed state of ours.
+
+    Raises:
+        Retry: Kafka did not answer in time.
+    """
+    admin = make_admin(settings)
+    wanted = {TopicPartition(names[topic], partition): OffsetSpec.latest() for topic, partition in inputs}
+    try:
+        futures = admin.list_offsets(wanted, request_timeout=max(1.0, deadline.remaining()))
+        found = {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+    except KafkaException as error:
+        raise Retry(f"Kafka did not say where the partitions end: {plainly(error)}.") from error
+    return {(topic, partition): found[names[topic], partition] for topic, partition in inputs}
+
+
+def read_back(
+    settings: Settings,
+    names: Mapping[str, str],
+    ranges: Mapping[Input, tuple[int, int]],
+    give: Callable[[Slice], None],
+    deadline: Deadline,
+) -> int:
+    """Give every committed record in `ranges` (from, to) to `give`, in order within a partition.
+
+    Args:
+        settings: How to reach Kafka.
+        names: Full topic names by their names in the topology.
+        ranges: What to read; `to` is exclusive and may lie behind an open transaction, which is then waited for.
+        give: Called with each slice.
+        deadline: By when all of it has to be read; moved forward whenever records arrive.
+
+    Returns:
+        How many records were given.
+
+    Raises:
+        Retry: Kafka stopped answering, or an open transaction did not end in time.
+    """
+    left = {key: end for key, (start, end) in ranges.items() if start < end}
+    if not left:
+        return 0
+    consumer = make_consumer(settings, **{"group.id": "shadowbus-restore", "enable.partition.eof": True})
+    try:
+        consumer.assign([TopicPartition(names[topic], p, ranges[topic, p][0]) for topic, p in left])
+        return _read(consumer, {names[topic]: topic for topic, _ in left}, left, give, deadline)
+    except KafkaException as error:
+        raise Retry(f"Reading kept state failed: {plainly(error)}.") from error
+    finally:
+        consumer.close()
+
+
+def _read(
+    consumer: Consumer,
+    topics: Mapping[str, str],
+    left: dict[Input, int],
+    give: Callable[[Slice], None],
+    deadline: Deadline,
+) -> int:
+    count = 0
+    while left:
+        if deadline.passed:
+            raise Retry(f"Kept state of {sorted(left)} could not be read to its end in time.")
+        messages = consumer.consume(BATCH, 0.2)
+        slices, ends, errors = slices_of(messages, topics)
+        for error in errors:
+            if error.code() not in (KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+                raise KafkaException(error)
+        for piece in slices:
+            end = left.get(piece.input)
+            if end is not None:
+                _cut(piece, end)
+                count += len(piece.offsets)
+                if piece.offsets:
+                    give(piece)
+        for piece in slices:
+            if piece.input in left and piece.offsets and piece.next_offset >= left[piece.input]:
+                del left[piece.input]
+        for key, offset in ends.items():
+            if key in left and offset >= left[key]:
+                del left[key]
+    return count
+
+
+def _cut(piece: Slice, end: int) -> None:
+    while piece.offsets and piece.offsets[-1] >= end:
+        for column in (piece.keys, piece.values, piece.timestamps, piece.offsets):
+            column.pop()

@@ -1,0 +1,81 @@
+"""Kafka clients with this project's defaults; every librdkafka property of the settings passes through on top."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from shadowbus.errors import BrokerError, SettingsError
+from shadowbus.settings import Settings
+from shadowbus.topology import MAX_RECORD_BYTES
+
+Client = TypeVar("Client")
+logger = logging.getLogger("shadowbus.kafka")
+
+_SHARED: dict[str, Any] = {"log.connection.close": False, "topic.metadata.refresh.interval.ms": 30_000}
+
+
+def make_producer(settings: Settings, **properties: object) -> Producer:
+    """A producer: compressed, large batches, the partitioner that Java, Faust and aiokafka use."""
+    defaults = {
+        "partitioner": "murmur2_random",
+        "compression.type": "lz4",
+        "linger.ms": 20,
+        "batch.size": 1_000_000,
+        "queue.buffering.max.messages": 500_000,
+        "queue.buffering.max.kbytes": 131_072,
+        "message.max.bytes": MAX_RECORD_BYTES,
+    }
+    return _make(Producer, {**_SHARED, **defaults, **settings.kafka_for("producer"), **properties})
+
+
+def make_consumer(settings: Settings, **properties: object) -> Consumer:
+    """A consumer that reads only what is committed and commits nothing by itself."""
+    defaults = {
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 50,
+        "queued.max.messages.kbytes": 32_768,
+        "fetch.message.max.bytes": 4_194_304,
+    }
+    return _make(Consumer, {**_SHARED, **defaults, **settings.kafka_for("consumer"), **properties})
+
+
+def make_admin(settings: Settings) -> AdminClient:
+    """An admin client. Keep it until its futures are done: collected earlier, it cancels them."""
+    return _make(AdminClient, {**_SHARED, **settings.kafka_for("admin")})
+
+
+def plainly(error: KafkaError | BaseException) -> str:
+    """What Kafka complains about, in its own words and without the wrapping."""
+    inner = error.args[0] if isinstance(error, KafkaException) and error.args else error
+    return inner.str() if isinstance(inner, KafkaError) else str(inner)
+
+
+def _make(kind: Callable[[dict[str, Any]], Client], properties: dict[str, Any]) -> Client:
+    if not properties.get("bootstrap.servers"):
+        raise SettingsError('[kafka] needs "bootstrap.servers", such as "localhost:9092".')
+    properties.setdefault("error_cb", lambda error: logger.debug("librdkafka: %s", error))
+    properties.setdefault("logger", logging.getLogger("shadowbus.librdkafka"))
+    try:
+        return kind(properties)
+    except (KafkaException, TypeError, ValueError) as error:
+        raise SettingsError(f"A property in [kafka] is not accepted: {plainly(error)}.") from error
+
+
+def reach(admin: AdminClient, seconds: float = 10.0) -> Any:
+    """The cluster's metadata.
+
+    Raises:
+        BrokerError: No broker answers in time.
+    """
+    try:
+        return admin.list_topics(timeout=seconds)
+    except KafkaException as error:
+        raise BrokerError(
+            f"Kafka does not answer ({plainly(error)}): check bootstrap.servers, or start one with `shadowbus broker`."
+        ) from error

@@ -1,0 +1,408 @@
+"""The one loop that runs any stage exactly once. The only file with transactions.
+
+One membership of the consumer group goes through these steps; `docs/architecture.md` says for each what is true after
+a crash there.
+
+1. Join the group. When partitions are assigned: find where the last commit left each input, restore the stage's
+   state up to there, and only then take input.
+2. Consume a batch.
+3. Let the stage process it. What comes back carries the input positions it accounts for.
+4. Produce it, inside a transaction that began with the first record.
+5. When it is time: send the positions to the transaction, and commit. Records and positions become visible as one.
+6. Tell the stage, so that it may write local state.
+
+When partitions are revoked: drain the stage, do 4 to 6 for what is left, drop the stage. When they are lost, or
+anything in a transaction fails: abort, drop the stage, leave, and start again at 1 from what is committed.
+"""
+
+import contextlib
+import functools
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from shadowbus.clock import Deadline, monotonic, now_ms
+from shadowbus.errors import BrokerError, Fenced, Retry
+from shadowbus.kafka.changelog import end_offsets, read_back
+from shadowbus.kafka.clients import make_consumer, make_producer, plainly
+from shadowbus.kafka.slices import slices_of
+from shadowbus.settings import Settings
+from shadowbus.stage import Input, Outputs, Stage
+from shadowbus.topology import Topic
+
+Result = TypeVar("Result")
+logger = logging.getLogger("shadowbus.exactly_once")
+
+_OPERATOR = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError._AUTHENTICATION,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+}
+_FENCED = {
+    KafkaError._FENCED,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.PRODUCER_FENCED,
+}
+_PASSING = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
+
+RESTORE_SECONDS = 120.0
+IDLE_SECONDS = 0.05
+TICK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one worker runs: the stage, its topics, and the group that shares the work.
+
+    `changelog` is read whole before input is taken: the partitions assigned, or every partition of it where
+    `changelog_whole` (a compacted topic that is not laid out by source partition).
+    """
+
+    name: str
+    inputs: tuple[Topic, ...]
+    outputs: tuple[Topic, ...]
+    open_stage: Callable[[frozenset[int]], Stage]
+    shadow: str = ""
+    changelog: Topic | None = None
+    changelog_whole: bool = False
+
+    def group(self, namespace: str) -> str:
+        """The consumer group, one per stage and shadow."""
+        return ".".join(part for part in (namespace, self.shadow, self.name) if part)
+
+    def topic_names(self, namespace: str) -> dict[str, str]:
+        """Full topic names by their names in the topology."""
+        kept = (self.changelog,) if self.changelog else ()
+        return {topic.name: topic.full_name(namespace, self.shadow) for topic in (*self.inputs, *self.outputs, *kept)}
+
+
+def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
+    """Run a stage until `stop` is set; whatever passes by itself is waited out.
+
+    Args:
+        job: What to run.
+        settings: How to reach Kafka, and the worker's settings.
+        stop: Set it to end after a last commit.
+        worker_id: A stable name makes this a static member: a restart under the same name takes over at once.
+
+    Raises:
+        BrokerError: A topic or a right is missing; a person has to act.
+        StateCorruptError: Kept state contradicts itself.
+    """
+    pause = 0.2
+    while not stop.is_set():
+        membership = _Membership(job, settings, worker_id)
+        started = monotonic()
+        try:
+            membership.serve(stop)
+        except Retry as error:
+            pause = 0.2 if monotonic() - started > 30 else min(pause * 2, 5.0)
+            logger.warning("%s starts again from what is committed: %s", job.name, error)
+            stop.wait(pause)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Where each input stands. Offsets only grow."""
+
+    next: dict[Input, int] = field(default_factory=dict)  # the next record to take
+    covered: dict[Input, int] = field(default_factory=dict)  # produced up to here
+    committed: dict[Input, int] = field(default_factory=dict)
+    ends: dict[Input, int] = field(default_factory=dict)  # inputs read to their end, and where that was
+
+    def uncommitted(self) -> dict[Input, int]:
+        """The positions a commit has to carry; at the end of an input, past the transaction markers behind it."""
+        target = dict(self.covered)
+        for key, end in self.ends.items():
+            if target.get(key) == self.next.get(key) and end > target.get(key, end):
+                target[key] = end
+        return {key: offset for key, offset in target.items() if offset > self.committed.get(key, -1)}
+
+
+class _Membership:
+    """One membership of the group: a consumer, a producer, and the stage over the partitions held."""
+
+    def __init__(self, job: Job, settings: Settings, worker_id: str) -> None:
+        self.job, self.settings, self.worker_id = job, settings, worker_id
+        self.names = job.topic_names(settings.namespace)
+        self.short = {full: name for name, full in self.names.items()}
+        self.stage: Stage | None = None
+        self.progress = _Progress()
+        self.in_transaction = False
+        self.paused: frozenset[Input] = frozenset()
+        self.consumer: Consumer
+        self.producer: Producer
+
+    def serve(self, stop: threading.Event) -> None:
+        """Join, work until `stop` is set or the membership is over, leave."""
+        worker, group = self.settings.worker, self.job.group(self.settings.namespace)
+        member = self.worker_id or uuid.uuid4().hex[:12]
+        self.producer = make_producer(
+            self.settings,
+            **{"transactional.id": f"{group}-{member}", "transaction.timeout.ms": worker.transaction_timeout_ms},
+        )
+        static = {"group.instance.id": self.worker_id} if self.worker_id else {}
+        self.consumer = make_consumer(
+            self.settings,
+            **{
+                "group.id": group,
+                "partition.assignment.strategy": "range",
+                "enable.partition.eof": True,
+                "session.timeout.ms": worker.session_timeout_ms,
+                "heartbeat.interval.ms": max(100, worker.session_timeout_ms // 4),
+                **static,
+            },
+        )
+        try:
+            with self._translated():
+                self.producer.init_transactions(worker.operation_seconds)
+                self.consumer.subscribe(  # 1
+                    [self.names[topic.name] for topic in self.job.inputs],
+                    on_assign=self._assigned,
+                    on_revoke=self._revoked,
+                    on_lost=self._lost,
+                )
+                self._work(stop)
+        finally:
+            self._leave()
+
+    def _work(self, stop: threading.Event) -> None:
+        worker = self.settings.worker
+        commit_at = tick_at = 0.0
+        while not stop.is_set():
+            messages = self.consumer.consume(worker.fetch_records, IDLE_SECONDS)  # 2
+            if self.stage is None:
+                continue
+            if messages:
+                self._process(messages)
+            now = monotonic()
+            if now >= tick_at or not messages:
+                tick_at = now + TICK_SECONDS
+                self._produce(self.stage.tick(now_ms(), self._lags()))
+                self._pause(self.stage.paused())
+            if now >= commit_at:
+                commit_at = now + worker.commit_ms / 1000
+                self._commit()
+        self._finish()
+
+    def _process(self, messages: list[Message]) -> None:
+        slices, ends, errors = slices_of(messages, self.short)
+        for error in errors:
+            if error.code() not in _PASSING:
+                raise KafkaException(error)
+        fresh = [piece for piece in slices if piece.input in self.progress.next]
+        for piece in fresh:
+            # After a rebalance librdkafka may hand out once more what was taken before it.
+            while piece.offsets and piece.offsets[0] < self.progress.next[piece.input]:
+                for column in (piece.keys, piece.values, piece.timestamps, piece.offsets):
+                    column.pop(0)
+            if piece.offsets:
+                self.progress.next[piece.input] = piece.next_offset
+                self.progress.ends.pop(piece.input, None)
+        self.progress.ends.update({key: end for key, end in ends.items() if key in self.progress.next})
+        batch = [piece for piece in fresh if piece.offsets]
+        if batch and self.stage is not None:
+            self._produce(self.stage.process(batch, now_ms()))  # 3
+
+    def _produce(self, outputs: Outputs) -> None:
+        """Step 4."""
+        if not outputs:
+            return
+        if not self.in_transaction:
+            self.producer.begin_transaction()
+            self.in_transaction = True
+        produce = self.producer.produce
+        for topic, rows in outputs.records.items():
+            name = self.names[topic]
+            for partition, key, value in rows:
+                try:
+                    produce(name, value, key, partition)
+                except BufferError:
+                    self._produce_when_there_is_room(name, partition, key, value)
+        covered = self.progress.covered
+        for key_, offset in outputs.positions.items():
+            if offset < covered.get(key_, 0):
+                raise AssertionError(f"{self.job.name} moved {key_} back from {covered[key_]} to {offset}")
+            covered[key_] = offset
+
+    def _produce_when_there_is_room(self, name: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+        deadline = Deadline.after(self.settings.worker.operation_seconds)
+        while True:
+            self.producer.poll(0.01)
+            try:
+                self.producer.produce(name, value, key, partition)
+            except BufferError:
+                if deadline.passed:
+                    raise Retry("Kafka takes no records: the send queue stays full.") from None
+            else:
+                return
+
+    def _commit(self) -> None:
+        """Steps 5 and 6."""
+        if self.stage is not None:
+            self._produce(self.stage.checkpoint(now_ms()))
+        positions = self.progress.uncommitted()
+        if not positions and not self.in_transaction:
+            return
+        if not self.in_transaction:
+            self.producer.begin_transaction()
+            self.in_transaction = True
+        deadline = Deadline.after(self.settings.worker.operation_seconds)
+        offsets = [TopicPartition(self.names[topic], p, offset) for (topic, p), offset in positions.items()]
+        if offsets:
+            metadata = self.consumer.consumer_group_metadata()
+            _again(lambda left: self.producer.send_offsets_to_transaction(offsets, metadata, left), deadline)
+        _again(self.producer.commit_transaction, deadline)
+        self.in_transaction = False
+        self.progress.committed.update(positions)
+        if self.stage is not None:
+            self.stage.committed()  # 6
+
+    def _finish(self) -> None:
+        if self.stage is not None:
+            self._produce(self.stage.drain(now_ms()))
+            self._commit()
+        self._drop()
+
+    def _drop(self) -> None:
+        if self.stage is not None:
+            self.stage.close()
+            self.stage = None
+        self.progress, self.paused = _Progress(), frozenset()
+
+    def _abort(self) -> None:
+        if self.in_transaction:
+            self.in_transaction = False
+            with contextlib.suppress(KafkaException):
+                self.producer.abort_transaction(self.settings.worker.operation_seconds)
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Step 1, once the group has met."""
+        self._drop()
+        deadline = Deadline.after(RESTORE_SECONDS)
+        held = frozenset(tp.partition for tp in partitions)
+        logger.info("%s holds partitions %s", self.job.name, sorted(held))
+        starts = self._starts(consumer, partitions, deadline) if partitions else {}
+        if held:
+            self.stage = self._restored(held, starts, deadline)
+            self.progress.next = dict(starts)
+            self.progress.committed = dict(starts)
+            self.progress.covered = dict(starts)
+        consumer.assign([TopicPartition(self.names[topic], p, offset) for (topic, p), offset in starts.items()])
+
+    def _starts(self, consumer: Consumer, partitions: list[TopicPartition], deadline: Deadline) -> dict[Input, int]:
+        """Where to go on in each input; waits while a transaction that may still move it is open."""
+        committed = _again(lambda left: consumer.committed(partitions, timeout=left), deadline)
+        starts: dict[Input, int] = {}
+        for tp in committed:
+            ask = functools.partial(consumer.get_watermark_offsets, tp)
+            low, high = _again(lambda left, ask=ask: ask(timeout=left), deadline)
+            if tp.offset > high:
+                raise Retry(f"{tp.topic}[{tp.partition}] ends at {high}, before the committed offset {tp.offset}.")
+            if 0 <= tp.offset < low:
+                logger.error("%s[%d]: %d records were deleted unread", tp.topic, tp.partition, low - tp.offset)
+            starts[self.short[tp.topic], tp.partition] = max(tp.offset, low)
+        return starts
+
+    def _restored(self, held: frozenset[int], starts: Mapping[Input, int], deadline: Deadline) -> Stage:
+        stage = self.job.open_stage(held)
+        try:
+            ranges: dict[Input, tuple[int, int]] = {}
+            if self.job.changelog is not None:
+                name = self.job.changelog.name
+                wanted = range(self.settings.partitions) if self.job.changelog_whole else held
+                kept: list[Input] = [(name, partition) for partition in wanted]
+                ends = end_offsets(self.settings, self.names, kept, deadline)
+                ranges.update({key: (0, end) for key, end in ends.items()})
+            for key, offset in stage.resume_at().items():
+                ranges[key] = (offset, starts[key])
+            started = monotonic()
+            count = read_back(self.settings, self.names, ranges, stage.restore, deadline)
+        except BaseException:
+            stage.close()
+            raise
+        logger.info("%s restored %d records in %.2f s", self.job.name, count, monotonic() - started)
+        return stage
+
+    def _revoked(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        try:
+            self._finish()
+        finally:
+            self._abort()
+            self._drop()
+            consumer.unassign()
+
+    def _lost(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        self._abort()
+        self._drop()
+        consumer.unassign()
+
+    def _leave(self) -> None:
+        self._abort()
+        self._drop()
+        with contextlib.suppress(KafkaException, Retry, BrokerError):
+            self.consumer.close()
+        self.producer.purge()
+        self.producer.flush(0)
+
+    def _pause(self, wanted: frozenset[Input]) -> None:
+        held = {key: TopicPartition(self.names[key[0]], key[1]) for key in self.progress.next}
+        if changed := [held[key] for key in wanted - self.paused if key in held]:
+            self.consumer.pause(changed)
+        if changed := [held[key] for key in self.paused - wanted if key in held]:
+            self.consumer.resume(changed)
+        self.paused = wanted
+
+    def _lags(self) -> dict[Input, int]:
+        """How many records are not yet taken, by input, as far as known."""
+        lags: dict[Input, int] = {}
+        for key, offset in self.progress.next.items():
+            if key in self.progress.ends:
+                lags[key] = 0
+                continue
+            tp = TopicPartition(self.names[key[0]], key[1])
+            _, high = self.consumer.get_watermark_offsets(tp, cached=True)
+            if high >= 0:
+                lags[key] = max(1, high - offset)
+        return lags
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as error:
+            code = error.args[0].code() if error.args and isinstance(error.args[0], KafkaError) else None
+            if code in _OPERATOR:
+                raise BrokerError(
+                    f"Kafka refuses {self.job.name}: {plainly(error)}. "
+                    "Check the topics with `shadowbus topics --check` and this user's rights."
+                ) from error
+            if code in _FENCED:
+                raise Fenced(f"another worker has taken over ({plainly(error)})") from error
+            raise Retry(plainly(error)) from error
+
+
+def _again(step: Callable[[float], Result], deadline: Deadline) -> Result:
+    """Call `step` with the seconds left until it goes through, as long as Kafka says that trying again may help."""
+    while True:
+        try:
+            return step(max(0.1, deadline.remaining()))
+        except KafkaException as error:
+            reason = error.args[0]
+            waiting = reason.code() in (KafkaError.UNSTABLE_OFFSET_COMMIT, KafkaError.NOT_LEADER_FOR_PARTITION)
+            if deadline.passed or not (reason.retriable() or waiting):
+                raise

@@ -1,0 +1,95 @@
+"""Topics in Kafka against topics in `topology.py`: what is missing, what differs, and creating what is missing.
+
+Nothing that exists is ever altered.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
+
+from shadowbus.errors import BrokerError
+from shadowbus.kafka.clients import make_admin, plainly, reach
+from shadowbus.settings import Settings
+from shadowbus.topology import Topic, topic_names
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which a topic is not as it should be."""
+
+    topic: str
+    what: str
+    wanted: str
+    found: str
+
+
+def wanted_topics(settings: Settings) -> dict[str, Topic]:
+    """Every topic these settings need, by full name."""
+    return topic_names(settings.namespace, tuple(shadow.name for shadow in settings.shadow))
+
+
+def check_topics(settings: Settings) -> list[Difference]:
+    """Compare every topic with what it should be; empty when all is well.
+
+    Raises:
+        BrokerError: Kafka does not answer.
+    """
+    admin = make_admin(settings)
+    existing = reach(admin).topics
+    wanted = wanted_topics(settings)
+    differences = [Difference(name, "topic", "exists", "missing") for name in wanted if name not in existing]
+    present = {name: topic for name, topic in wanted.items() if name in existing}
+    for name in present:
+        partitions = len(existing[name].partitions)
+        if partitions != settings.partitions:
+            differences.append(Difference(name, "partitions", str(settings.partitions), str(partitions)))
+    for name, config in _configs(settings, present).items():
+        differences += [
+            Difference(name, key, value, config.get(key, "not set"))
+            for key, value in present[name].config().items()
+            if config.get(key) != value
+        ]
+    return sorted(differences, key=lambda difference: difference.topic)
+
+
+def create_topics(settings: Settings) -> list[str]:
+    """Create what is missing; returns the names created. Safe to call from several processes at once.
+
+    Raises:
+        BrokerError: Kafka does not answer, or refuses a topic.
+    """
+    admin = make_admin(settings)
+    existing = reach(admin).topics
+    new = [
+        NewTopic(
+            name, num_partitions=settings.partitions, replication_factor=settings.replication, config=topic.config()
+        )
+        for name, topic in wanted_topics(settings).items()
+        if name not in existing
+    ]
+    created: list[str] = []
+    for name, future in (admin.create_topics(new) if new else {}).items():
+        try:
+            future.result(timeout=30)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise BrokerError(f"Kafka refuses to create {name}: {plainly(error)}.") from error
+        else:
+            created.append(name)
+    return sorted(created)
+
+
+def _configs(settings: Settings, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return {}
+    admin = make_admin(settings)
+    try:
+        return {
+            resource.name: {key: entry.value for key, entry in future.result(timeout=30).items()}
+            for resource, future in admin.describe_configs(resources).items()
+        }
+    except KafkaException as error:
+        raise BrokerError(f"Kafka does not show the topics' settings: {plainly(error)}.") from error

@@ -1,0 +1,55 @@
+"""The account books of one source partition: what was read, and what became of every single record.
+
+For each input: read = duplicates + dead-lettered + still waiting + compared, whatever the status. They are counted
+where things happen, kept in the changelog with the state they describe, and published with the vitals.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+Entry = tuple[str, ...]
+"""What is counted: ("requests", "read"), ("predictions", "duplicates"), ("comparisons", trial, status)."""
+
+SIDES = ("requests", "predictions")
+
+
+@dataclass(slots=True)
+class Books:
+    """Counts since the beginning of one partition, with the offsets up to which they count."""
+
+    counts: Counter[Entry] = field(default_factory=Counter)
+    waiting: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
+    next_offsets: dict[str, int] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """As they stand in the changelog and the vitals topic."""
+        document: dict[str, Any] = {
+            side: {
+                "read": self.counts[side, "read"],
+                "duplicates": self.counts[side, "duplicates"],
+                "dead_lettered": self.counts[side, "dead_lettered"],
+                "waiting": self.waiting[side],
+                "next_offset": self.next_offsets.get(side, 0),
+            }
+            for side in SIDES
+        }
+        comparisons: dict[str, dict[str, int]] = {}
+        for entry, count in self.counts.items():
+            if entry[0] == "comparisons":
+                comparisons.setdefault(entry[1], {})[entry[2]] = count
+        return {**document, "comparisons": comparisons}
+
+    @classmethod
+    def from_record(cls, document: dict[str, Any]) -> "Books":
+        """Read them back."""
+        books = cls()
+        for side in SIDES:
+            for name in ("read", "duplicates", "dead_lettered"):
+                books.counts[side, name] = document[side][name]
+            books.waiting[side] = document[side]["waiting"]
+            books.next_offsets[side] = document[side]["next_offset"]
+        for trial, statuses in document["comparisons"].items():
+            for status, count in statuses.items():
+                books.counts["comparisons", trial, status] = count
+        return books

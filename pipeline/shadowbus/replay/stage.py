@@ -1,0 +1,314 @@
+"""Replay: each request through the shadow, joined with the live prediction, one comparison for each.
+
+In: `requests` and `predictions`. Out: `comparisons`, `vitals`, `dead-letters`, and the changelog of what still waits.
+Guaranteed, together with the loop that runs it: every request that can be read ends as exactly one comparison, whatever
+the model does; every record that cannot be read ends as a dead letter.
+
+The model is asked asynchronously. A batch of input becomes a unit of work; its outputs are returned, with the positions
+they account for, once the model has answered all of it. Units finish in order.
+"""
+
+import struct
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from shadowbus.compare.comparator import Comparator
+from shadowbus.dead_letters import dead_letter
+from shadowbus.errors import Malformed, StateCorruptError
+from shadowbus.records import Vitals, encode
+from shadowbus.replay.books import Books, Entry
+from shadowbus.replay.comparison import Comparisons, Pair, live_of
+from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join, merge_change
+from shadowbus.replay.model_process import IN_FLIGHT, Chunk, ModelProcess
+from shadowbus.settings import Settings, ShadowSettings
+from shadowbus.stage import Input, Outputs, Slice
+
+BOOKS_KEY = b"books"
+ANSWERED = b"a"
+UNKNOWN_MODEL = "unknown"
+
+_HALF = struct.Struct(">qq")  # since when it waits, and its offset
+
+
+@dataclass(slots=True)
+class _Unit:
+    """One batch of input on its way through the model."""
+
+    outputs: Outputs
+    chunks: list[tuple[Chunk, list[Pair]]] = field(default_factory=list)
+    books: dict[int, Counter[Entry]] = field(default_factory=dict)
+    changes: dict[int, tuple[dict[bytes, Half | None], list[bytes]]] = field(default_factory=dict)
+    waiting: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def count(self, partition: int, *entry: str, by: int = 1) -> None:
+        self.books.setdefault(partition, Counter())[entry] += by
+
+
+@dataclass(slots=True)
+class _Partition:
+    """The state of one partition: what waits, and as of the last finished unit, what has to be kept of it."""
+
+    join: Join
+    books: Books = field(default_factory=Books)
+    changes: dict[bytes, Half | None] = field(default_factory=dict)
+    fresh: list[bytes] = field(default_factory=list)
+    entry: int = 0
+    live_model: str = UNKNOWN_MODEL
+    event_ms: dict[str, int] = field(default_factory=lambda: {"requests": 0, "predictions": 0})
+    touched: bool = False
+
+
+class ReplayStage:
+    """The replay stage over the partitions a worker holds."""
+
+    def __init__(
+        self,
+        held: frozenset[int],
+        *,
+        settings: Settings,
+        shadow: ShadowSettings,
+        model: ModelProcess,
+        comparator: Comparator,
+        worker: str,
+    ) -> None:
+        self.settings, self.shadow, self.model = settings, shadow, model
+        self.worker = worker
+        self.partitions = {p: _Partition(Join(settings.replay.remember_ids)) for p in held}
+        self.units: deque[_Unit] = deque()
+        self.lags: Mapping[Input, int] = {}
+        self.vitals_at = 0
+        self.comparisons = Comparisons(settings.namespace, shadow.name, model.model, comparator)
+
+    def restore(self, records: Slice) -> None:
+        """Take back what waited, what was answered, and the books."""
+        state = self.partitions.get(records.partition)
+        if state is None:
+            return
+        for key, value in zip(records.keys, records.values, strict=True):
+            if key is None:
+                raise StateCorruptError(f"The changelog of partition {records.partition} has a record without a key.")
+            self._restore_one(state, key, value)
+
+    def _restore_one(self, state: _Partition, key: bytes, value: bytes | None) -> None:
+        join, kind, rest = state.join, key[:1], key[1:]
+        if key == BOOKS_KEY and value is not None:
+            document = orjson.loads(value)
+            state.books = Books.from_record(document)
+            state.live_model = document["live_model"]
+        elif kind == ANSWERED:
+            if value is not None:
+                join.answered.newer.update(value.split(b"\xff"))
+                join.answered.note(key)
+            state.entry = max(state.entry, int.from_bytes(rest, "big") + 1)
+        elif kind in (REQUEST, PREDICTION):
+            halves = join.requests if kind == REQUEST else join.predictions
+            halves.pop(rest, None)
+            if value is not None:
+                halves[rest] = (value[_HALF.size :], *_HALF.unpack_from(value))
+        elif key != BOOKS_KEY:
+            raise StateCorruptError(f"The changelog has a key of no known kind: {key[:40]!r}.")
+
+    def resume_at(self) -> Mapping[Input, int]:
+        """Nothing is kept locally."""
+        return {}
+
+    def process(self, batch: list[Slice], now_ms: int) -> Outputs:
+        """Join a batch, put what met before the model, and return what the model has finished."""
+        unit = _Unit(Outputs())
+        pairs: list[Pair] = []
+        for piece in sorted(batch, key=lambda piece: piece.topic, reverse=True):  # requests first: fewer halves wait
+            unit.outputs.positions[piece.input] = piece.next_offset
+            self._take(piece, unit, pairs, now_ms)
+        self._launch(unit, pairs)
+        return self._finished(now_ms, most_under_way=IN_FLIGHT)
+
+    def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
+        """Expire halves whose other half will not come; publish vitals when it is time."""
+        self.lags = lags
+        unit = _Unit(Outputs())
+        pairs: list[Pair] = []
+        for partition, state in self.partitions.items():
+            self._expire(partition, state, unit, pairs, now_ms)
+        if pairs or unit.books:
+            self._launch(unit, pairs)
+        outputs = self._finished(now_ms, most_under_way=None)
+        if now_ms - self.vitals_at >= self.settings.worker.vitals_seconds * 1000:
+            self.vitals_at = now_ms
+            self._report(outputs, now_ms)
+        return outputs
+
+    def drain(self, now_ms: int) -> Outputs:
+        """Wait for the model to answer all that is under way."""
+        outputs = self._finished(now_ms, most_under_way=0)
+        self._report(outputs, now_ms)
+        return outputs
+
+    def checkpoint(self, now_ms: int) -> Outputs:
+        """The changelog records of everything that finished since the last commit."""
+        outputs = Outputs()
+        topic = "replay-changelog"
+        for partition, state in self.partitions.items():
+            if not state.touched:
+                continue
+            rows = [
+                (partition, key, None if half is None else _HALF.pack(half[1], half[2]) + half[0])
+                for key, half in state.changes.items()
+            ]
+            if state.fresh:
+                entry = ANSWERED + state.entry.to_bytes(8, "big")
+                rows.append((partition, entry, b"\xff".join(state.fresh)))
+                rows.extend((partition, old, None) for old in state.join.answered.note(entry))
+                state.entry += 1
+            books = {**state.books.record(), "live_model": state.live_model}
+            rows.append((partition, BOOKS_KEY, orjson.dumps(books)))
+            outputs.extend(topic, rows)
+            state.changes, state.fresh, state.touched = {}, [], False
+        return outputs
+
+    def committed(self) -> None:
+        """Nothing is kept locally."""
+
+    def paused(self) -> frozenset[Input]:
+        """Inputs that are so far ahead of the other that their halves fill the memory set aside for them."""
+        most = max(1, self.settings.replay.max_pending // max(1, len(self.partitions)))
+        ahead: set[Input] = set()
+        for partition, state in self.partitions.items():
+            requests, predictions = len(state.join.requests), len(state.join.predictions)
+            first, other = ("requests", "predictions") if requests > predictions else ("predictions", "requests")
+            # Waiting for the other input helps only as long as that has something left to read.
+            if max(requests, predictions) > most and self.lags.get((other, partition), 0) > 0:
+                ahead.add((first, partition))
+        return frozenset(ahead)
+
+    def close(self) -> None:
+        """Forget everything; what the model still answers belongs to nobody."""
+        while self.model.in_flight:
+            self.model.collect(wait=True)
+        self.units.clear()
+
+    def _take(self, piece: Slice, unit: _Unit, pairs: list[Pair], now_ms: int) -> None:
+        """Join one slice. The time of an input is the oldest of its newest records: one odd clock does not move it."""
+        state, partition = self.partitions[piece.partition], piece.partition
+        requests = piece.topic == "requests"
+        meet = state.join.request if requests else state.join.prediction
+        columns = zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True)
+        for index, (key, value, since_ms, offset) in enumerate(columns):
+            try:
+                if value is None or not key or b"\xff" in key:
+                    raise Malformed("the value is null" if value is None else "the key is not a request id")
+                live = None if requests else live_of(key, value)
+            except Malformed as error:
+                self._set_aside(piece, index, str(error), unit, now_ms)
+                unit.count(partition, piece.topic, "dead_lettered")
+                continue
+            half = (value, min(since_ms, now_ms), offset)
+            other = meet(key, half)
+            if other is None:
+                continue
+            if other is False:
+                self._set_aside(piece, index, "duplicate", unit, now_ms)
+                unit.count(partition, piece.topic, "duplicates")
+                continue
+            live = live_of(key, other[0]) if live is None else live
+            request = half if requests else other
+            state.live_model = live["model"]
+            pairs.append(Pair(partition, key, request[0], request[2], live, state.live_model))
+        unit.count(partition, piece.topic, "read", by=len(piece.offsets))
+        state.event_ms[piece.topic] = min(piece.timestamps)
+
+    def _set_aside(self, piece: Slice, index: int, reason: str, unit: _Unit, now_ms: int) -> None:
+        key, value, offset = piece.keys[index], piece.values[index], piece.offsets[index]
+        source = f"{self.settings.namespace}.{piece.topic}"
+        letter = dead_letter(source, piece.partition, offset, key, value, reason=reason, now_ms=now_ms)
+        unit.outputs.add("dead-letters", piece.partition, key, letter)
+
+    def _expire(self, partition: int, state: _Partition, unit: _Unit, pairs: list[Pair], now_ms: int) -> None:
+        """What waited longer than the join window, by the time of the input that should have brought the other half.
+
+        While that input has records left, its own time counts, so that a backlog expires nothing; once it is read to
+        its end, the clock does.
+        """
+        window = self.settings.replay.join_window_ms
+        for side, other in ((REQUEST, "predictions"), (PREDICTION, "requests")):
+            behind = self.lags.get((other, partition), 1) > 0
+            time_ms = state.event_ms[other] if behind else now_ms
+            for key, half in state.join.expired(side, time_ms - window):
+                if side == REQUEST:
+                    pairs.append(Pair(partition, key, half[0], half[2], None, state.live_model))
+                    unit.count(partition, "requests", "read", by=0)  # the partition has changed
+                else:
+                    live = live_of(key, half[0])
+                    unit.outputs.add("comparisons", partition, key, self.comparisons.unpaired(key, live, half[1]))
+                    unit.count(partition, "comparisons", self.comparisons.trial(live["model"]), "request_missing")
+
+    def _launch(self, unit: _Unit, pairs: list[Pair]) -> None:
+        for partition, state in self.partitions.items():
+            if partition in unit.books:
+                unit.changes[partition] = state.join.take_changes()
+                unit.waiting[partition] = (len(state.join.requests), len(state.join.predictions))
+        start = 0
+        while start < len(pairs):
+            rows = pairs[start : start + self.model.chunk_rows(self.settings.replay.max_batch)]
+            start += len(rows)
+            chunk = Chunk([pair.key for pair in rows], [pair.request for pair in rows])
+            while self.model.in_flight >= IN_FLIGHT:
+                self.model.collect(wait=True)
+            self.model.ask(chunk)
+            unit.chunks.append((chunk, rows))
+        self.units.append(unit)
+
+    def _finished(self, now_ms: int, *, most_under_way: int | None) -> Outputs:
+        """Collect answers; return the outputs of the units that are complete, oldest first."""
+        self.model.collect(wait=False)
+        while most_under_way is not None and self.model.in_flight > most_under_way:
+            self.model.collect(wait=True)
+        outputs = Outputs()
+        while self.units and all(chunk.answers is not None for chunk, _ in self.units[0].chunks):
+            self._settle(self.units.popleft(), outputs, now_ms)
+        return outputs
+
+    def _settle(self, unit: _Unit, outputs: Outputs, now_ms: int) -> None:
+        """A unit is complete: write its comparisons, move its counts and changes into the state to be kept."""
+        for chunk, pairs in unit.chunks:
+            assert chunk.answers is not None  # noqa: S101
+            rows = self.comparisons.settle(pairs, chunk.answers, now_ms)
+            outputs.extend("comparisons", rows.comparisons)
+            if rows.dead_letters:
+                outputs.extend("dead-letters", rows.dead_letters)
+            for partition, counts in rows.counts.items():
+                unit.books.setdefault(partition, Counter()).update(counts)
+        for topic, records in unit.outputs.records.items():
+            outputs.extend(topic, records)
+        outputs.positions.update(unit.outputs.positions)
+        for (topic, partition), offset in unit.outputs.positions.items():
+            self.partitions[partition].books.next_offsets[topic] = offset
+        for partition, counts in unit.books.items():
+            state = self.partitions[partition]
+            state.touched = True
+            state.books.counts.update(counts)
+            if partition in unit.changes:
+                changes, fresh = unit.changes[partition]
+                for key, half in changes.items():
+                    merge_change(state.changes, key, half)
+                state.fresh += fresh
+                waiting = unit.waiting[partition]
+                state.books.waiting = {"requests": waiting[0], "predictions": waiting[1]}
+
+    def _report(self, outputs: Outputs, now_ms: int) -> None:
+        model = self.model.report()
+        for partition, state in self.partitions.items():
+            lag = sum(self.lags.get((topic, partition), 0) for topic in ("requests", "predictions"))
+            record = Vitals(
+                "replay",
+                self.shadow.name,
+                self.worker,
+                partition,
+                now_ms,
+                books=state.books.record(),
+                model=model,
+                lag=lag,
+            )
+            outputs.add("vitals", partition, f"replay|{self.shadow.name}|{partition}".encode(), encode(record))

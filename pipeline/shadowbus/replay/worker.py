@@ -1,0 +1,41 @@
+"""Runs the replay stage of one shadow as a worker."""
+
+import threading
+
+from shadowbus.compare import make_comparator
+from shadowbus.kafka.exactly_once import Job, run
+from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.stage import ReplayStage
+from shadowbus.settings import Settings
+from shadowbus.topology import COMPARISONS, DEAD_LETTERS, PREDICTIONS, REPLAY_CHANGELOG, REQUESTS, VITALS
+
+
+def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, worker_id: str = "") -> None:
+    """Replay for one shadow until `stop` is set.
+
+    Raises:
+        SettingsError: There is no such shadow, or its task is unknown.
+        BundleError: Its bundle cannot be trusted or loaded.
+        BrokerError: A topic or a right is missing.
+    """
+    shadow = settings.shadow_named(shadow_name)
+    comparator = make_comparator(shadow.task, shadow.options)
+    model = ModelProcess(shadow, settings.model_path(shadow), settings.replay.single_row_share)
+
+    def open_stage(held: frozenset[int]) -> ReplayStage:
+        return ReplayStage(
+            held, settings=settings, shadow=shadow, model=model, comparator=comparator, worker=worker_id or "replay"
+        )
+
+    job = Job(
+        name="replay",
+        shadow=shadow.name,
+        inputs=(REQUESTS, PREDICTIONS),
+        outputs=(COMPARISONS, VITALS, DEAD_LETTERS),
+        changelog=REPLAY_CHANGELOG,
+        open_stage=open_stage,
+    )
+    try:
+        run(job, settings, stop, worker_id)
+    finally:
+        model.close()

@@ -1,0 +1,273 @@
+"""One `shadow.toml` in, frozen settings out, and for every mistake a sentence that says where it is.
+
+Strings may hold `${NAME}` or `${NAME:-default}`, filled from the environment. A key nobody knows is an error that names
+the file, the key and the nearest right one. Paths are relative to the settings file.
+"""
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shadowbus.errors import SettingsError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What a namespace and a shadow may be called: it becomes part of topic names."""
+
+Kind = typing.TypeVar("Kind")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_SECRET = re.compile(r"password|secret|token|credential|\bkey\b|\.key\.|pem$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowSettings:
+    """One `[[shadow]]`: a model that is watched."""
+
+    name: str
+    model: str
+    task: str = "classification"
+    options: Mapping[str, object] = field(default_factory=dict)
+    timeout_ms: float = 250.0
+    allow_pickle: bool = False
+    threads: int = 1
+    memory_mb: int = 4096
+    load_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """`[gate]`: what must be shown before a verdict. A criterion that is absent is off."""
+
+    alpha: float = 0.05
+    min_requests: int = 1000
+    min_labels: int = 0
+    max_error_rate: float | None = None
+    latency_budget_ms: float | None = None
+    max_over_budget: float | None = None
+    min_agreement: float | None = None
+    accuracy_margin: float | None = None
+    guard_segments: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """`[replay]`: how halves wait for each other, and how much work is taken at once."""
+
+    join_window_ms: int = 60_000
+    remember_ids: int = 100_000
+    max_pending: int = 200_000
+    max_batch: int = 2_000
+    single_row_share: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSettings:
+    """`[judge]`: how long a comparison waits for its label, and where."""
+
+    horizon_days: float = 30.0
+    state_dir: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateSettings:
+    """`[aggregate]`: the windows that totals are kept for, beside the whole trial."""
+
+    window_seconds: int = 300
+    keep_windows: int = 288
+    publish_seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """`[worker]`: what every exactly-once worker shares."""
+
+    commit_ms: int = 200
+    fetch_records: int = 4_000
+    session_timeout_ms: int = 6_000
+    transaction_timeout_ms: int = 15_000
+    operation_seconds: float = 30.0
+    vitals_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything in one `shadow.toml`."""
+
+    namespace: str
+    partitions: int = 4
+    replication: int = 1
+    kafka: Mapping[str, object] = field(default_factory=dict)
+    shadow: tuple[ShadowSettings, ...] = ()
+    gate: GateSettings = field(default_factory=GateSettings)
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
+    aggregate: AggregateSettings = field(default_factory=AggregateSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    source: Path = Path("shadow.toml")
+
+    def shadow_named(self, name: str) -> ShadowSettings:
+        """The shadow of that name.
+
+        Raises:
+            SettingsError: There is none; the message lists those there are.
+        """
+        for shadow in self.shadow:
+            if shadow.name == name:
+                return shadow
+        known = ", ".join(shadow.name for shadow in self.shadow) or "none at all"
+        raise SettingsError(f"{self.source} has no shadow named {name!r}; it has {known}.")
+
+    def model_path(self, shadow: ShadowSettings) -> Path:
+        """Where the shadow's bundle is, taken relative to the settings file."""
+        return (self.source.parent / shadow.model).resolve()
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the judge keeps its local state, taken relative to the settings file."""
+        return (self.source.parent / (self.judge.state_dir or f".shadowbus/{self.namespace}")).resolve()
+
+    def kafka_for(self, role: typing.Literal["consumer", "producer", "admin"]) -> dict[str, object]:
+        """The librdkafka properties of one role: those of `[kafka]`, then those of `[kafka.<role>]`."""
+        shared = {key: value for key, value in self.kafka.items() if not isinstance(value, Mapping)}
+        own = self.kafka.get(role, {})
+        return {**shared, **(own if isinstance(own, Mapping) else {})}
+
+
+def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read a settings file.
+
+    Raises:
+        SettingsError: The file is not there, is not TOML, or a key or value in it is wrong.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"There is no settings file {path}: write one (see the README), "
+            "or name yours with --config or SHADOWBUS_CONFIG."
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML: {error}.") from error
+    return parse_settings(document, path, os.environ if environment is None else environment)
+
+
+def parse_settings(document: Mapping[str, object], source: Path, environment: Mapping[str, str]) -> Settings:
+    """Turn a parsed document into settings; `source` is named in every error."""
+    if "source" in document:
+        raise SettingsError(f"{source}: unknown key 'source'.")
+    expanded = _expand(document, f"{source}", environment)
+    settings = _build(Settings, expanded, source, "")
+    settings = dataclasses.replace(settings, source=source)
+    _check(settings)
+    return settings
+
+
+def masked(settings: Settings) -> dict[str, object]:
+    """The settings as plain data, with whatever may be a secret replaced by stars."""
+
+    def mask(value: object, key: str) -> object:
+        if isinstance(value, Mapping):
+            return {name: mask(inner, name) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [mask(inner, key) for inner in value]
+        if isinstance(value, Path):
+            return str(value)
+        return "********" if value and isinstance(value, str) and _SECRET.search(key) else value
+
+    return {name: mask(value, name) for name, value in dataclasses.asdict(settings).items()}
+
+
+def _expand(value: object, where: str, environment: Mapping[str, str]) -> typing.Any:
+    if isinstance(value, Mapping):
+        return {key: _expand(inner, f"{where}: {key}", environment) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_expand(inner, where, environment) for inner in value]
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        name, default = match[1], match[2]
+        found = environment.get(name, default)
+        if found is None:
+            raise SettingsError(f"{where} needs the environment variable {name}, which is not set.")
+        return found
+
+    return _VARIABLE.sub(fill, value)
+
+
+def _build(kind: type[Kind], table: object, source: Path, prefix: str) -> Kind:
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"{source}: '{prefix.rstrip('.')}' has to be a table, not {table!r}.")
+    hints = typing.get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.name != "source"}  # type: ignore[arg-type]
+    for key in table:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+            hint = f"did you mean '{prefix}{near[0]}'?" if near else f"known are {', '.join(sorted(fields))}."
+            raise SettingsError(f"{source}: unknown key '{prefix}{key}'; {hint}")
+    values = {key: _value(hints[key], value, source, f"{prefix}{key}") for key, value in table.items()}
+    for name, f in fields.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise SettingsError(f"{source}: the key '{prefix}{name}' is missing.")
+    return kind(**values)
+
+
+def _value(hint: typing.Any, value: object, source: Path, key: str) -> object:
+    origin = typing.get_origin(hint)
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast("type[object]", hint), value, source, f"{key}.")
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise SettingsError(f"{source}: '{key}' is written as [[{key}]], one for each.")
+        inner = typing.get_args(hint)[0]
+        return tuple(_value(inner, item, source, f"{key}[{i}]") for i, item in enumerate(value))
+    if origin in (typing.Union, types.UnionType):
+        hint = next(arm for arm in typing.get_args(hint) if arm is not types.NoneType)
+    wanted = Mapping if typing.get_origin(hint) is not None else hint
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        name = "a table" if wanted is Mapping else f"of type {wanted.__name__}"
+        raise SettingsError(f"{source}: '{key}' has to be {name}, not {value!r}.")
+    return value
+
+
+def _check(settings: Settings) -> None:
+    def need(condition: bool, key: str, rule: str) -> None:
+        if not condition:
+            raise SettingsError(f"{settings.source}: '{key}' {rule}.")
+
+    need(bool(NAME.fullmatch(settings.namespace)), "namespace", "may hold letters, digits, '.', '_' and '-'")
+    need(settings.partitions >= 1, "partitions", "has to be at least 1")
+    need(settings.replication >= 1, "replication", "has to be at least 1")
+    names = [shadow.name for shadow in settings.shadow]
+    for i, shadow in enumerate(settings.shadow):
+        need(
+            bool(NAME.fullmatch(shadow.name)),
+            f"shadow[{i}].name",
+            "may hold letters, digits, '.', '_' and '-'",
+        )
+        need(names.count(shadow.name) == 1, f"shadow[{i}].name", f"{shadow.name!r} is used twice")
+        need(shadow.timeout_ms > 0, f"shadow[{i}].timeout_ms", "has to be more than 0")
+        need(shadow.threads >= 1, f"shadow[{i}].threads", "has to be at least 1")
+    gate = settings.gate
+    need(0 < gate.alpha < 1, "gate.alpha", "has to be between 0 and 1")
+    for key in ("max_error_rate", "max_over_budget", "min_agreement", "accuracy_margin"):
+        limit = getattr(gate, key)
+        need(limit is None or 0 <= limit <= 1, f"gate.{key}", "has to be between 0 and 1")
+    need(
+        (gate.latency_budget_ms is None) == (gate.max_over_budget is None),
+        "gate.latency_budget_ms",
+        "and gate.max_over_budget go together: set both or none",
+    )
+    need(settings.worker.commit_ms >= 1, "worker.commit_ms", "has to be at least 1")
+    need(settings.replay.join_window_ms >= 1, "replay.join_window_ms", "has to be at least 1")
+    need(settings.replay.max_batch >= 1, "replay.max_batch", "has to be at least 1")
+    need(settings.aggregate.window_seconds >= 1, "aggregate.window_seconds", "has to be at least 1")

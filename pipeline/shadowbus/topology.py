@@ -1,0 +1,149 @@
+"""Every topic and every stage, as data.
+
+Topic creation and checks, the workers, `shadowbus topology`, the README's picture and a test all read these two tables;
+nothing else names a topic.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""The largest record any topic takes: a request of 5 MB must go through, and its bytes into a dead letter."""
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic: `name` without the namespace, what is in it, and how Kafka keeps it."""
+
+    name: str
+    holds: str
+    cleanup: Literal["delete", "compact"] = "delete"
+    retention_ms: int = 7 * DAY_MS
+    per_shadow: bool = False
+
+    def full_name(self, namespace: str, shadow: str = "") -> str:
+        """The topic's name in Kafka."""
+        return f"{namespace}.{shadow}.{self.name}" if self.per_shadow else f"{namespace}.{self.name}"
+
+    def config(self) -> dict[str, str]:
+        """The topic's settings in Kafka, as far as they matter here."""
+        kept = {"retention.ms": str(self.retention_ms)} if self.cleanup == "delete" else {}
+        return {"cleanup.policy": self.cleanup, "max.message.bytes": str(MAX_RECORD_BYTES), **kept}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage: what it reads, what it writes, where it keeps its state, and what it promises."""
+
+    name: str
+    does: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    state: str
+    engine: str
+    guarantee: str
+    per_shadow: bool = False
+
+
+REQUESTS = Topic("requests", "what production was asked")
+PREDICTIONS = Topic("predictions", "what production answered")
+LABELS = Topic("labels", "what really happened, later", retention_ms=30 * DAY_MS)
+COMPARISONS = Topic("comparisons", "both answers to one request", retention_ms=30 * DAY_MS)
+VITALS = Topic("vitals", "how each worker is, and its account books")
+OUTCOMES = Topic("outcomes", "a comparison with its label: who was right", retention_ms=30 * DAY_MS)
+PARTIALS = Topic("partials", "running totals of one source partition", cleanup="compact")
+AGGREGATES = Topic("aggregates", "partials merged", cleanup="compact")
+VERDICTS = Topic("verdicts", "PROMOTE, SEND BACK or KEEP WATCHING", cleanup="compact")
+DEAD_LETTERS = Topic("dead-letters", "records that could not be used, and why", retention_ms=30 * DAY_MS)
+REPLAY_CHANGELOG = Topic("replay-changelog", "halves still waiting", cleanup="compact", per_shadow=True)
+JUDGE_BOOKS = Topic("judge-changelog", "the judge's account books", cleanup="compact")
+
+TOPICS = (
+    REQUESTS,
+    PREDICTIONS,
+    LABELS,
+    COMPARISONS,
+    VITALS,
+    OUTCOMES,
+    PARTIALS,
+    AGGREGATES,
+    VERDICTS,
+    DEAD_LETTERS,
+    REPLAY_CHANGELOG,
+    JUDGE_BOOKS,
+)
+
+CAPTURE = Stage(
+    name="capture",
+    does="publishes what production was asked and answered",
+    reads=(),
+    writes=("requests", "predictions", "labels"),
+    state="a bounded buffer",
+    engine="confluent-kafka producer",
+    guarantee="never raises, never blocks; counts what it drops",
+)
+REPLAY = Stage(
+    name="replay",
+    does="asks the shadow the same, and joins the two answers",
+    reads=("requests", "predictions"),
+    writes=("comparisons", "vitals", "dead-letters"),
+    state="halves waiting for the other half",
+    engine="confluent-kafka transactions",
+    guarantee="exactly once",
+    per_shadow=True,
+)
+JUDGE = Stage(
+    name="judge",
+    does="meets each comparison with its label",
+    reads=("comparisons", "labels"),
+    writes=("outcomes", "vitals", "dead-letters"),
+    state="comparisons waiting for a label, in RocksDB",
+    engine="confluent-kafka transactions",
+    guarantee="exactly once",
+)
+AGGREGATE = Stage(
+    name="aggregate",
+    does="folds them into running totals",
+    reads=("comparisons", "outcomes", "vitals"),
+    writes=("partials", "dead-letters"),
+    state="running totals per trial, segment and window",
+    engine="confluent-kafka transactions",
+    guarantee="exactly once",
+)
+AGENTS = Stage(
+    name="agents",
+    does="merges partitions and decides",
+    reads=("partials",),
+    writes=("aggregates", "verdicts"),
+    state="the newest partial of each source partition",
+    engine="Faust",
+    guarantee="at least once over idempotent partials",
+)
+
+STAGES = (CAPTURE, REPLAY, JUDGE, AGGREGATE, AGENTS)
+
+
+def topic_names(namespace: str, shadows: tuple[str, ...]) -> dict[str, Topic]:
+    """Every topic of one namespace by its full name; topics kept per shadow come once for each."""
+    names: dict[str, Topic] = {}
+    for topic in TOPICS:
+        for shadow in shadows if topic.per_shadow else ("",):
+            names[topic.full_name(namespace, shadow)] = topic
+    return names
+
+
+def mermaid() -> str:
+    """The flow as a Mermaid diagram, one arrow per stage and topic."""
+    lines = ["flowchart LR", "    service([production service]) --> capture"]
+    lines += [f'    {stage.name}["<b>{stage.name}</b><br/>{stage.does}"]' for stage in STAGES]
+    shown = {name for stage in STAGES for name in stage.reads} | {"aggregates", "verdicts", "dead-letters"}
+    lines += [f"    {topic.name}[({topic.name})]" for topic in TOPICS if topic.name in shown]
+    for stage in STAGES:
+        lines += [f"    {topic} --> {stage.name}" for topic in stage.reads]
+        lines += [f"    {stage.name} --> {topic}" for topic in stage.writes if topic != "dead-letters"]
+    strays = [stage.name for stage in STAGES if "dead-letters" in stage.writes]
+    lines.append(f"    {' & '.join(strays)} -.-> dead-letters")
+    lines.append("    aggregates & verdicts --> people([status · tail · verdict · your own agents])")
+    return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,7 +111,8 @@ def _fetch(kept: Path) -> tuple[Path, ...]:
         except subprocess.TimeoutExpired:
             raise _not_fetched(f"no end after {FETCH_S:.0f} s") from None
         if done.returncode or not _kept_jars(found):
-            raise _not_fetched((done.stdout.strip() or "jgo said nothing").splitlines()[-1])
+            last = (done.stdout.strip() or "jgo said nothing").splitlines()[-1]
+            raise _not_fetched(textwrap.shorten(last, 160))
         found.replace(kept)  # in one step: a reader sees the whole list or none
     return _kept_jars(kept)
 

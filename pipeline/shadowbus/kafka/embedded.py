@@ -8,16 +8,14 @@ Guaranteed: when ``start`` returns every node serves; when this process ends, in
 """
 
 import contextlib
-import logging
 import signal
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Self
 
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from shadowbus.clock import Deadline
@@ -25,12 +23,13 @@ from shadowbus.errors import BrokerError
 from shadowbus.kafka import distribution, warm_start
 from shadowbus.kafka.embedded_folder import DataFolder, choose_ports, free_ports
 from shadowbus.kafka.embedded_node import Node
+from shadowbus.kafka.embedded_ready import has_group_coordinator, has_nodes, silent_client
 from shadowbus.kafka.embedded_settings import broker_properties, java_command
 from shadowbus.kafka.process_group import ProcessGroup
 
 START_S = 60.0
 STOP_S = 30.0
-POLL_S = 0.2
+POLL_S = 0.05
 
 
 class EmbeddedKafka:
@@ -89,14 +88,11 @@ class EmbeddedKafka:
 
     def stop(self) -> None:
         """Stop every node, gracefully where its data are kept. Stopping twice is fine."""
-        if self._data_dir is not None:
-            for node in self._running():
-                node.signal(signal.SIGCONT)
-                node.signal(signal.SIGTERM)
-            deadline = Deadline.after(STOP_S)
-            for node in self._running():
-                node.wait(deadline)
-        self._abandon()
+        try:
+            if self._data_dir is not None:
+                self._stop_gracefully(Deadline.after(STOP_S))
+        finally:
+            self._abandon()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -125,7 +121,7 @@ class EmbeddedKafka:
         if node.running:
             raise BrokerError(f"{node} runs already")
         node.start()
-        self._await([node_id], Deadline.after(self._start_s))
+        self._until(partial(has_nodes, wanted=[node_id]), Deadline.after(self._start_s))
 
     def pause_node(self, node_id: int) -> None:
         """Freeze a node: it keeps its connections and answers nothing."""
@@ -154,7 +150,8 @@ class EmbeddedKafka:
                 node.end_format(deadline)
             for node in self._nodes.values():
                 node.start()
-            self._await(self._nodes, deadline)
+            self._until(partial(has_nodes, wanted=self._nodes), deadline)
+            self._until(has_group_coordinator, deadline)
         except BaseException:
             self._abandon()
             raise
@@ -170,20 +167,19 @@ class EmbeddedKafka:
             self._nodes[node_id] = Node(node_id, port, controller, place, java, self._java_flags, group)
             self._opened.callback(self._nodes[node_id].kill)
 
-    def _await(self, wanted: Collection[int], deadline: Deadline) -> None:
-        """Wait until Kafka's own metadata name all the nodes that are wanted."""
-        client = _silent_client(self.bootstrap)
-        while True:
+    def _until(self, ready: Callable[[AdminClient], bool], deadline: Deadline) -> None:
+        """Wait until Kafka answers as it should, or say what its nodes said last."""
+        client = silent_client(self.bootstrap)
+        pause = threading.Event()
+        while not ready(client):
             self.check()
-            with contextlib.suppress(KafkaException):
-                if set(wanted) <= set(client.list_topics(timeout=POLL_S).brokers):
-                    return
             if deadline.passed:
-                words = "\n".join(f"{self._nodes[node_id]}: {self._nodes[node_id].last_words()}" for node_id in wanted)
+                words = "\n".join(f"{node}: {node.last_words()}" for node in self._nodes.values())
                 raise BrokerError(
                     f"the embedded Kafka at {self.bootstrap} did not serve within {self._start_s:.0f} s: give it more "
                     f"time, memory or processor. Its last words:\n{words}"
                 )
+            pause.wait(POLL_S)
 
     def _node(self, node_id: int) -> Node:
         try:
@@ -191,8 +187,14 @@ class EmbeddedKafka:
         except KeyError:
             raise BrokerError(f"the embedded Kafka has no node {node_id}: it has {list(self._nodes)}") from None
 
-    def _running(self) -> list[Node]:
-        return [node for node in self._nodes.values() if node.running]
+    def _stop_gracefully(self, deadline: Deadline) -> None:
+        """Let every node write down what it has; one that takes too long is left to be killed."""
+        running = [node for node in self._nodes.values() if node.running]
+        for node in running:
+            node.signal(signal.SIGTERM)
+            node.signal(signal.SIGCONT)  # a paused one hears the first signal with this one
+        for node in running:
+            node.wait(deadline)
 
     def _abandon(self) -> None:
         """End what still runs and let go of everything, in the reverse order of its opening."""
@@ -237,12 +239,3 @@ def _rehearse(java: Sequence[str], flags: Sequence[str]) -> None:
         rehearsal.stop_node(1)
     finally:
         rehearsal.stop()
-
-
-def _silent_client(bootstrap: str) -> AdminClient:
-    """A client that keeps its tries to itself: that nobody answers yet is what it is asked to find out."""
-    silent = logging.Logger("shadowbus.kafka.silent", level=logging.CRITICAL + 1)
-    quiet: dict[str, Any] = {"error_cb": lambda _error: None, "logger": silent}
-    return AdminClient(
-        {"bootstrap.servers": bootstrap, "reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 200, **quiet}
-    )

@@ -182,7 +182,8 @@ def test_a_class_that_only_one_model_knows_counts_as_probability_zero_for_the_ot
 @pytest.mark.parametrize("given_scores", [[0.75, 0.25], {"0": 0.75, "1": 0.25}, {"false": 0.75, "true": 0.25}])
 def test_log_loss_finds_the_label_however_it_is_written(label: object, given_scores: Any) -> None:
     judged = make_comparator("classification", {}).judge(label, 0, given_scores)
-    assert (judged.correct, judged.loss, judged.measure) == (False, pytest.approx(math.log(4)), "log_loss")
+    assert (judged.correct, judged.measure) == (False, "log_loss")
+    assert judged.loss == pytest.approx(math.log(4))
 
 
 def test_a_label_without_any_chance_costs_a_bounded_loss() -> None:

@@ -72,8 +72,11 @@ class Stage(Protocol):
             StateCorruptError: The state contradicts itself.
         """
 
-    def resume_at(self) -> Mapping[Input, int]:
-        """For a stage with local state: up to where it has applied each input. The rest is restored from there."""
+    def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
+        """For a stage with local state: up to where it has applied each input, at most what is committed.
+
+        The records from there to the committed position are given to `restore`.
+        """
 
     def process(self, batch: list[Slice], now_ms: int) -> Outputs:
         """Take one batch of input; may block as long as the model's deadlines allow; never raises for a bad record."""

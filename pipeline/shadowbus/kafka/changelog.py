@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Retry
@@ -13,6 +13,7 @@ from shadowbus.settings import Settings
 from shadowbus.stage import Input, Slice
 
 BATCH = 10_000
+_PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT)
 
 
 def end_offsets(
@@ -26,7 +27,7 @@ def end_offsets(
         Retry: Kafka did not answer in time.
     """
     admin = make_admin(settings)
-    wanted = {TopicPartition(names[topic], partition): OffsetSpec.latest() for topic, partition in inputs}
+    wanted = {TopicPartition(names[topic], partition): OffsetSpec.latest() for topic, partition in inputs}  # type: ignore[no-untyped-call]
     try:
         futures = admin.list_offsets(wanted, request_timeout=max(1.0, deadline.remaining()))
         found = {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
@@ -81,24 +82,19 @@ def _read(
     while left:
         if deadline.passed:
             raise Retry(f"Kept state of {sorted(left)} could not be read to its end in time.")
-        messages = consumer.consume(BATCH, 0.2)
-        slices, ends, errors = slices_of(messages, topics)
+        slices, ends, errors = slices_of(consumer.consume(BATCH, 0.2), topics)
         for error in errors:
-            if error.code() not in (KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+            if error.code() not in _PASSING:
                 raise KafkaException(error)
         for piece in slices:
-            end = left.get(piece.input)
-            if end is not None:
-                _cut(piece, end)
+            if piece.input not in left:
+                continue
+            ends[piece.input] = max(ends.get(piece.input, 0), piece.next_offset)
+            _cut(piece, left[piece.input])
+            if piece.offsets:
                 count += len(piece.offsets)
-                if piece.offsets:
-                    give(piece)
-        for piece in slices:
-            if piece.input in left and piece.offsets and piece.next_offset >= left[piece.input]:
-                del left[piece.input]
-        for key, offset in ends.items():
-            if key in left and offset >= left[key]:
-                del left[key]
+                give(piece)
+        left = {key: end for key, end in left.items() if ends.get(key, 0) < end}
     return count
 
 

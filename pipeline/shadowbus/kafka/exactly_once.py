@@ -309,8 +309,7 @@ class _Membership:
         committed = _again(lambda left: consumer.committed(partitions, timeout=left), deadline)
         starts: dict[Input, int] = {}
         for tp in committed:
-            ask = functools.partial(consumer.get_watermark_offsets, tp)
-            low, high = _again(lambda left, ask=ask: ask(timeout=left), deadline)
+            low, high = _again(functools.partial(_watermarks, consumer, tp), deadline)
             if tp.offset > high:
                 raise Retry(f"{tp.topic}[{tp.partition}] ends at {high}, before the committed offset {tp.offset}.")
             if 0 <= tp.offset < low:
@@ -328,7 +327,7 @@ class _Membership:
                 kept: list[Input] = [(name, partition) for partition in wanted]
                 ends = end_offsets(self.settings, self.names, kept, deadline)
                 ranges.update({key: (0, end) for key, end in ends.items()})
-            for key, offset in stage.resume_at().items():
+            for key, offset in stage.resume_at(starts).items():
                 ranges[key] = (offset, starts[key])
             started = monotonic()
             count = read_back(self.settings, self.names, ranges, stage.restore, deadline)
@@ -394,6 +393,10 @@ class _Membership:
             if code in _FENCED:
                 raise Fenced(f"another worker has taken over ({plainly(error)})") from error
             raise Retry(plainly(error)) from error
+
+
+def _watermarks(consumer: Consumer, tp: TopicPartition, seconds: float) -> tuple[int, int]:
+    return consumer.get_watermark_offsets(tp, timeout=seconds)
 
 
 def _again(step: Callable[[float], Result], deadline: Deadline) -> Result:

@@ -19,7 +19,7 @@ def slices_of(
     Returns:
         The records as slices; the partitions that were read to their end, with the offset of that end; other errors.
     """
-    found: dict[tuple[str, int], Slice] = {}
+    found: dict[tuple[str | None, int | None], Slice] = {}
     ends: dict[Input, int] = {}
     errors: list[KafkaError] = []
     for message in messages:
@@ -32,10 +32,10 @@ def slices_of(
                 errors.append(error)
             continue
         key = (topic, partition)
-        piece = found.get(key)  # type: ignore[arg-type]
+        piece = found.get(key)
         if piece is None:
             piece = found[key] = Slice(topics[topic], partition)  # type: ignore[index,arg-type]
-        piece.keys.append(message.key())  # type: ignore[arg-type]
+        piece.keys.append(message.key())
         piece.values.append(message.value())
         piece.timestamps.append(message.timestamp()[1])
         piece.offsets.append(message.offset())  # type: ignore[arg-type]

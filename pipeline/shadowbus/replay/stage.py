@@ -111,7 +111,7 @@ class ReplayStage:
         elif key != BOOKS_KEY:
             raise StateCorruptError(f"The changelog has a key of no known kind: {key[:40]!r}.")
 
-    def resume_at(self) -> Mapping[Input, int]:
+    def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
         """Nothing is kept locally."""
         return {}
 

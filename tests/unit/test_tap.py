@@ -147,13 +147,14 @@ def test_a_prediction_that_cannot_be_written_goes_out_with_less(make: Made, kept
     tap = make(max_record_bytes=2_000)
     for prediction, scores in ((1, object()), (1, 0.5), (object(), None), ("x" * 5_000, None)):
         with tap.request({}) as call:
-            call.prediction, call.scores = prediction, scores
+            call.prediction, call.scores, call.model = prediction, scores, "champion@4"
     answers = [record for topic, record in kept if topic == "churn.predictions"]
     assert [answer["prediction"] for answer in answers] == [1, 1, None, None]
     assert [answer["scores"] for answer in answers] == [None] * 4
     assert [answer["error"] is None for answer in answers] == [True, True, False, False]
     assert answers[2]["error"].startswith("the prediction cannot be written: TypeError")
     assert answers[3]["error"] == "the prediction is larger than 2000 bytes"
+    assert {answer["model"] for answer in answers} == {"champion@4"}
     assert tap.counters().replaced == 4
 
 

@@ -46,7 +46,7 @@ class Call:
     @property
     def request_id(self) -> str:
         """The request id as text; what cannot be an id (and is counted as such) reads as an empty one."""
-        return "" if self._name is None else self._name.text
+        return self._name or ""
 
     def fail(self, error: BaseException) -> None:
         """Record this error as the answer, without raising it."""

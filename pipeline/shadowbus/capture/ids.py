@@ -8,17 +8,9 @@ name, not a secret: whoever has one can guess the next.
 import itertools
 import os
 import uuid
-from typing import NamedTuple
 
 MAX_BYTES = 512
 """Longer ids are refused: a key is stored with every record of its request."""
-
-
-class RequestId(NamedTuple):
-    """An id as text, for the record, and in UTF-8, for its key."""
-
-    text: str
-    key: bytes
 
 
 class RequestIds:
@@ -34,28 +26,26 @@ class RequestIds:
         self._prefix = f"{os.urandom(8).hex()}-"
         self._numbers = itertools.count(1)
 
-    def new(self) -> RequestId:
+    def new(self) -> str:
         """An id that nobody else has."""
-        text = f"{self._prefix}{next(self._numbers):x}"
-        return RequestId(text, text.encode())
+        return f"{self._prefix}{next(self._numbers):x}"
 
 
-def given_id(given: object) -> RequestId | None:
-    """An id that somebody gave: text, bytes of text, an integer or a UUID.
+def given_id(given: object) -> str | None:
+    """An id that somebody gave (text, bytes of text, an integer or a UUID) as text.
 
     Returns:
-        None where it cannot be a key (empty, too long, not text).
+        None where it cannot be a key: empty, too long, not text.
     """
     try:
         if isinstance(given, str):
-            text = given
+            text = given if type(given) is str else str.__str__(given)
         elif isinstance(given, bytes):
             text = given.decode()
         elif isinstance(given, uuid.UUID) or (isinstance(given, int) and not isinstance(given, bool)):
             text = str(given)
         else:
             return None
-        key = text.encode()
+        return text if 0 < len(text.encode()) <= MAX_BYTES else None
     except Exception:  # not UTF-8, an integer of too many digits, or a subclass that misbehaves
         return None
-    return RequestId(text, key) if 0 < len(key) <= MAX_BYTES else None

@@ -35,10 +35,10 @@ class Mirror:
         asked = exchange.asked.parsed() if exchange.asked.complete and not exchange.asked.too_large else None
         given = _first(_find(exchange.asked_headers, self._id_header), own, _field(asked, "request_id"))
         name = self._recorder.identify(given)
-        exchange.settled_id = given if name is None else name.text
-        if own is not None or name is None or not (name.text.isascii() and name.text.isprintable()):
+        exchange.settled_id = given if name is None else name
+        if own is not None or name is None or not (name.isascii() and name.isprintable()):
             return start  # what is not plain text could smuggle a second header in
-        return {**start, "headers": [*exchange.answered_headers, (header, name.key)]}
+        return {**start, "headers": [*exchange.answered_headers, (header, name.encode())]}
 
     def _publish(self, exchange: Exchange) -> str | None:
         error = exchange.error

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from shadowbus.capture import wire
 from shadowbus.capture.counters import INTERNAL, INVALID_ID, NOT_SERIALISABLE, TOO_LARGE, Tallies
-from shadowbus.capture.ids import RequestId, RequestIds, given_id
+from shadowbus.capture.ids import RequestIds, given_id
 from shadowbus.capture.outbox import Outbox
 from shadowbus.capture.sampling import Sampler
 from shadowbus.clock import now_ms
@@ -50,27 +50,27 @@ class Recorder:
         self._max_record_bytes = max_record_bytes
         self._requests, self._predictions, self._labels = topics["requests"], topics["predictions"], topics["labels"]
 
-    def identify(self, given: object) -> RequestId | None:
+    def identify(self, given: object) -> str | None:
         """The id somebody gave, a new one where none was given, or None where it cannot be an id."""
         return self.ids.new() if given is None else given_id(given)
 
     def request(
         self,
-        name: RequestId | None,
+        request_id: str | None,
         features: object,
         segments: object,
         context: object,
         timestamp_ms: int | None = None,
     ) -> str | None:
         """Record one request, as its features are now."""
-        if name is None:
+        if request_id is None:
             return self.count(INVALID_ID)
-        if not self._everything and not self._sampler.keeps(name.key):
+        if not self._everything and not self._sampler.keeps(request_id.encode()):
             return self.count(SAMPLED_OUT)
         try:
             moment = now_ms() if timestamp_ms is None else timestamp_ms
-            value = wire.request_value(name.text, moment, features, segments, context)
-            left_out = self._put(self._requests, name.key, value)
+            value = wire.request_value(request_id, moment, features, segments, context)
+            left_out = self._put(self._requests, request_id.encode(), value)
         except TypeError:
             left_out = NOT_SERIALISABLE
         except Exception:
@@ -80,10 +80,10 @@ class Recorder:
             return None
         return self.count(left_out)
 
-    def prediction(self, name: RequestId, answer: Answer) -> str | None:
+    def prediction(self, request_id: str, answer: Answer) -> str | None:
         """Record the answer to a request that was recorded. What cannot be written goes out as an error instead."""
         try:
-            left_out = self._put(self._predictions, name.key, self._written(name.text, now_ms(), answer))
+            left_out = self._put(self._predictions, request_id.encode(), self._written(request_id, now_ms(), answer))
         except Exception:
             left_out = INTERNAL
         if left_out is None:
@@ -91,15 +91,15 @@ class Recorder:
             return None
         return self.count(left_out)
 
-    def label(self, name: RequestId | None, label: object, timestamp_ms: int | None) -> str | None:
+    def label(self, request_id: str | None, label: object, timestamp_ms: int | None) -> str | None:
         """Record what really happened, if the request it belongs to was kept."""
-        if name is None:
+        if request_id is None:
             return self.count(INVALID_ID)
-        if not self._everything and not self._sampler.keeps(name.key):
+        if not self._everything and not self._sampler.keeps(request_id.encode()):
             return self.count(SAMPLED_OUT)
         try:
             moment = now_ms() if timestamp_ms is None else int(timestamp_ms)
-            left_out = self._put(self._labels, name.key, wire.label_value(name.text, moment, label))
+            left_out = self._put(self._labels, request_id.encode(), wire.label_value(request_id, moment, label))
         except (TypeError, ValueError, OverflowError):
             left_out = NOT_SERIALISABLE
         except Exception:
@@ -122,23 +122,24 @@ class Recorder:
 
     def _written(self, request_id: str, moment: int, answer: Answer) -> bytes:
         latency_ms, prediction, scores, model, error = answer
+        named = self._model if model is None else str(model)
         try:
-            named = self._model if model is None else str(model)
             value = wire.prediction_value(request_id, moment, named, prediction, scores, latency_ms, error)
         except Exception as problem:
-            return self._replacement(request_id, moment, answer, f"cannot be written: {wire.error_text(problem)}")
+            text = f"the prediction cannot be written: {wire.error_text(problem)}"
+            return self._replacement(request_id, moment, named, answer, text)
         if len(value) > self._max_record_bytes:
-            return self._replacement(request_id, moment, answer, f"is larger than {self._max_record_bytes} bytes")
+            text = f"the prediction is larger than {self._max_record_bytes} bytes"
+            return self._replacement(request_id, moment, named, answer, text)
         return value
 
-    def _replacement(self, request_id: str, moment: int, answer: Answer, problem: str) -> bytes:
+    def _replacement(self, request_id: str, moment: int, model: str, answer: Answer, problem: str) -> bytes:
         """Without its scores if that is enough; else as an error, so that the request still has its other half."""
         self.tallies.replaced.add()
         with contextlib.suppress(Exception):
             value = wire.prediction_value(
-                request_id, moment, self._model, answer.prediction, None, answer.latency_ms, answer.error
+                request_id, moment, model, answer.prediction, None, answer.latency_ms, answer.error
             )
             if len(value) <= self._max_record_bytes:
                 return value
-        error = f"the prediction {problem}"
-        return wire.prediction_value(request_id, moment, self._model, None, None, answer.latency_ms, error)
+        return wire.prediction_value(request_id, moment, model, None, None, answer.latency_ms, problem)

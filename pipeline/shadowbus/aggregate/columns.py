@@ -1,0 +1,158 @@
+"""The records of a slice as columns: what totals need of each comparison or outcome, checked.
+
+This is where every comparison is parsed once more, so it reads only the fields it needs and builds one tuple a record.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from shadowbus.aggregate.segments import Segments
+from shadowbus.errors import Malformed
+from shadowbus.records import STATUSES
+from shadowbus.stage import Slice
+
+NAN = float("nan")
+TRIAL_CHARACTERS = 600
+LATEST_MS = 1 << 53
+
+_STATUS = {name: float(index) for index, name in enumerate(STATUSES)}
+_AGREE = {None: 0.0, True: 1.0, False: 2.0}
+_RIGHT = {(True, True): 1.0, (False, True): 2.0, (True, False): 3.0, (False, False): 4.0}  # (live, shadow)
+
+_NEEDED = frozenset(
+    (
+        *("trial", "timestamp_ms", "status", "live", "shadow", "latency_ms", "error", "agree", "distance"),
+        *("live_correct", "shadow_correct", "live_loss", "shadow_loss"),
+    )
+)
+
+Row = tuple[float, ...]
+
+
+@dataclass(slots=True)
+class Group:
+    """The rows of one trial in one window: all of them, and those of each segment."""
+
+    rows: list[int] = field(default_factory=list)
+    segments: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Columns:
+    """One row for each record that could be read; numbers that a record does not have are NaN."""
+
+    rows: list[Row] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    groups: dict[tuple[str, int], Group] = field(default_factory=dict)
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+
+
+def read(piece: Slice, segments: dict[str, Segments], window_ms: int) -> Columns:
+    """Read a slice of comparisons or outcomes.
+
+    Args:
+        piece: The records.
+        segments: The segments kept so far, by trial; new ones are added.
+        window_ms: The length of a window.
+
+    Returns:
+        The columns; records that are malformed are in `rejected`, by their index in the slice and with the reason.
+    """
+    columns = Columns()
+    row_of = _comparison if piece.topic == "comparisons" else _outcome
+    for index, value in enumerate(piece.values):
+        try:
+            _take(columns, value, row_of, segments, window_ms)
+        except (Malformed, KeyError, TypeError, AttributeError, orjson.JSONDecodeError) as error:
+            columns.rejected.append((index, _reason(error)))
+    return columns
+
+
+def _take(
+    columns: Columns,
+    value: bytes | None,
+    row_of: Callable[[dict[str, Any]], Row],
+    segments: dict[str, Segments],
+    window_ms: int,
+) -> None:
+    if value is None:
+        raise Malformed("the value is null")
+    parsed = orjson.loads(value)
+    trial, time_ms, slices = parsed["trial"], parsed["timestamp_ms"], parsed.get("segments")
+    if time_ms.__class__ is not int or not 0 <= time_ms < LATEST_MS:
+        raise Malformed("the field 'timestamp_ms' has to be milliseconds since the epoch")
+    row = row_of(parsed)
+    group = columns.groups.get((trial, time_ms - time_ms % window_ms))
+    if group is None:
+        if trial.__class__ is not str or not 0 < len(trial) <= TRIAL_CHARACTERS or "|" in trial:
+            raise Malformed("the field 'trial' has to be text without '|'")
+        group = columns.groups[trial, time_ms - time_ms % window_ms] = Group()
+    number = len(columns.rows)
+    if slices:
+        kept = segments.get(trial)
+        if kept is None:
+            kept = segments[trial] = Segments()
+        for name, part in slices.items():
+            text = (part.__class__ is str and kept.known.get((name, part))) or kept.text(name, part)
+            if text:
+                members = group.segments.get(text)
+                if members is None:
+                    group.segments[text] = [number]
+                else:
+                    members.append(number)
+    group.rows.append(number)
+    columns.rows.append(row)
+    columns.times.append(time_ms)
+
+
+def _comparison(parsed: dict[str, Any]) -> Row:
+    live, shadow, distance = parsed["live"], parsed["shadow"], parsed["distance"]
+    live_latency = live_error = shadow_latency = shadow_error = None
+    if live is not None:
+        live_latency, live_error = live["latency_ms"], live["error"]
+    if shadow is not None:
+        shadow_latency, shadow_error = shadow["latency_ms"], shadow["error"]
+    agree = parsed["agree"]
+    if agree.__class__ is not bool and agree is not None:
+        raise Malformed("the field 'agree' has to be true, false or null")
+    return (
+        _STATUS[parsed["status"]],
+        _AGREE[agree],
+        live_latency if live_latency.__class__ is float else _number("live.latency_ms", live_latency),
+        shadow_latency if shadow_latency.__class__ is float else _number("shadow.latency_ms", shadow_latency),
+        distance if distance.__class__ is float else _number("distance", distance),
+        0.0 if live_error is None else 1.0,
+        0.0 if shadow_error is None else 1.0,
+        1.0 if parsed.get("missing_features") else 0.0,
+    )
+
+
+def _outcome(parsed: dict[str, Any]) -> Row:
+    live, shadow = parsed["live_correct"], parsed["shadow_correct"]
+    for correct in (live, shadow):
+        if correct.__class__ is not bool and correct is not None:
+            raise Malformed("the fields 'live_correct' and 'shadow_correct' have to be true, false or null")
+    theirs, ours = _number("live_loss", parsed["live_loss"]), _number("shadow_loss", parsed["shadow_loss"])
+    return _RIGHT.get((live, shadow), 0.0), ours - theirs
+
+
+def _number(name: str, value: object) -> float:
+    if value is None:
+        return NAN
+    if value.__class__ is not float and value.__class__ is not int:
+        raise Malformed(f"the field '{name}' has to be a number or null")
+    return float(value)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Malformed):
+        return str(error)
+    if isinstance(error, orjson.JSONDecodeError):
+        return f"not JSON: {error}"
+    if isinstance(error, KeyError):
+        name = error.args[0]
+        return f"the field '{name}' is missing" if name in _NEEDED else f"the field 'status' cannot be {name!r:.40}"
+    return "it does not have the shape of this topic's records"

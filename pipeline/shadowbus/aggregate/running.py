@@ -1,0 +1,88 @@
+"""The running totals of one source partition: what changed since the last commit, and which windows are too old."""
+
+from dataclasses import dataclass, field
+
+import orjson
+
+from shadowbus.aggregate.fold import Folded, Key
+from shadowbus.aggregate.segments import ALL, Segments
+from shadowbus.aggregate.totals import Totals
+from shadowbus.errors import StateCorruptError
+
+
+@dataclass(slots=True)
+class Running:
+    """Totals by key. `kept` holds restored ones as bytes until they are needed: most windows never are again."""
+
+    window_ms: int
+    keep_windows: int
+    totals: dict[Key, Totals] = field(default_factory=dict)
+    kept: dict[Key, bytes] = field(default_factory=dict)
+    segments: dict[str, Segments] = field(default_factory=dict)
+    trials: set[str] = field(default_factory=set)
+    changed: set[Key] = field(default_factory=set)
+    dropped: set[Key] = field(default_factory=set)
+    next_offsets: dict[str, int] = field(default_factory=dict)
+    windows: dict[str, dict[int, set[Key]]] = field(default_factory=dict)
+
+    def restore(self, key: Key, value: bytes | None) -> None:
+        """Take back one record of kept state; the last one of a key counts."""
+        if value is None:
+            self.kept.pop(key, None)
+            if key.window != ALL:
+                self.windows.get(key.trial, {}).get(int(key.window), set()).discard(key)
+            return
+        self.kept[key] = value
+        self.segments.setdefault(key.trial, Segments()).keep(key.segment)
+        self._note(key)
+
+    def add(self, folded: Folded, now_ms: int) -> None:
+        """Add what a slice brought, then drop the windows that are too old."""
+        for key, part in folded.totals.items():
+            if key.window != ALL and int(key.window) > now_ms + self.window_ms:
+                continue  # from a clock that runs far ahead: counted in the whole trial only
+            self._of(key).absorb(part)
+            self.changed.add(key)
+            self.dropped.discard(key)
+            self._note(key)
+        for trial in {key.trial for key in folded.totals}:
+            self._drop_old(trial)
+
+    def take_changes(self) -> tuple[dict[Key, Totals], list[Key]]:
+        """What changed and what was dropped since the last call."""
+        changed = {key: self._of(key) for key in sorted(self.changed)}
+        dropped = sorted(self.dropped)
+        self.changed, self.dropped = set(), set()
+        return changed, dropped
+
+    def _of(self, key: Key) -> Totals:
+        totals = self.totals.get(key)
+        if totals is None:
+            value = self.kept.pop(key, None)
+            totals = self.totals[key] = Totals() if value is None else _totals(key, value)
+        return totals
+
+    def _note(self, key: Key) -> None:
+        self.trials.add(key.trial)
+        if key.window != ALL:
+            self.windows.setdefault(key.trial, {}).setdefault(int(key.window), set()).add(key)
+
+    def _drop_old(self, trial: str) -> None:
+        """Keep the newest windows of a trial, by the time of its records: an old stream replayed has windows too."""
+        windows = self.windows.get(trial)
+        if not windows:
+            return
+        oldest = max(windows) - (self.keep_windows - 1) * self.window_ms
+        for start in [start for start in windows if start < oldest]:
+            for key in windows.pop(start):
+                self.totals.pop(key, None)
+                self.kept.pop(key, None)
+                self.changed.discard(key)
+                self.dropped.add(key)
+
+
+def _totals(key: Key, value: bytes) -> Totals:
+    try:
+        return Totals.from_record(orjson.loads(value)["totals"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise StateCorruptError(f"The kept totals of {key.text()} cannot be read: {error!r}.") from error

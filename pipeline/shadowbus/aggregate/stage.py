@@ -1,0 +1,119 @@
+"""Aggregate: comparisons and outcomes folded into running totals, one partial for each source partition.
+
+In: `comparisons`, `outcomes`, `vitals`. Out: `partials`, `dead-letters`. The partials are the state: what a commit
+makes visible is what a restart takes back. All partials of a trial, and the account books of its shadow, go to the one
+partition of its name, so that one agent sees all of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from shadowbus.aggregate.fold import Key, fold
+from shadowbus.aggregate.murmur2 import partition_of
+from shadowbus.aggregate.running import Running
+from shadowbus.aggregate.vitals import LatestVitals
+from shadowbus.dead_letters import dead_letter
+from shadowbus.errors import StateCorruptError
+from shadowbus.records import Partial, encode
+from shadowbus.settings import Settings
+from shadowbus.stage import Input, Outputs, Slice
+
+
+@dataclass(slots=True)
+class _Source:
+    """The state of one source partition."""
+
+    running: Running
+    vitals: LatestVitals = field(default_factory=LatestVitals)
+
+
+class AggregateStage:
+    """The aggregate stage over the partitions a worker holds."""
+
+    def __init__(self, held: frozenset[int], settings: Settings) -> None:
+        self.settings = settings
+        self.window_ms = settings.aggregate.window_seconds * 1000
+        self.sources = {p: _Source(Running(self.window_ms, settings.aggregate.keep_windows)) for p in sorted(held)}
+        self.lags: Mapping[Input, int] = {}
+
+    def restore(self, records: Slice) -> None:
+        """Take back the partials of the source partitions held here, whichever partition they were written to."""
+        for key, value in zip(records.keys, records.values, strict=True):
+            try:
+                trial, segment, window, partition = (key or b"").decode().split("|")
+                source = self.sources.get(int(partition))
+            except ValueError:
+                raise StateCorruptError(f"The partials have a key of no known kind: {key!r:.80}.") from None
+            if source is not None and segment != "vitals":
+                source.running.restore(Key(trial, segment, window), value)
+
+    def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
+        """Nothing is kept locally; the totals restored reach exactly to what is committed."""
+        for (topic, partition), offset in committed.items():
+            if topic != "vitals":
+                self.sources[partition].running.next_offsets[topic] = offset
+        return {}
+
+    def process(self, batch: list[Slice], now_ms: int) -> Outputs:
+        """Add a batch to the totals; they are written at the next commit."""
+        outputs = Outputs()
+        for piece in batch:
+            source = self.sources[piece.partition]
+            if piece.topic == "vitals":
+                rejected = source.vitals.take(piece, now_ms)
+            else:
+                budget_ms = self.settings.gate.latency_budget_ms
+                folded = fold(piece, source.running.segments, self.window_ms, budget_ms)
+                source.running.add(folded, now_ms)
+                source.running.next_offsets[piece.topic] = piece.next_offset
+                rejected = folded.rejected
+            for index, reason in rejected:
+                self._set_aside(piece, index, reason, outputs, now_ms)
+            outputs.positions[piece.input] = piece.next_offset
+        return outputs
+
+    def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
+        """Only learn how far there is to go."""
+        self.lags = lags
+        return Outputs()
+
+    def drain(self, now_ms: int) -> Outputs:
+        """Nothing is under way."""
+        return Outputs()
+
+    def checkpoint(self, now_ms: int) -> Outputs:
+        """The partials that changed, tombstones for windows that were dropped, and new account books."""
+        outputs = Outputs()
+        for number, source in self.sources.items():
+            changed, dropped = source.running.take_changes()
+            for key, totals in changed.items():
+                offsets: dict[str, object] = dict(source.running.next_offsets)
+                partial = Partial(*key, number, offsets, totals.to_record(), updated_ms=now_ms)
+                self._write(outputs, key, number, encode(partial))
+            for key in dropped:
+                self._write(outputs, key, number, None)
+            behind = self.lags.get(("comparisons", number))
+            for trial, name, record in source.vitals.take_news(source.running.trials, behind, now_ms):
+                self._write(outputs, Key(trial, "vitals", name), number, orjson.dumps(record))
+        return outputs
+
+    def committed(self) -> None:
+        """Nothing is kept locally."""
+
+    def paused(self) -> frozenset[Input]:
+        """Never: totals take no more memory for more records."""
+        return frozenset()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _write(self, outputs: Outputs, key: Key, source: int, value: bytes | None) -> None:
+        partition = partition_of(key.trial.encode(), self.settings.partitions)
+        outputs.add("partials", partition, f"{key.text()}|{source}".encode(), value)
+
+    def _set_aside(self, piece: Slice, index: int, reason: str, outputs: Outputs, now_ms: int) -> None:
+        topic, key, value = f"{self.settings.namespace}.{piece.topic}", piece.keys[index], piece.values[index]
+        letter = dead_letter(topic, piece.partition, piece.offsets[index], key, value, reason=reason, now_ms=now_ms)
+        outputs.add("dead-letters", piece.partition, key, letter)

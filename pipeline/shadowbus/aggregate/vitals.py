@@ -1,0 +1,68 @@
+"""The newest vitals that came in on one source partition: the account books that belong next to a trial's partials."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from shadowbus.errors import Malformed
+from shadowbus.records import Vitals, from_object, parse_object
+from shadowbus.stage import Slice
+
+
+@dataclass(slots=True)
+class _Latest:
+    record: dict[str, Any]
+    next_offset: int
+    claims: dict[str, tuple[object, int]] = field(default_factory=dict)  # by trial: the counts, and since when
+    fresh: bool = True
+
+
+@dataclass(slots=True)
+class LatestVitals:
+    """The newest vitals of each stage and shadow.
+
+    A record is written once for every trial it speaks of, under `trial|vitals|stage|partition`: as it came, with
+    `next_offsets`, and with what is needed to tell a gap from a delay: `claimed_since_ms` (for how long the books have
+    said the same about this trial), `behind` (comparisons not yet counted; null when unknown) and `written_ms`, all by
+    the clock of this worker.
+    """
+
+    latest: dict[tuple[str, str], _Latest] = field(default_factory=dict)
+
+    def take(self, piece: Slice, now_ms: int) -> list[tuple[int, str]]:
+        """Take a slice of vitals; returns the malformed ones, by index and with the reason."""
+        rejected: list[tuple[int, str]] = []
+        for index, value in enumerate(piece.values):
+            try:
+                record = parse_object(value)
+                vitals = from_object(Vitals, record)
+            except Malformed as error:
+                rejected.append((index, str(error)))
+                continue
+            if vitals.partition == piece.partition and "|" not in vitals.stage:
+                self._keep(vitals, record, piece.offsets[index] + 1, now_ms)
+        return rejected
+
+    def take_news(self, known: set[str], behind: int | None, now_ms: int) -> list[tuple[str, str, dict[str, Any]]]:
+        """What came since the last call, as (trial, stage, record); `known` are the trials counted here."""
+        news: list[tuple[str, str, dict[str, Any]]] = []
+        for (stage, shadow), latest in self.latest.items():
+            if not latest.fresh:
+                continue
+            latest.fresh = False
+            for trial in sorted(latest.claims.keys() if shadow else known):
+                since_ms = latest.claims[trial][1] if trial in latest.claims else now_ms
+                notes = {"claimed_since_ms": since_ms, "behind": behind, "written_ms": now_ms}
+                record = {**latest.record, "next_offsets": {"vitals": latest.next_offset}, **notes}
+                news.append((trial, stage, record))
+        return news
+
+    def _keep(self, vitals: Vitals, record: dict[str, Any], next_offset: int, now_ms: int) -> None:
+        before = self.latest.get((vitals.stage, vitals.shadow))
+        earlier = before.claims if before is not None else {}
+        comparisons = vitals.books.get("comparisons")
+        claims: dict[str, tuple[object, int]] = {}
+        for trial, counts in comparisons.items() if isinstance(comparisons, dict) else ():
+            if "|" not in trial:
+                same = trial in earlier and earlier[trial][0] == counts
+                claims[trial] = earlier[trial] if same else (counts, now_ms)
+        self.latest[vitals.stage, vitals.shadow] = _Latest(record, next_offset, claims)

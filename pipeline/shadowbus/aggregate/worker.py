@@ -1,0 +1,29 @@
+"""Runs the aggregate stage as a worker."""
+
+import dataclasses
+import threading
+
+from shadowbus.aggregate.stage import AggregateStage
+from shadowbus.kafka.exactly_once import Job, run
+from shadowbus.settings import Settings
+from shadowbus.topology import COMPARISONS, DEAD_LETTERS, OUTCOMES, PARTIALS, VITALS
+
+
+def run_aggregate(settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
+    """Aggregate until `stop` is set; each commit publishes every total that changed.
+
+    Raises:
+        BrokerError: A topic or a right is missing.
+        StateCorruptError: The partials cannot be read back.
+    """
+    commit_ms = max(1, round(settings.aggregate.publish_seconds * 1000))
+    paced = dataclasses.replace(settings, worker=dataclasses.replace(settings.worker, commit_ms=commit_ms))
+    job = Job(
+        name="aggregate",
+        inputs=(COMPARISONS, OUTCOMES, VITALS),
+        outputs=(PARTIALS, DEAD_LETTERS),
+        changelog=PARTIALS,
+        changelog_whole=True,
+        open_stage=lambda held: AggregateStage(held, settings),
+    )
+    run(job, paced, stop, worker_id)

@@ -1,0 +1,134 @@
+"""Totals add up: in any order and grouping, from nothing, from one, and through JSON."""
+
+import math
+import statistics
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shadowbus.aggregate.moments import Moments
+from shadowbus.aggregate.quantiles import Quantiles
+from shadowbus.aggregate.totals import COUNTERS, INDEX, Totals
+
+numbers = st.floats(-1e6, 1e6, width=32)
+durations = st.floats(0, 1e6, width=32)
+times = st.integers(0, 2**45)
+
+
+@st.composite
+def totals(draw: st.DrawFn) -> Totals:
+    first = draw(st.none() | times)
+    return Totals(
+        np.array(draw(st.lists(st.integers(0, 2**55), min_size=len(COUNTERS), max_size=len(COUNTERS))), np.int64),
+        Quantiles.of(np.array(draw(st.lists(durations, max_size=5)))),
+        Quantiles.of(np.array(draw(st.lists(durations, max_size=5)))),
+        Moments.of(np.array(draw(st.lists(numbers, max_size=5)))),
+        Moments.of(np.array(draw(st.lists(numbers, max_size=5)))),
+        first,
+        None if first is None else first + draw(times),
+    )
+
+
+def same(left: Totals, right: Totals) -> bool:
+    """Counts, sketch contents (all exact at this size) and times the same; moments but for the last bits."""
+    return (
+        left.counts.tolist() == right.counts.tolist()
+        and contents(left.live_latency) == contents(right.live_latency)
+        and contents(left.shadow_latency) == contents(right.shadow_latency)
+        and close(left.distance, right.distance)
+        and close(left.loss, right.loss)
+        and (left.first_ms, left.last_ms) == (right.first_ms, right.last_ms)
+    )
+
+
+def contents(quantiles: Quantiles) -> list[float | None]:
+    return [quantiles.at((i + 0.5) / quantiles.n) for i in range(quantiles.n)]
+
+
+def close(left: Moments, right: Moments) -> bool:
+    return (
+        left.n == right.n
+        and math.isclose(left.mean, right.mean, rel_tol=1e-9, abs_tol=1e-6)
+        and math.isclose(left.m2, right.m2, rel_tol=1e-6, abs_tol=1e-3)
+    )
+
+
+@given(totals(), totals(), totals())
+def test_grouping_does_not_matter(a: Totals, b: Totals, c: Totals) -> None:
+    assert same((a + b) + c, a + (b + c))
+
+
+@given(totals(), totals())
+def test_order_does_not_matter(a: Totals, b: Totals) -> None:
+    assert same(a + b, b + a)
+
+
+@given(totals())
+def test_nothing_added_changes_nothing(a: Totals) -> None:
+    assert a + Totals() == a
+    assert Totals() + a == a
+
+
+@given(totals(), totals())
+def test_adding_leaves_both_as_they_were(a: Totals, b: Totals) -> None:
+    before = orjson.dumps([a.to_record(), b.to_record()])
+    assert (a + b).count("agreed") == a.count("agreed") + b.count("agreed")
+    assert orjson.dumps([a.to_record(), b.to_record()]) == before
+
+
+@given(totals())
+def test_a_record_brings_them_back_exactly(a: Totals) -> None:
+    assert Totals.from_record(orjson.loads(orjson.dumps(a.to_record()))) == a
+
+
+@given(st.lists(numbers, max_size=30), st.integers(0, 30))
+def test_moments_in_parts_are_those_of_the_whole(values: list[float], cut: int) -> None:
+    merged = Moments.of(np.array(values[:cut])) + Moments.of(np.array(values[cut:]))
+    assert merged.n == len(values)
+    if values:
+        assert merged.mean == pytest.approx(statistics.fmean(values), rel=1e-9, abs=1e-6)
+        assert merged.m2 == pytest.approx(statistics.pvariance(values) * len(values), rel=1e-6, abs=1e-2)
+
+
+@given(st.lists(durations, max_size=60), st.integers(0, 60))
+def test_few_values_are_kept_as_they_are_in_one_part_or_two(values: list[float], cut: int) -> None:
+    merged = Quantiles.of(np.array(values[:cut])) + Quantiles.of(np.array(values[cut:]))
+    assert contents(merged) == sorted(values)
+
+
+def test_many_values_in_many_parts_give_quantiles_within_the_error_of_the_sketch() -> None:
+    values = np.random.default_rng(7).lognormal(1.0, 1.0, 200_000)
+    merged = Quantiles()
+    for part in np.array_split(values, 97):
+        merged.absorb(Quantiles.of(part))
+    assert merged.n == values.size
+    assert merged.smallest == np.float32(values.min())
+    assert merged.largest == np.float32(values.max())
+    for rank in (0.01, 0.25, 0.5, 0.95, 0.99):
+        value = merged.at(rank)
+        assert value is not None
+        assert abs((values <= value).mean() - rank) < 0.02
+
+
+def test_nothing_seen_has_no_quantiles_and_takes_no_bytes() -> None:
+    assert Quantiles().at(0.5) is None
+    assert Quantiles().to_text() == ""
+    assert Quantiles.from_text("") == Quantiles()
+
+
+def test_counts_beyond_what_a_float_holds_stay_exact() -> None:
+    a = Totals()
+    a.counts[INDEX["compared"]] = 2**53
+    one = Totals()
+    one.counts[INDEX["compared"]] = 1
+    record = orjson.loads(orjson.dumps((a + one).to_record()))
+    assert Totals.from_record(record).statuses == {"compared": 2**53 + 1}
+
+
+def test_a_counter_that_an_older_writer_did_not_know_is_zero() -> None:
+    record = Totals().to_record()
+    del record["missing_features"]
+    assert Totals.from_record(record) == Totals()

@@ -221,6 +221,7 @@ class JudgeStage:
         live = comparator.judge(label, live_prediction, live_scores)
         shadow = comparator.judge(label, shadow_prediction, shadow_scores)
         books["comparisons", "judged"] += 1
+        comparable = live.measure == shadow.measure  # losses of different kinds must not meet
         outcome = {
             "v": VERSION,
             "request_id": key.decode("utf-8", "replace"),
@@ -229,8 +230,8 @@ class JudgeStage:
             "label": label,
             "live_correct": live.correct,
             "shadow_correct": shadow.correct,
-            "live_loss": live.loss,
-            "shadow_loss": shadow.loss,
+            "live_loss": live.loss if comparable else None,
+            "shadow_loss": shadow.loss if comparable else None,
             "weight": weight,
             "segments": segments,
         }

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from shadowbus.cli import broker, bundle, demo, logs, settings, topics, topology, up, workers
+from shadowbus.cli import broker, bundle, demo, logs, settings, status, tail, topics, topology, up, verdict, workers
 from shadowbus.cli.console import clean
 from shadowbus.cli.options import DEFAULT_CONFIG, Options, options_of
 from shadowbus.errors import ShadowbusError
@@ -71,6 +71,9 @@ app.command("aggregate", rich_help_panel=RUN)(workers.aggregate)
 app.command("agents", rich_help_panel=RUN)(workers.agents)
 app.command("up", rich_help_panel=RUN)(up.up)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
+app.command("tail", rich_help_panel=LOOK)(tail.tail)
+app.command("status", rich_help_panel=LOOK)(status.status)
+app.command("verdict", rich_help_panel=LOOK)(verdict.verdict)
 
 
 def run(arguments: Sequence[str]) -> int:

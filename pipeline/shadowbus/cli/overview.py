@@ -1,0 +1,128 @@
+"""Everything `shadowbus status` shows, gathered from Kafka: stages, trials, verdicts, and what is plainly wrong."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from shadowbus.cli.verdict import verdicts
+from shadowbus.clock import Deadline
+from shadowbus.errors import Malformed
+from shadowbus.kafka.groups import GroupState, group_states
+from shadowbus.kafka.tables import read_table
+from shadowbus.kafka.topics import check_topics
+from shadowbus.records import Aggregate, Verdict, decode
+from shadowbus.settings import Settings
+from shadowbus.topology import AGGREGATES, REQUESTS, STAGES, VERDICTS, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """One stage that reads from Kafka; `lag` are the records it has not committed yet, by topic."""
+
+    stage: str
+    shadow: str
+    group: str
+    state: str = "UNKNOWN"
+    members: int = 0
+    lag: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStatus:
+    """One trial: its comparisons by status, and whether its books close."""
+
+    trial: str
+    statuses: Mapping[str, object]
+    labels: object
+    books: Mapping[str, object]
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The whole picture of one namespace; `notes` are sentences about what is not as it should be."""
+
+    namespace: str
+    missing_topics: list[str]
+    stages: list[StageStatus]
+    trials: list[TrialStatus]
+    verdicts: list[Verdict]
+    notes: list[str]
+
+
+def look(settings: Settings, deadline: Deadline) -> Overview:
+    """Gather it all.
+
+    Raises:
+        BrokerError: Kafka does not answer in time.
+    """
+    differences = check_topics(settings)
+    missing = [difference.topic for difference in differences if difference.what == "topic"]
+    stages = list(_running(settings))
+    reads = {one.group: [name for name in one.lag if name not in missing] for one in stages}
+    groups, ever = group_states(settings, reads, deadline)
+    seen = [_seen(one, groups[one.group]) for one in stages]
+    aggregates, decided = (
+        {} if topic.full_name(settings.namespace) in missing else read_table(settings, topic, deadline)
+        for topic in (AGGREGATES, VERDICTS)
+    )
+    return Overview(
+        namespace=settings.namespace,
+        missing_topics=missing,
+        stages=seen,
+        trials=list(_trials(aggregates.values())),
+        verdicts=sorted((found.record for found in verdicts(decided.values())), key=lambda one: one.trial),
+        notes=list(_notes(settings, missing, len(differences) - len(missing), seen, ever)),
+    )
+
+
+def group_name(stage: Stage, namespace: str, shadow: str = "") -> str:
+    """The consumer group of a stage.
+
+    >>> from shadowbus.topology import REPLAY
+    >>> group_name(REPLAY, "churn", "challenger")
+    'churn.challenger.replay'
+    """
+    return ".".join(part for part in (namespace, shadow, stage.name) if part)
+
+
+def _running(settings: Settings) -> Iterator[StageStatus]:
+    for stage in STAGES:
+        if stage.reads:
+            for shadow in [one.name for one in settings.shadow] if stage.per_shadow else [""]:
+                topics = {f"{settings.namespace}.{name}": 0 for name in stage.reads}
+                yield StageStatus(stage.name, shadow, group_name(stage, settings.namespace, shadow), lag=topics)
+
+
+def _seen(stage: StageStatus, group: GroupState) -> StageStatus:
+    return StageStatus(stage.stage, stage.shadow, stage.group, group.state, group.members, group.lag)
+
+
+def _trials(values: Iterable[bytes]) -> Iterator[TrialStatus]:
+    whole = []
+    for value in values:
+        try:
+            aggregate = decode(Aggregate, value)
+        except Malformed:
+            continue
+        if aggregate.segment == aggregate.window == "all":
+            whole.append(aggregate)
+    for one in sorted(whole, key=lambda aggregate: aggregate.trial):
+        statuses = one.totals.get("statuses")
+        counts = statuses if isinstance(statuses, dict) else {}
+        yield TrialStatus(one.trial, counts, one.totals.get("labels", 0), one.books, one.updated_ms)
+
+
+def _notes(
+    settings: Settings, missing: list[str], differing: int, stages: list[StageStatus], ever: Mapping[str, int]
+) -> Iterator[str]:
+    if missing:
+        yield f"{len(missing)} topics are missing: create them with `shadowbus topics --create`."
+    if differing:
+        yield f"{differing} settings of topics are not as wanted: see `shadowbus topics --check`."
+    requests = REQUESTS.full_name(settings.namespace)
+    if requests not in missing and not ever.get(requests):
+        yield f"Nothing has arrived in {requests} yet: is capture on in the service, with this namespace?"
+    for one in stages:
+        if not one.members:
+            name = f"{one.stage} --shadow {one.shadow}" if one.shadow else one.stage
+            yield f"{one.group} has no member: run `shadowbus {name}`, or `shadowbus up` for all."

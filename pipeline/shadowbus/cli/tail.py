@@ -1,0 +1,126 @@
+"""`shadowbus tail`: comparisons as they come, one line each."""
+
+import contextlib
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from shadowbus.cli.console import cell, emit, output, tell
+from shadowbus.cli.options import settings_of
+from shadowbus.cli.stopping import stop_on_signals
+from shadowbus.cli.trials import shadow_of
+from shadowbus.clock import Deadline
+from shadowbus.errors import Malformed
+from shadowbus.records import Answer, Comparison, from_object, parse_object
+
+ANSWER_SECONDS = 20.0
+MOST_CHARACTERS = 40
+AGREED = {True: ("agree", "green"), False: ("differ", "bold red"), None: ("-", "dim")}
+
+
+def tail(
+    context: typer.Context,
+    shadow: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this shadow's comparisons.", show_default=False)
+    ] = None,
+    disagreements: Annotated[
+        bool, typer.Option("--disagreements", help="Only where the shadow says something else.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The records, one line of JSON each.")] = False,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Start with all that is kept, not with what comes.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Leave after so many lines.", show_default=False)
+    ] = None,
+) -> None:
+    """Follow the comparisons, until Ctrl-C."""
+    settings = settings_of(context)
+    if shadow is not None:
+        settings.shadow_named(shadow)
+    from shadowbus.kafka.follow import follow
+    from shadowbus.topology import COMPARISONS
+
+    with _until_nobody_reads(), stop_on_signals() as stop:
+        deadline = Deadline.after(ANSWER_SECONDS)
+        values = follow(settings, COMPARISONS, stop, deadline, from_beginning=from_beginning)
+        with contextlib.closing(values):
+            console = output()
+            for record, comparison in itertools.islice(_wanted(values, shadow, disagreements), limit):
+                if as_json:
+                    emit(json.dumps(record))  # everything beyond ASCII escaped: safe on a terminal too
+                else:
+                    console.print(line_of(comparison), soft_wrap=True)
+
+
+def line_of(comparison: Comparison) -> Text:
+    """A comparison on one line: time, id, status, live -> shadow, whether they agree, and the two latencies."""
+    word, style = AGREED[comparison.agree]
+    live, shadow = comparison.live, comparison.shadow
+    parts = (
+        cell(_time(comparison.timestamp_ms), "dim"),
+        cell(_short(comparison.request_id), "cyan"),
+        cell(_short(comparison.status), "" if comparison.status == "compared" else "yellow"),
+        cell(f"{_answer(live)} -> {_answer(shadow)}"),
+        cell(word, style),
+        cell(f"{_latency(live)} -> {_latency(shadow)}", "dim"),
+        cell(_short(comparison.trial), "dim"),
+    )
+    return Text("  ").join(parts)
+
+
+def _wanted(
+    values: Iterator[bytes], shadow: str | None, disagreements: bool
+) -> Iterator[tuple[dict[str, Any], Comparison]]:
+    for value in values:
+        try:
+            record = parse_object(value)
+            comparison = from_object(Comparison, record)
+        except Malformed as error:
+            tell(f"A record in the comparisons topic is not one: {error}.")
+            continue
+        if disagreements and comparison.agree is not False:
+            continue
+        if shadow is None or shadow_of(comparison.trial) == shadow:
+            yield record, comparison
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+
+
+def _time(timestamp_ms: int) -> str:
+    try:
+        moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        return str(timestamp_ms)
+    return moment.strftime("%H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
+
+
+def _answer(answer: Answer | None) -> str:
+    if answer is None:
+        return "nothing"
+    if answer.error is not None:
+        return f"error: {_short(answer.error)}"
+    return _short(answer.prediction if isinstance(answer.prediction, str) else json.dumps(answer.prediction))
+
+
+def _latency(answer: Answer | None) -> str:
+    return "-" if answer is None or answer.latency_ms is None else f"{answer.latency_ms:.1f} ms"
+
+
+@contextlib.contextmanager
+def _until_nobody_reads() -> Iterator[None]:
+    """Whoever reads our output may have seen enough (`| head`): that is no error."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What Python still holds for stdout would fail once more when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

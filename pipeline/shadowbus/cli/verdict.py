@@ -1,0 +1,134 @@
+"""`shadowbus verdict`: may this shadow be promoted? The exit code is the answer."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from shadowbus.cli.console import cell, output, table, tell
+from shadowbus.cli.options import settings_of
+from shadowbus.cli.trials import shadow_of
+from shadowbus.clock import Deadline
+from shadowbus.errors import Malformed
+from shadowbus.records import Aggregate, Verdict, decode
+from shadowbus.settings import Settings
+
+READ_SECONDS = 60.0
+EXIT_CODES = {"PROMOTE": 0, "KEEP_WATCHING": 10, "SEND_BACK": 20}
+STYLES = {"PROMOTE": "bold green", "KEEP_WATCHING": "bold yellow", "SEND_BACK": "bold red"}
+STATE_STYLES = {"holds": "green", "fails": "red", "open": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A verdict, and the very bytes it was read from."""
+
+    record: Verdict
+    value: bytes
+
+
+def verdict(
+    context: typer.Context,
+    shadow: Annotated[str, typer.Option(metavar="NAME", help="Of which shadow.", show_default=False)],
+    trial: Annotated[
+        str | None, typer.Option(metavar="TRIAL", help="Of which of its trials; else the newest.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The record of the verdicts topic, as it is.")] = False,
+) -> None:
+    """Show the verdict; exit code 0 is PROMOTE, 10 KEEP WATCHING, 20 SEND BACK."""
+    settings = settings_of(context)
+    settings.shadow_named(shadow)
+    found = _find(settings, shadow, trial, Deadline.after(READ_SECONDS))
+    if found is None:
+        of = f"trial {trial}" if trial else f"shadow {shadow}"
+        tell(f"There is no verdict yet on the {of}: KEEP WATCHING.")
+        raise typer.Exit(EXIT_CODES["KEEP_WATCHING"])
+    if as_json:
+        sys.stdout.buffer.write(found.value + b"\n")
+        sys.stdout.buffer.flush()
+    else:
+        _show(found.record)
+    raise typer.Exit(EXIT_CODES[found.record.verdict])
+
+
+def verdicts(values: Iterable[bytes]) -> list[Found]:
+    """The verdicts among these values; whatever else is there is told and left out."""
+    found = []
+    for value in values:
+        try:
+            record = decode(Verdict, value)
+            if record.verdict not in EXIT_CODES:
+                raise Malformed(f"{record.verdict!r} is no verdict")
+        except Malformed as error:
+            tell(f"A record in the verdicts topic cannot be used: {error}.")
+        else:
+            found.append(Found(record, value))
+    return found
+
+
+def _find(settings: Settings, shadow: str, trial: str | None, deadline: Deadline) -> Found | None:
+    from shadowbus.kafka.tables import read_table
+    from shadowbus.topology import AGGREGATES, VERDICTS
+
+    of_shadow = [
+        found
+        for found in verdicts(read_table(settings, VERDICTS, deadline).values())
+        if shadow_of(found.record.trial) == shadow and trial in (None, found.record.trial)
+    ]
+    if len(of_shadow) < 2:
+        return of_shadow[0] if of_shadow else None
+    # Labels of an old trial still arrive: the newest is the one that began last, not the one decided last.
+    began = beginnings(read_table(settings, AGGREGATES, deadline).values())
+    return max(of_shadow, key=lambda found: (began.get(found.record.trial, -1), found.record.decided_ms))
+
+
+def beginnings(values: Iterable[bytes]) -> dict[str, int]:
+    """The time of each trial's first record, by trial, from aggregates."""
+    began: dict[str, int] = {}
+    for value in values:
+        try:
+            aggregate = decode(Aggregate, value)
+        except Malformed:
+            continue
+        first = aggregate.totals.get("first_ms")
+        if aggregate.segment == aggregate.window == "all" and isinstance(first, int):
+            began[aggregate.trial] = first
+    return began
+
+
+def _show(record: Verdict) -> None:
+    console = output()
+    console.print(cell(record.verdict.replace("_", " "), STYLES[record.verdict]), cell(record.trial))
+    console.print(cell(f"{record.requests} requests, {record.labels} labels", "dim"))
+    if record.criteria:
+        rows = table("", "criterion", "value", "interval", "limit", "state", "note")
+        for one in record.criteria:
+            if isinstance(one, Mapping):
+                interval = f"{_number(one.get('low'))} to {_number(one.get('high'))}"
+                state = str(one.get("state"))
+                numbers = cell(_number(one.get("value"))), cell(interval), cell(_number(one.get("limit")))
+                rows.add_row(
+                    cell(one.get("name")), *numbers, cell(state, STATE_STYLES.get(state, "")), cell(one.get("note"))
+                )
+        console.print(rows)
+    if sentence := needed_sentence(record.needed):
+        console.print(cell(sentence))
+
+
+def needed_sentence(needed: Mapping[str, object]) -> str:
+    """What is still missing, in words; empty when nothing is.
+
+    >>> needed_sentence({"requests": 1902, "labels": 0, "note": "PROMOTE, at the present rates."})
+    'Needs about 1902 more requests: PROMOTE, at the present rates.'
+    """
+    missing = [f"{needed[unit]} more {unit}" for unit in ("requests", "labels") if needed.get(unit)]
+    note = str(needed.get("note") or "")
+    return f"Needs about {' and '.join(missing)}: {note}" if missing else note
+
+
+def _number(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "-" if value is None else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

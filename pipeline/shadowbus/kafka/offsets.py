@@ -1,0 +1,57 @@
+"""Where the partitions of topics begin and end."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from shadowbus.clock import Deadline
+from shadowbus.errors import BrokerError
+from shadowbus.kafka.clients import plainly, reach
+
+Partition = tuple[str, int]
+"""One partition, by its topic's full name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The first offset there is, the one after the last, and the one where a committed read ends for now."""
+
+    first: int
+    end: int
+    committed_end: int
+
+
+def bounds(admin: AdminClient, topics: Iterable[str], deadline: Deadline) -> dict[Partition, Bounds]:
+    """The bounds of every partition of these topics.
+
+    Raises:
+        BrokerError: A topic is missing, or Kafka does not answer in time.
+    """
+    present = reach(admin, max(1.0, deadline.remaining())).topics
+    partitions: list[Partition] = []
+    for name in topics:
+        if name not in present:
+            raise BrokerError(f"The topic {name} is missing: create it with `shadowbus topics --create`.")
+        partitions += [(name, partition) for partition in present[name].partitions]
+    earliest: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    first = _ask(admin, partitions, earliest, IsolationLevel.READ_UNCOMMITTED, deadline)
+    end = _ask(admin, partitions, latest, IsolationLevel.READ_UNCOMMITTED, deadline)
+    committed = _ask(admin, partitions, latest, IsolationLevel.READ_COMMITTED, deadline)
+    return {one: Bounds(first[one], end[one], committed[one]) for one in partitions}
+
+
+def _ask(
+    admin: AdminClient, partitions: list[Partition], spec: OffsetSpec, isolation: IsolationLevel, deadline: Deadline
+) -> dict[Partition, int]:
+    if not partitions:
+        return {}
+    wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
+    seconds = max(1.0, deadline.remaining())
+    try:
+        futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=seconds)
+        return {(tp.topic, tp.partition): future.result(seconds).offset for tp, future in futures.items()}
+    except (KafkaException, TimeoutError) as error:
+        raise BrokerError(f"Kafka did not say where the partitions end: {plainly(error)}.") from error

@@ -73,6 +73,19 @@ def test_a_process_without_kafka_ends_on_time_and_says_so_once() -> None:
     assert "Production is not affected" in stderr
 
 
+def test_a_tap_that_only_its_users_still_know_is_closed_at_the_end_too() -> None:
+    (found,), _ = run("""
+        import atexit, gc
+        ask(tap, 3)
+        recorder = tap.recorder
+        del tap
+        gc.collect()
+        atexit._run_exitfuncs()
+        tell(unsent=recorder.tallies.dropped["unsent"].value)
+        """)
+    assert found == {"unsent": 6}
+
+
 def test_a_forked_child_captures_with_ids_and_counters_of_its_own() -> None:
     found, _ = run("""
         ids = [ask(tap, 3).request_id]

@@ -4,6 +4,7 @@
 does); librdkafka's own threads send it without Python's lock. The listening thread is the only one that ever waits.
 """
 
+import contextlib
 import ctypes
 import logging
 import threading
@@ -115,7 +116,8 @@ class Courier:
         self._note(error)
         if monotonic() >= self._quiet_until:
             self._quiet_until = monotonic() + _LOG_EVERY_SECONDS
-            logger.warning("Kafka: %s. Production is not affected; capture goes on and counts.", error.str())
+            with contextlib.suppress(Exception):  # a log handler that fails must not end the listening
+                logger.warning("Kafka: %s. Production is not affected; capture goes on and counts.", error.str())
 
     def _note(self, error: KafkaError) -> None:
         self._tallies.last_error = error.str()

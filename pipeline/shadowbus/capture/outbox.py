@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
-from shadowbus.capture.counters import CLOSED, KAFKA_ERROR, UNSENT, Tallies
+from shadowbus.capture.counters import CLOSED, KAFKA_ERROR, TOO_LARGE, UNSENT, Tallies
 from shadowbus.capture.courier import Courier
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import SettingsError
@@ -50,8 +50,9 @@ class Outbox:
         SettingsError: librdkafka does not accept the configuration. An unreachable broker is no error.
     """
 
-    def __init__(self, config: Mapping[str, Any], tallies: Tallies) -> None:
+    def __init__(self, config: Mapping[str, Any], tallies: Tallies, max_record_bytes: int) -> None:
         self._config = config
+        self._max_record_bytes = max_record_bytes
         self._tallies = tallies
         self._closed = False
         self._retry_at = 0.0
@@ -68,6 +69,8 @@ class Outbox:
         Returns:
             None, or the reason it was not taken.
         """
+        if len(value) > self._max_record_bytes:
+            return TOO_LARGE
         courier = self._courier
         if courier is None or courier.broken:
             courier = self._renewed()

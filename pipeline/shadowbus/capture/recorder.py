@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from shadowbus.capture import wire
-from shadowbus.capture.counters import INTERNAL, INVALID_ID, NOT_SERIALISABLE, TOO_LARGE, Tallies
+from shadowbus.capture.counters import INTERNAL, INVALID_ID, NOT_SERIALISABLE, Tallies
 from shadowbus.capture.ids import RequestIds, given_id
 from shadowbus.capture.outbox import Outbox
 from shadowbus.capture.sampling import Sampler
@@ -70,7 +70,7 @@ class Recorder:
         try:
             moment = now_ms() if timestamp_ms is None else timestamp_ms
             value = wire.request_value(request_id, moment, features, segments, context)
-            left_out = self._put(self._requests, request_id.encode(), value)
+            left_out = self._outbox.put(self._requests, request_id.encode(), value)
         except TypeError:
             left_out = NOT_SERIALISABLE
         except Exception:
@@ -83,7 +83,9 @@ class Recorder:
     def prediction(self, request_id: str, answer: Answer) -> str | None:
         """Record the answer to a request that was recorded. What cannot be written goes out as an error instead."""
         try:
-            left_out = self._put(self._predictions, request_id.encode(), self._written(request_id, now_ms(), answer))
+            left_out = self._outbox.put(
+                self._predictions, request_id.encode(), self._written(request_id, now_ms(), answer)
+            )
         except Exception:
             left_out = INTERNAL
         if left_out is None:
@@ -99,7 +101,7 @@ class Recorder:
             return self.count(SAMPLED_OUT)
         try:
             moment = now_ms() if timestamp_ms is None else int(timestamp_ms)
-            left_out = self._put(self._labels, request_id.encode(), wire.label_value(request_id, moment, label))
+            left_out = self._outbox.put(self._labels, request_id.encode(), wire.label_value(request_id, moment, label))
         except (TypeError, ValueError, OverflowError):
             left_out = NOT_SERIALISABLE
         except Exception:
@@ -116,9 +118,6 @@ class Recorder:
         else:
             self.tallies.dropped[left_out].add()
         return left_out
-
-    def _put(self, topic: str, key: bytes, value: bytes) -> str | None:
-        return TOO_LARGE if len(value) > self._max_record_bytes else self._outbox.put(topic, key, value)
 
     def _written(self, request_id: str, moment: int, answer: Answer) -> bytes:
         latency_ms, prediction, scores, model, error = answer

@@ -8,7 +8,6 @@ a programmer's mistake, never for a broker that is away.
 import atexit
 import os
 import re
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,7 +17,7 @@ from shadowbus.capture.ids import given_id
 from shadowbus.capture.outbox import Outbox, producer_config
 from shadowbus.capture.recorder import Recorder
 from shadowbus.capture.sampling import Sampler
-from shadowbus.capture.watch import Pick, watched
+from shadowbus.capture.watch import Pick, Watch
 from shadowbus.clock import Deadline
 from shadowbus.errors import SettingsError
 
@@ -29,7 +28,8 @@ TOPICS = ("requests", "predictions", "labels")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MODEL = re.compile(r"[^@\s]+@[^@\s]+")
 
-_taps: "weakref.WeakSet[Tap]" = weakref.WeakSet()
+_open: "dict[int, Tap]" = {}
+"""Every tap that was not closed, kept alive: a decorated function or a middleware may be all that still uses it."""
 
 
 class Tap:
@@ -65,7 +65,8 @@ class Tap:
         sampler = Sampler(sample)
         self._flush_seconds = flush_seconds
         self._tallies = Tallies()
-        self._outbox = Outbox(producer_config(kafka, max_buffer_bytes, max_record_bytes), self._tallies)
+        config = producer_config(kafka, max_buffer_bytes, max_record_bytes)
+        self._outbox = Outbox(config, self._tallies, max_record_bytes)
         self.recorder = Recorder(
             self._outbox,
             self._tallies,
@@ -74,7 +75,7 @@ class Tap:
             model=model,
             max_record_bytes=max_record_bytes,
         )
-        _taps.add(self)
+        _open[id(self)] = self
 
     def request(
         self, features: object, *, segments: object = None, request_id: object = None, context: object = None
@@ -111,7 +112,7 @@ class Tap:
         """
         questions = {"features": features, "segments": segments, "context": context, "request_id": request_id}
         answers = {"prediction": prediction, "scores": scores}
-        return lambda function: watched(function, self.recorder, questions, answers)
+        return Watch(self.recorder, questions, answers).around
 
     def label(self, request_id: object, label: object, timestamp_ms: int | None = None) -> None:
         """Say what really happened to a request, at once or days later, from whatever process knows it."""
@@ -128,6 +129,7 @@ class Tap:
         is counted as `closed`. Called by itself at the end of the process.
         """
         self._outbox.close(Deadline.after(self._flush_seconds if timeout is None else timeout))
+        _open.pop(id(self), None)
         return self.counters()
 
     def _after_fork(self) -> None:
@@ -149,12 +151,12 @@ def _check(namespace: object, kafka: Mapping[str, Any], model: object, topics: M
 
 @atexit.register
 def _close_all() -> None:
-    for tap in list(_taps):
+    for tap in list(_open.values()):
         tap.close()
 
 
 def _renew_all() -> None:
-    for tap in list(_taps):
+    for tap in list(_open.values()):
         tap._after_fork()
 
 

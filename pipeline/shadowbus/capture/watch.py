@@ -16,68 +16,70 @@ Pick = Callable[..., object]
 """A function of the user's that picks a part of a call (from its arguments) or of an answer (from its result)."""
 
 
-def watched(
-    function: Callable[P, R],
-    recorder: Recorder,
-    questions: Mapping[str, Pick | None],
-    answers: Mapping[str, Pick | None],
-) -> Callable[P, R]:
-    """Wrap a sync or async function; its result, its exceptions and its metadata stay as they are.
+class Watch:
+    """Turns the calls of one function into requests and predictions.
 
     Args:
-        function: The function to watch.
-        recorder: Where its calls are recorded.
+        recorder: Where they go.
         questions: How `features`, `segments`, `context` and `request_id` are picked from the arguments.
         answers: How `prediction` and `scores` are picked from the result.
     """
-    picks = {name: pick for name, pick in questions.items() if pick is not None}
-    picks.setdefault("features", _features_of(function))
 
-    def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        try:
-            question = {name: pick(*args, **kwargs) for name, pick in picks.items()}
-            parts = (question.get(name) for name in ("request_id", "features", "segments", "context"))
-            return Call(recorder, *parts)
-        except Exception:  # the user's pick failed; the call itself goes on as if nobody watched
-            recorder.count(EXTRACTION_FAILED)
-            recorder.count(EXTRACTION_FAILED)
-            return None
+    def __init__(self, recorder: Recorder, questions: Mapping[str, Pick | None], answers: Mapping[str, Pick | None]):
+        self._recorder = recorder
+        self._questions = questions
+        self._answers = answers
 
-    if inspect.iscoroutinefunction(function):
+    def around(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The function with its calls watched; its results, exceptions and metadata stay as they are."""
+        features = self._questions.get("features") or _features_of(function)
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def watch_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                call = self._asked(features, args, kwargs)
+                if call is None:
+                    return await function(*args, **kwargs)
+                with call:
+                    result = await function(*args, **kwargs)
+                    self._answered(call, result)
+                return result
+
+            return cast(Callable[P, R], watch_async)
 
         @functools.wraps(function)
-        async def watch_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            call = begin(args, kwargs)
+        def watch(*args: P.args, **kwargs: P.kwargs) -> R:
+            call = self._asked(features, args, kwargs)
             if call is None:
-                return await function(*args, **kwargs)
+                return function(*args, **kwargs)
             with call:
-                result = await function(*args, **kwargs)
-                _answer(call, result, answers)
+                result = function(*args, **kwargs)
+                self._answered(call, result)
             return result
 
-        return cast(Callable[P, R], watch_async)
+        return watch
 
-    @functools.wraps(function)
-    def watch(*args: P.args, **kwargs: P.kwargs) -> R:
-        call = begin(args, kwargs)
-        if call is None:
-            return function(*args, **kwargs)
-        with call:
-            result = function(*args, **kwargs)
-            _answer(call, result, answers)
-        return result
+    def _asked(self, features: Pick, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        try:
+            picked = (self._pick(name, args, kwargs) for name in ("segments", "context"))
+            return Call(self._recorder, self._pick("request_id", args, kwargs), features(*args, **kwargs), *picked)
+        except Exception:  # a pick failed: both halves are lost, and the call itself goes on as if nobody watched
+            self._recorder.count(self._recorder.count(EXTRACTION_FAILED))
+            return None
 
-    return watch
+    def _pick(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        pick = self._questions.get(name)
+        return None if pick is None else pick(*args, **kwargs)
 
-
-def _answer(call: Call, result: object, answers: Mapping[str, Pick | None]) -> None:
-    try:
-        prediction, scores = answers.get("prediction"), answers.get("scores")
-        picked = result if prediction is None else prediction(result)
-        call.scores = None if scores is None else scores(result)
-        call.prediction = picked
-    except Exception as error:
-        call.fail(error)
+    def _answered(self, call: Call, result: object) -> None:
+        try:
+            prediction, scores = self._answers.get("prediction"), self._answers.get("scores")
+            picked = result if prediction is None else prediction(result)
+            call.scores = None if scores is None else scores(result)
+            call.prediction = picked
+        except Exception as error:
+            call.fail(error)
 
 
 def _features_of(function: Callable[..., object]) -> Pick:

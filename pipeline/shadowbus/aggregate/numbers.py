@@ -7,9 +7,12 @@ from numpy.typing import NDArray
 
 from shadowbus.aggregate.columns import NAN, Columns
 from shadowbus.aggregate.totals import COUNTERS, INDEX
+from shadowbus.records import SHADOW_FAILURES, STATUSES
 
 LARGEST = 1e100
 """Distances and losses beyond this are counted at the edge: their squares would not be numbers any more."""
+
+_FAILED = [STATUSES.index(name) for name in SHADOW_FAILURES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,6 @@ def numbers(topic: str, columns: Columns, budget_ms: float | None) -> Numbers:
     counts[:, INDEX["latency_rows"]] = shadow_latency >= -np.inf
     counts[:, INDEX["over_budget"]] = shadow_latency > (np.inf if budget_ms is None else budget_ms)
     counts[:, INDEX["live_errors"]] = live_error
-    counts[:, INDEX["shadow_errors"]] = shadow_error
+    counts[:, INDEX["shadow_errors"]] = (shadow_error == 1) | np.isin(status, _FAILED)
     counts[:, INDEX["missing_features"]] = missing
     return Numbers(counts, times, live_latency, shadow_latency, distance.clip(-LARGEST, LARGEST), nothing)

@@ -1,0 +1,212 @@
+"""The agents: partials in, aggregates and verdicts out. The only file that imports Faust.
+
+An agent keeps the newest partial of each source partition in a Faust table; a timer publishes what changed. Guaranteed:
+at least once over idempotent partials, so a crash changes nothing in what is published. A record that cannot be used
+becomes a dead letter, and never stops the agent.
+
+Two things about Faust are put right here (`docs/decisions/0005-aggregation.md`): it reads what is not committed unless
+it runs transactions of its own, and it takes the gap that a transaction leaves between offsets one record too long.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+
+from shadowbus.aggregate.board import Board, Publication
+from shadowbus.aggregate.faust_kafka import FaustKafka, faust_kafka
+from shadowbus.aggregate.murmur2 import partition_of
+from shadowbus.clock import now_ms
+from shadowbus.dead_letters import dead_letter
+from shadowbus.errors import BrokerError
+from shadowbus.settings import Settings
+from shadowbus.topology import AGGREGATES, DEAD_LETTERS, MAX_RECORD_BYTES, PARTIALS, VERDICTS, Topic
+
+LOOK_SECONDS = 0.1
+logger = logging.getLogger("shadowbus.agents")
+
+
+def run_agents(settings: Settings, stop: threading.Event | None = None, worker_id: str = "") -> None:
+    """Merge and decide until `stop` is set, or, without one, until SIGTERM or SIGINT.
+
+    Args:
+        settings: How to reach Kafka, the gate, and how often to publish.
+        stop: Set it to end.
+        worker_id: A stable name makes this a static member: a restart under the same name takes over at once.
+
+    Raises:
+        SettingsError: `[kafka]` asks for what Faust's client cannot do.
+        BrokerError: Faust gave up; nothing is lost, start again.
+    """
+    for name in ("faust", "mode", "aiokafka", __name__):  # Faust's services speak under the name of their module
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
+    with contextlib.ExitStack() as opened:
+        stopping = opened.enter_context(_stop_on_signals()) if stop is None else stop
+        asyncio.run(_Agents(settings, worker_id).serve(stopping))
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class _Consumer(driver.Consumer):
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
+        await super()._add_gap(tp, offset_from, offset_to - 1)
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+
+
+class _App(faust.App):
+    def _new_transport(self) -> _Transport:
+        return _Transport(self.conf.broker_consumer, self)
+
+
+class _Agents:
+    """One Faust app over the partials of one namespace."""
+
+    def __init__(self, settings: Settings, worker_id: str) -> None:
+        self.settings = settings
+        self.app = _app(settings, faust_kafka(settings.kafka_for("consumer")), worker_id)
+        self.topics = {topic.name: self._topic(topic) for topic in (PARTIALS, AGGREGATES, VERDICTS, DEAD_LETTERS)}
+        table = self.app.Table(
+            "newest",
+            key_type=bytes,
+            value_type=bytes,
+            partitions=settings.partitions,
+            on_recover=self._recovered,
+            extra_topic_configs=PARTIALS.config(),
+        )
+        self.board = Board(table, settings)
+        self.owned: frozenset[int] = frozenset()
+        self.app.on_partitions_revoked.connect(self._revoked)
+        self.app.agent(self.topics["partials"], name="keep")(self._keep)
+        self.app.timer(settings.aggregate.publish_seconds)(self._publish)
+
+    async def serve(self, stop: threading.Event) -> None:
+        """Run the app until `stop` is set or it has crashed."""
+        await self.app.start()
+        try:
+            while not (stop.is_set() or self.app.should_stop or self.app.crashed):
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            reason = self.app.crash_reason
+            await self.app.stop()
+        if not stop.is_set():
+            raise BrokerError(f"The agents lost Kafka and gave up ({reason!r}); nothing is lost, start them again.")
+
+    async def _keep(self, stream: Any) -> None:
+        async for event in stream.events():
+            try:
+                self.board.accept(event.key, event.value)
+            except Exception as error:
+                logger.warning("a partial that cannot be used was set aside: %s", error)
+                await self._set_aside(event, str(error) or repr(error))
+
+    async def _publish(self) -> None:
+        if not self.owned:
+            return
+        sent: list[tuple[Publication, Any]] = []
+        try:
+            for publication in self.board.publish(self._is_owned):
+                topic = self.topics[publication.topic]
+                sent.append((publication, await topic.send(key=publication.key, value=publication.value)))
+                await asyncio.sleep(0)
+        except Exception:
+            logger.exception("a trial could not be merged; it is tried again with its next partial")
+        finally:
+            for publication, acknowledged in sent:
+                try:
+                    await acknowledged
+                except Exception as error:
+                    logger.warning("%s could not be published, trying again: %r", publication.topic, error)
+                    self.board.unpublish(publication)
+
+    async def _set_aside(self, event: Any, reason: str) -> None:
+        message = event.message
+        letter = dead_letter(
+            message.topic, message.partition, message.offset, event.key, event.value, reason=reason, now_ms=now_ms()
+        )
+        await self.topics["dead-letters"].send(key=event.key, value=letter, partition=message.partition)
+
+    async def _recovered(self) -> None:
+        """The table is restored for the partitions held now."""
+        name = PARTIALS.full_name(self.settings.namespace)
+        self.owned = frozenset(tp.partition for tp in self.app.consumer.assignment() if tp.topic == name)
+        self.board.reload()
+        logger.info("agents hold partitions %s, %d partials", sorted(self.owned), len(self.board.table))
+
+    async def _revoked(self, *_: Any, **__: Any) -> None:
+        """Publish nothing until it is clear which partitions are held."""
+        self.owned = frozenset()
+
+    def _is_owned(self, trial: str) -> bool:
+        return partition_of(trial.encode(), self.settings.partitions) in self.owned
+
+    def _topic(self, topic: Topic) -> Any:
+        return self.app.topic(
+            topic.full_name(self.settings.namespace),
+            key_type=bytes,
+            value_type=bytes,
+            partitions=self.settings.partitions,
+        )
+
+
+def _app(settings: Settings, kafka: FaustKafka, worker_id: str) -> _App:
+    worker = settings.worker
+    session = worker.session_timeout_ms / 1000
+    folder = settings.state_dir / "agents"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return _App(
+        f"{settings.namespace}.agents",
+        broker=list(kafka.brokers),
+        broker_credentials=_credentials(kafka),
+        broker_session_timeout=session,
+        broker_heartbeat_interval=session / 4,
+        broker_request_timeout=max(session, worker.operation_seconds),
+        consumer_group_instance_id=worker_id or None,
+        consumer_max_fetch_size=MAX_RECORD_BYTES,
+        producer_max_request_size=MAX_RECORD_BYTES,
+        producer_compression_type="lz4",
+        topic_partitions=settings.partitions,
+        topic_replication_factor=settings.replication,
+        topic_disable_leader=True,
+        key_serializer="raw",
+        value_serializer="raw",
+        store="memory://",
+        datadir=str(folder),
+        web_enabled=False,
+    )
+
+
+def _credentials(kafka: FaustKafka) -> Any:
+    if kafka.sasl is not None:
+        sasl = kafka.sasl
+        return faust.SASLCredentials(
+            username=sasl.username, password=sasl.password, mechanism=sasl.mechanism, ssl_context=kafka.tls
+        )
+    return faust.SSLCredentials(kafka.tls) if kafka.tls is not None else None
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

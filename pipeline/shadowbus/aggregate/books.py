@@ -1,0 +1,136 @@
+"""The account books of one trial: is every record that was read accounted for, and is every comparison counted once?
+
+In: what replay says in its vitals, for each source partition, and what the aggregate has counted there. Out: one
+object with the sums, the gap, and a sentence. Pure.
+
+Two equations hold exactly in every record of replay's vitals, over all trials of the shadow; a difference is a gap:
+
+- requests read = comparisons of every status but `request_missing` + duplicates + dead-lettered + still waiting
+- predictions read = comparisons of every status but `live_missing` + duplicates + dead-lettered + still waiting
+
+What replay claims to have written for this trial and what is counted differ while records are on their way: vitals are
+older than the newest count, or the aggregate is behind. It is a gap only where the aggregate has read everything, and
+neither number has changed for `STILL_MS`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+STILL_MS = 30_000
+SIDES = (("requests", "request_missing"), ("predictions", "live_missing"))
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the aggregate has counted of a trial in one source partition, and when that last changed."""
+
+    statuses: Mapping[str, int]
+    updated_ms: int
+
+
+@dataclass(slots=True)
+class _Findings:
+    gap: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, gap: int, note: str) -> None:
+        if gap:
+            self.gap += gap
+            self.notes.append(note)
+
+
+def close_books(trial: str, counted: Mapping[int, Counted], vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """The books of a trial.
+
+    Args:
+        trial: Its name.
+        counted: By source partition.
+        vitals: By source partition, replay's newest vitals as `aggregate/vitals.py` writes them.
+
+    Returns:
+        `requests` and `predictions` with what was read and what became of it; `counted` and `claimed` comparisons of
+        this trial, and both `by_status`; `settled` when these agree; `gap` (records unaccounted for), `closes` when it
+        is 0, and a `note` that names the gap.
+    """
+    findings = _Findings()
+    document: dict[str, Any] = {side: _side(side, absent, vitals, findings) for side, absent in SIDES}
+    claims = {partition: _statuses(record, trial) for partition, record in vitals.items()}
+    for partition in sorted(counted.keys() | claims.keys()):
+        _compare(partition, counted.get(partition), claims.get(partition), vitals.get(partition, {}), findings)
+    ours = sum((Counter(part.statuses) for part in counted.values()), Counter[str]())
+    theirs = sum(claims.values(), Counter[str]())
+    statuses = sorted(ours.keys() | theirs.keys())
+    return {
+        **document,
+        "counted": ours.total(),
+        "claimed": theirs.total(),
+        "by_status": {status: {"counted": ours[status], "claimed": theirs[status]} for status in statuses},
+        "settled": all(_agree(partition, counted, claims) for partition in counted.keys() | claims.keys()),
+        "closes": findings.gap == 0,
+        "gap": findings.gap,
+        "note": " ".join(findings.notes),
+    }
+
+
+def _side(side: str, absent: str, vitals: Mapping[int, Mapping[str, Any]], findings: _Findings) -> dict[str, Any]:
+    sums, compared, gaps = Counter[str](), Counter[str](), 0
+    for partition, record in sorted(vitals.items()):
+        page = _table(_table(record, "books"), side)
+        entries = Counter({name: _count(page, name) for name in ("read", "duplicates", "dead_lettered", "waiting")})
+        became = Counter({status: count for status, count in _all_statuses(record) if status != absent})
+        gap = abs(entries["read"] - (entries.total() - entries["read"]) - became.total())
+        findings.add(gap, f"{gap} {side} of partition {partition} are unaccounted for.")
+        sums, compared, gaps = sums + entries, compared + became, gaps + gap
+    names = ("read", "duplicates", "dead_lettered", "waiting")
+    return {**{name: sums[name] for name in names}, "compared": dict(sorted(compared.items())), "gap": gaps}
+
+
+def _compare(
+    partition: int,
+    counted: Counted | None,
+    claimed: Counter[str] | None,
+    record: Mapping[str, Any],
+    findings: _Findings,
+) -> None:
+    seen = Counter(counted.statuses) if counted is not None else Counter[str]()
+    if claimed is None:
+        findings.add(seen.total(), f"Replay has not yet reported its books of partition {partition}.")
+        return
+    moved_ms = max(counted.updated_ms if counted is not None else 0, _count(record, "claimed_since_ms"))
+    still = record.get("behind") == 0 and _count(record, "written_ms") - moved_ms >= STILL_MS
+    if still and seen != claimed:
+        gap = sum(abs(seen[status] - claimed[status]) for status in seen.keys() | claimed.keys())
+        findings.add(
+            gap,
+            f"Replay wrote {claimed.total()} comparisons to partition {partition}, {seen.total()} are counted "
+            f"({gap} differ by status).",
+        )
+
+
+def _agree(partition: int, counted: Mapping[int, Counted], claims: Mapping[int, Counter[str]]) -> bool:
+    seen = counted.get(partition)
+    return partition in claims and claims[partition] == Counter(seen.statuses if seen is not None else {})
+
+
+def _statuses(record: Mapping[str, Any], trial: str) -> Counter[str]:
+    page = _table(_table(_table(record, "books"), "comparisons"), trial)
+    return Counter({status: _count(page, status) for status in page})
+
+
+def _all_statuses(record: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    sums = Counter[str]()
+    for trial in _table(_table(record, "books"), "comparisons"):
+        sums += _statuses(record, trial)
+    yield from sums.items()
+
+
+def _table(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = record.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _count(record: Mapping[str, Any], name: str) -> int:
+    found = record.get(name)
+    return found if isinstance(found, int) else 0

@@ -1,0 +1,96 @@
+"""The partials of all source partitions of a trial merged: an aggregate, the evidence, and the verdict on it. Pure.
+
+The times that come out are those of the newest partial that went in, so the same partials give the same verdict, byte
+for byte, whoever works it out and whenever.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shadowbus.aggregate.books import Counted, close_books
+from shadowbus.aggregate.fold import Key
+from shadowbus.aggregate.segments import ALL
+from shadowbus.aggregate.summary import requests_of, summarize
+from shadowbus.aggregate.totals import Totals
+from shadowbus.records import Aggregate, Partial, Verdict
+from shadowbus.settings import GateSettings
+from shadowbus.verdict.gate import Counts, Evidence, decide
+
+
+def merged(partials: Iterable[Partial]) -> Totals:
+    """The totals of all source partitions."""
+    totals = Totals()
+    for partial in partials:
+        totals.absorb(Totals.from_record(partial.totals))
+    return totals
+
+
+def aggregate(
+    key: Key, totals: Totals, partials: Iterable[Partial], books: Mapping[str, Any], alpha: float
+) -> Aggregate:
+    """The aggregate of one trial, segment and window; intervals only where somebody decides on them."""
+    summary = summarize(totals, alpha, intervals=ALL in (key.segment, key.window))
+    updated_ms = max((partial.updated_ms for partial in partials), default=0)
+    return Aggregate(*key, totals.to_record(), summary, dict(books), updated_ms)
+
+
+def books_of(trial: str, partials: Iterable[Partial], vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """The account books of a trial, with the positions in its inputs up to which it is counted.
+
+    Args:
+        trial: Its name.
+        partials: Those of the whole trial, one for each source partition.
+        vitals: Replay's newest vitals, by source partition.
+    """
+    partials = list(partials)
+    counted = {
+        partial.partition: Counted(Totals.from_record(partial.totals).statuses, partial.updated_ms)
+        for partial in partials
+    }
+    offsets = {str(partial.partition): partial.next_offsets for partial in partials}
+    return {**close_books(trial, counted, vitals), "next_offsets": offsets}
+
+
+def counts_of(totals: Totals) -> Counts:
+    """What the gate looks at."""
+    requests, agreed = requests_of(totals), totals.count("agreed")
+    return Counts(
+        comparisons=requests,
+        asked=requests,
+        shadow_errors=min(totals.count("shadow_errors"), requests),
+        compared=agreed + totals.count("disagreed"),
+        agreed=agreed,
+        latency_rows=totals.count("latency_rows"),
+        over_budget=totals.count("over_budget"),
+        labels=totals.count("labels"),
+        both_right=totals.count("both_right"),
+        shadow_only=totals.count("shadow_only"),
+        live_only=totals.count("live_only"),
+        both_wrong=totals.count("both_wrong"),
+        loss_n=totals.loss.n,
+        loss_mean=totals.loss.mean,
+        loss_m2=totals.loss.m2,
+    )
+
+
+def evidence_of(trial: str, whole: Mapping[str, Totals], books: Mapping[str, Any]) -> Evidence:
+    """All that a decision rests on; `whole` are the totals of the whole trial, by segment."""
+    segments = {name: counts_of(totals) for name, totals in sorted(whole.items()) if name != ALL}
+    counts = counts_of(whole.get(ALL, Totals()))
+    return Evidence(trial, counts, segments, books.get("gap", 0), books.get("note", ""))
+
+
+def verdict_of(evidence: Evidence, gate: GateSettings, books: Mapping[str, Any], as_of_ms: int) -> Verdict:
+    """The verdict record of a trial."""
+    decision = decide(evidence, gate)
+    return Verdict(
+        trial=evidence.trial,
+        verdict=decision.verdict,
+        criteria=[dataclasses.asdict(criterion) for criterion in decision.criteria],
+        requests=decision.requests,
+        labels=decision.labels,
+        needed=dataclasses.asdict(decision.needed),
+        decided_ms=as_of_ms,
+        books=dict(books),
+    )

@@ -1,0 +1,84 @@
+"""Totals as numbers that people read: rates with their intervals, latencies, accuracy. Pure."""
+
+from typing import Any
+
+from shadowbus.aggregate.quantiles import Quantiles
+from shadowbus.aggregate.totals import Totals
+from shadowbus.verdict.interval import Interval
+from shadowbus.verdict.sequential import mean_interval, paired_difference_interval, rate_interval
+
+RIGHT = ("both_right", "shadow_only", "live_only", "both_wrong")
+RANKS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+def requests_of(totals: Totals) -> int:
+    """Requests that the shadow was asked: all comparisons but those whose request is missing."""
+    return sum(totals.statuses.values()) - totals.count("request_missing")
+
+
+def summarize(totals: Totals, alpha: float, *, intervals: bool = True) -> dict[str, Any]:
+    """What a dashboard shows of some totals.
+
+    Args:
+        totals: Of a trial, segment and window.
+        alpha: The chance, at most, that an interval ever misses the truth.
+        intervals: Whether to work them out; it takes some milliseconds.
+
+    Returns:
+        `requests`, `labels`; rates (`agreement`, `errors`, `over_budget`: `value`, `low`, `high`, `n`);
+        `live_latency_ms` and `shadow_latency_ms` (`p50`, `p95`, `p99`, `n`); `right`, the table of who was right;
+        `accuracy` (`live`, `shadow`, and their `difference` with `low`, `high`, `n`); `distance` and
+        `loss_difference` (shadow minus live: `value`, `low`, `high`, `n`). What was not seen is null.
+    """
+    right = {name: totals.count(name) for name in RIGHT}
+    paired = sum(right.values())
+    requests, agreed = requests_of(totals), totals.count("agreed")
+    level = alpha if intervals else None
+    return {
+        "requests": requests,
+        "labels": totals.count("labels"),
+        "agreement": _rate(agreed, agreed + totals.count("disagreed"), level),
+        "errors": _rate(min(totals.count("shadow_errors"), requests), requests, level),
+        "over_budget": _rate(totals.count("over_budget"), totals.count("latency_rows"), level),
+        "live_latency_ms": _latency(totals.live_latency),
+        "shadow_latency_ms": _latency(totals.shadow_latency),
+        "right": right,
+        "accuracy": _accuracy(right, paired, level),
+        "distance": {"value": totals.distance.mean if totals.distance.n else None, "n": totals.distance.n},
+        "loss_difference": _mean(totals, level),
+    }
+
+
+def _rate(successes: int, trials: int, alpha: float | None) -> dict[str, Any]:
+    if not trials:
+        return {"value": None, "low": None, "high": None, "n": 0}
+    interval = rate_interval(successes, trials, alpha) if alpha is not None else None
+    return {"value": successes / trials, **_ends(interval), "n": trials}
+
+
+def _latency(quantiles: Quantiles) -> dict[str, Any]:
+    return {**{name: quantiles.at(rank) for name, rank in RANKS.items()}, "n": quantiles.n}
+
+
+def _accuracy(right: dict[str, int], paired: int, alpha: float | None) -> dict[str, Any]:
+    if not paired:
+        return {"live": None, "shadow": None, "difference": None, "low": None, "high": None, "n": 0}
+    ours, theirs = right["shadow_only"], right["live_only"]
+    interval = paired_difference_interval(ours, theirs, paired, alpha) if alpha is not None else None
+    return {
+        "live": (right["both_right"] + theirs) / paired,
+        "shadow": (right["both_right"] + ours) / paired,
+        "difference": (ours - theirs) / paired,
+        **_ends(interval),
+        "n": paired,
+    }
+
+
+def _mean(totals: Totals, alpha: float | None) -> dict[str, Any]:
+    loss = totals.loss
+    interval = mean_interval(loss.n, loss.mean, loss.m2, alpha) if alpha is not None and loss.n else None
+    return {"value": loss.mean if loss.n else None, **_ends(interval), "n": loss.n}
+
+
+def _ends(interval: Interval | None) -> dict[str, float | None]:
+    return {"low": None, "high": None} if interval is None else {"low": interval.low, "high": interval.high}

@@ -1,0 +1,280 @@
+"""Aggregate and agents on a real broker: what is published equals what a plain loop over the comparisons counts."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from shadowbus.kafka.topics import create_topics
+from shadowbus.settings import load_settings
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+
+PARTITIONS = 4
+TRIAL = "live@1~new@2"
+RUN = {
+    "aggregate": "from shadowbus.aggregate.worker import run_aggregate as run; stop = threading.Event();"
+    "signal.signal(signal.SIGTERM, lambda *_: stop.set()); run(settings, stop, 'a')",
+    "agents": "from shadowbus.aggregate.agents import run_agents as run; run(settings, worker_id='b')",
+}
+SEGMENTS = ("DE", "FR", "PL")
+
+
+class Flow:
+    """One namespace: a plain producer of comparisons, worker processes, and a plain reader of what they publish."""
+
+    def __init__(self, bootstrap: str, namespace: str, folder: Path) -> None:
+        self.bootstrap, self.namespace, self.folder = bootstrap, namespace, folder
+        (folder / "shadow.toml").write_text(
+            f'namespace = "{namespace}"\npartitions = {PARTITIONS}\n[kafka]\n"bootstrap.servers" = "{bootstrap}"\n'
+            "[gate]\nmin_requests = 100\nmax_error_rate = 0.5\n[aggregate]\npublish_seconds = 0.25\n"
+        )
+        create_topics(load_settings(folder / "shadow.toml"))
+        self.producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
+        self.sent: list[dict[str, Any]] = []
+        self.rng = random.Random(5)
+
+    def send(self, count: int) -> None:
+        """Produce random comparisons, and keep them."""
+        for _ in range(count):
+            record = self._comparison(len(self.sent))
+            self.sent.append(record)
+            self.put("comparisons", record["partition"], record)
+        self.producer.flush(20)
+
+    def _comparison(self, number: int) -> dict[str, Any]:
+        failed = self.rng.random() < 0.1
+        side = {"model": "m@1", "prediction": 1, "scores": None, "latency_ms": self.rng.random() * 9, "error": None}
+        return {
+            "request_id": f"r{number}",
+            "timestamp_ms": 1_700_000_000_000 + number,
+            "trial": TRIAL,
+            "status": "shadow_error" if failed else "compared",
+            "live": side,
+            "shadow": {**side, "error": "boom" if failed else None, "latency_ms": None},
+            "agree": None if failed else self.rng.random() < 0.8,
+            "distance": None,
+            "segments": {"country": self.rng.choice(SEGMENTS)},
+            "missing_features": [],
+            "partition": self.rng.randrange(PARTITIONS),
+        }
+
+    def put(self, topic: str, partition: int, value: object, key: bytes = b"k") -> None:
+        """Produce one record: bytes as they are, anything else as JSON."""
+        raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.producer.produce(f"{self.namespace}.{topic}", raw, key, partition)
+
+    def report_books(self) -> None:
+        """Produce vitals as replay would: for each partition what was sent to it, all accounted for."""
+        for partition in range(PARTITIONS):
+            statuses = Counter(record["status"] for record in self.sent if record["partition"] == partition)
+            page = {"read": statuses.total(), "duplicates": 0, "dead_lettered": 0, "waiting": 0}
+            books = {"requests": page, "predictions": page, "comparisons": {TRIAL: statuses}}
+            names = {"stage": "replay", "shadow": "new", "worker": "w", "partition": partition}
+            self.put("vitals", partition, {**names, "timestamp_ms": 1, "books": books})
+        self.producer.flush(20)
+
+    def expected(self, segment: str) -> dict[str, Any]:
+        """What has to be counted, from what was sent."""
+        records = [r for r in self.sent if segment in ("all", f"country={r['segments']['country']}")]
+        return {
+            "statuses": dict(Counter(record["status"] for record in records)),
+            "agreed": sum(record["agree"] is True for record in records),
+            "disagreed": sum(record["agree"] is False for record in records),
+            "first_ms": min(record["timestamp_ms"] for record in records),
+            "last_ms": max(record["timestamp_ms"] for record in records),
+        }
+
+    @contextmanager
+    def worker(self, stage: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker process, ended at the end."""
+        process = self.start(stage)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def start(self, stage: str) -> subprocess.Popen[bytes]:
+        """Start a worker process; the caller ends it."""
+        code = (
+            "import logging, signal, threading; from pathlib import Path; from shadowbus.settings import load_settings;"
+            f"logging.basicConfig(level='INFO'); settings = load_settings(Path('shadow.toml')); {RUN[stage]}"
+        )
+        with (self.folder / f"{stage}.log").open("ab") as log:
+            return subprocess.Popen([sys.executable, "-c", code], cwd=self.folder, stdout=log, stderr=log)
+
+    def newest(self, topic: str) -> dict[str, Any]:
+        """The newest value of each key, as a committed reader sees the whole topic now."""
+        return {key: values[-1] for key, values in self.history(topic).items()}
+
+    def history(self, topic: str) -> dict[str, list[Any]]:
+        """All values of each key."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": f"reader-{time.time_ns()}",
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+            }
+        )
+        consumer.subscribe([f"{self.namespace}.{topic}"])
+        found: dict[str, list[Any]] = {}
+        ends: set[int | None] = set()
+        while len(ends) < PARTITIONS:
+            for message in consumer.consume(1000, 0.5):
+                if message.error() is not None:
+                    ends.add(message.partition())
+                    continue
+                key, value = message.key(), message.value()
+                assert key is not None
+                found.setdefault(key.decode(), []).append(None if value is None else json.loads(value))
+        consumer.close()
+        return found
+
+    def until_counted(self) -> dict[str, Any]:
+        """Wait until the aggregate of the whole trial counts as many as were sent; all aggregates then."""
+
+        def counted() -> bool:
+            aggregate = self.newest("aggregates").get(f"{TRIAL}|all|all")
+            return aggregate is not None and sum(aggregate["totals"]["statuses"].values()) >= len(self.sent)
+
+        wait_for(counted)
+        return self.newest("aggregates")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come true in {seconds} s"
+        time.sleep(0.1)
+
+
+@pytest.fixture()
+def flow(bootstrap: str, namespace: str, tmp_path: Path) -> Flow:
+    return Flow(bootstrap, namespace, tmp_path)
+
+
+def assert_all_is_counted(flow: Flow, aggregates: dict[str, Any]) -> None:
+    for segment in ("all", *(f"country={name}" for name in SEGMENTS)):
+        totals = aggregates[f"{TRIAL}|{segment}|all"]["totals"]
+        expected = flow.expected(segment)
+        assert {name: totals[name] for name in expected} == expected
+
+
+def test_aggregates_and_verdict_equal_what_was_sent_and_workers_end_gracefully(flow: Flow) -> None:
+    flow.send(3_000)
+    flow.report_books()
+    with flow.worker("aggregate"), flow.worker("agents") as agents:
+        assert_all_is_counted(flow, flow.until_counted())
+        wait_for(lambda: flow.newest("verdicts").get(TRIAL, {}).get("verdict") == "PROMOTE")
+        verdict = flow.newest("verdicts")[TRIAL]
+        assert verdict["requests"] == 3_000
+        assert (verdict["books"]["closes"], verdict["books"]["settled"]) == (True, True)
+        assert verdict["books"]["requests"]["read"] == verdict["books"]["counted"] == 3_000
+        started = time.monotonic()
+        agents.send_signal(signal.SIGTERM)
+        assert agents.wait(20) == 0
+        assert time.monotonic() - started < 5
+
+
+def test_windows_add_up_to_the_whole_trial(flow: Flow) -> None:
+    flow.send(500)
+    with flow.worker("aggregate"), flow.worker("agents"):
+        aggregates = flow.until_counted()
+    windows = [value for key, value in aggregates.items() if key.startswith(f"{TRIAL}|all|") and key[-3:] != "all"]
+    assert sum(sum(window["totals"]["statuses"].values()) for window in windows) == 500
+
+
+def test_after_kill_9_of_both_in_mid_stream_the_aggregates_equal_a_recomputation(flow: Flow) -> None:
+    processes = {stage: flow.start(stage) for stage in RUN}
+    try:
+        flow.send(1_000)
+        for stage in ("agents", "aggregate", "agents"):
+            flow.until_counted()
+            flow.send(1_000)
+            os.kill(processes[stage].pid, signal.SIGKILL)
+            processes[stage].wait()
+            flow.send(500)
+            processes[stage] = flow.start(stage)
+        flow.send(500)
+        assert_all_is_counted(flow, flow.until_counted())
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+
+
+def test_a_restart_comes_back_within_ten_seconds_with_its_table(flow: Flow) -> None:
+    flow.send(1_000)
+    with flow.worker("aggregate"):
+        with flow.worker("agents"):
+            flow.until_counted()
+        flow.send(10)
+        started = time.monotonic()
+        with flow.worker("agents"):
+            assert_all_is_counted(flow, flow.until_counted())
+            assert time.monotonic() - started < 10
+
+
+def test_partials_of_an_aborted_transaction_are_never_seen(flow: Flow) -> None:
+    flow.send(200)
+    with flow.worker("aggregate"), flow.worker("agents"):
+        before = flow.until_counted()
+        partials = flow.history("partials")
+        cheat = Producer({"bootstrap.servers": flow.bootstrap, "transactional.id": f"{flow.namespace}-cheat"})
+        cheat.init_transactions()
+        cheat.begin_transaction()
+        for key, values in partials.items():
+            record = values[-1]
+            record["next_offsets"] = {"comparisons": 10**9}
+            record["totals"]["agreed"] = 10**9
+            for partition in range(PARTITIONS):
+                cheat.produce(f"{flow.namespace}.partials", json.dumps(record), key, partition)
+        cheat.flush()
+        cheat.abort_transaction()
+        flow.send(50)
+        after = flow.until_counted()
+    assert before.keys() <= after.keys()
+    assert_all_is_counted(flow, after)
+
+
+def test_garbage_among_the_partials_becomes_dead_letters_and_stops_nothing(flow: Flow) -> None:
+    for number, garbage in enumerate((b"{", b"null", b'{"next_offsets": 1}', b'{"next_offsets": {}, "trial": 1}')):
+        flow.put("partials", number % PARTITIONS, garbage, key=b"a|all|all|0")
+    flow.put("partials", 1, b"{}", key=b"what")
+    flow.send(300)
+    with flow.worker("aggregate"), flow.worker("agents"):
+        # The first one is in a partition's way before all else, the aggregate worker has nothing to do with it.
+        assert_all_is_counted(flow, flow.until_counted())
+        wait_for(lambda: sum(map(len, flow.history("dead-letters").values())) >= 5)
+    letters = [letter for values in flow.history("dead-letters").values() for letter in values]
+    assert {letter["topic"] for letter in letters} == {f"{flow.namespace}.partials"}
+
+
+def test_a_verdict_is_written_again_only_when_something_changed(flow: Flow) -> None:
+    flow.send(300)
+    flow.report_books()
+    with flow.worker("aggregate"), flow.worker("agents"):
+        flow.until_counted()
+        wait_for(lambda: flow.newest("verdicts").get(TRIAL, {}).get("books", {}).get("settled") is True)
+        for _ in range(3):
+            flow.report_books()  # the same books again
+        wait_for(
+            lambda: [v["next_offsets"] for k, v in flow.newest("partials").items() if "|vitals|" in k][0] is not None
+        )
+    verdicts = flow.history("verdicts")[TRIAL]
+    contents = [{**verdict, "decided_ms": 0} for verdict in verdicts]
+    assert all(before != after for before, after in zip(contents, contents[1:], strict=False))

@@ -68,7 +68,7 @@ class Board:
             if before is not None and not _newer(offsets, _next_offsets(before)):
                 return False
             if name.segment != VITALS:
-                Totals.from_record(decode(Partial, value).totals)
+                _check(value)
             self.table[key] = value
         self._note(name, source, present=value is not None)
         return True
@@ -154,6 +154,14 @@ def _next_offsets(value: bytes) -> dict[str, int]:
     if not isinstance(offsets, dict) or not all(isinstance(offset, int) for offset in offsets.values()):
         raise Malformed("the field 'next_offsets' has to be an object of integers")
     return offsets
+
+
+def _check(value: bytes) -> None:
+    """What cannot be merged later is refused now."""
+    try:
+        Totals.from_record(decode(Partial, value).totals)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
+        raise Malformed(f"its totals cannot be read: {error!r}") from None
 
 
 def _newer(offsets: dict[str, int], before: dict[str, int]) -> bool:

@@ -1,0 +1,81 @@
+# Everything runs in .venv, which `make setup` makes. `make help` shows the verbs.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PY := .venv/bin/python
+UNIT := tests/unit
+# The folders of slower tests, whichever exist; the fast ones go first.
+SLOW := $(filter-out tests/unit tests/fakes,$(sort $(patsubst %/,%,$(dir $(wildcard tests/*/test_*.py)))))
+
+SECONDS :=
+RATE :=
+SEED := 1
+ARGS :=
+DEMO_FLAGS := $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RATE),--rate $(RATE))
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/.kafka ## Make .venv with every extra, and fetch Kafka's jars; does nothing when that is done
+
+# The newest Python from 3.11 on that really runs and can make virtual environments; an installed name may be a stub.
+.venv/.packages: pyproject.toml constraints.txt
+	@set -euo pipefail; \
+	usable='import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'; \
+	if ! .venv/bin/python -c "$$usable" 2> /dev/null; then \
+	  for python in $$(type -aP python3.13 python3.12 python3.11 python3 || true) none; do \
+	    if [ $$python = none ]; then echo "Python 3.11, 3.12 or 3.13 with venv is needed, and none was found." >&2; exit 1; fi; \
+	    if $$python -c "$$usable" 2> /dev/null < /dev/null; then break; fi; \
+	  done; \
+	  echo "Making .venv with $$($$python --version); this takes some minutes, once."; \
+	  $$python -m venv --clear .venv; \
+	fi; \
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev]' -c constraints.txt
+	@touch $@
+
+.venv/.kafka: .venv/.packages
+	@$(PY) -c 'from shadowbus.kafka.distribution import installed; installed()'
+	@touch $@
+
+.PHONY: demo
+demo: setup ## Run the whole thing on this machine and watch verdicts come (SECONDS=90 RATE=60)
+	@$(PY) -m shadowbus demo $(DEMO_FLAGS)
+
+.PHONY: test
+test: check ## Check style and types, then run every test: unit, Kafka, demo, chaos
+	@$(PY) -m pytest $(UNIT) $(SLOW) $(ARGS)
+
+.PHONY: check
+check: setup ## Check format, lint and types
+	@$(PY) -m ruff format --quiet --check .
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m mypy
+
+.PHONY: unit
+unit: setup ## Run the tests that need no Kafka
+	@$(PY) -m pytest $(UNIT) $(ARGS)
+
+.PHONY: kafka
+kafka: setup ## Run the tests against a real broker
+	@$(PY) -m pytest tests/kafka $(ARGS)
+
+.PHONY: chaos
+chaos: setup ## Kill processes on the schedule of SEED=n, and check every record
+	@SHADOWBUS_CHAOS_SEED=$(SEED) $(PY) -m pytest -m chaos $(ARGS)
+
+.PHONY: bench
+bench: setup ## Measure; writes benchmarks/results.json and benchmarks/results.md
+	@$(PY) benchmarks/run.py $(ARGS)
+
+.PHONY: docs
+docs: setup ## Write the generated parts of the documentation anew
+	@$(PY) docs/generate.py
+
+.PHONY: clean
+clean: ## Remove .venv, caches and built models
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist pipeline/*.egg-info models/built
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

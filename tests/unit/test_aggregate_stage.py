@@ -164,6 +164,16 @@ def test_vitals_that_name_no_shadow_are_written_next_to_every_trial_counted_here
     assert keys == {f"{TRIAL}|vitals|judge|0", "live@1~old@1|vitals|judge|0"}
 
 
-def test_partials_with_an_unknown_key_stop_the_restore() -> None:
-    with pytest.raises(StateCorruptError, match="nonsense"):
-        stage_of(0).restore(Slice("partials", 0, [b"nonsense"], [b"{}"], [0], [0]))
+@pytest.mark.parametrize("key", [None, b"what", b"a|b", b"a|all|all|x", b"a|all|soon|0", b"\xff|all|all|9"])
+def test_a_foreign_record_among_the_partials_is_no_state(key: bytes | None) -> None:
+    stage = stage_of(0)
+    stage.restore(Slice("partials", 0, [key], [b"{}"], [0], [0]))
+    stage.process([piece("comparisons", 0, [comparison(5_000, "a")])], 9_000)
+    assert written(stage.checkpoint(9_000))["a|all|all|0"]["totals"]["statuses"] == {"compared": 1}
+
+
+def test_totals_that_cannot_be_read_back_are_never_guessed() -> None:
+    stage = stage_of(0)
+    stage.restore(Slice("partials", 0, [f"{TRIAL}|all|all|0".encode()], [b'{"totals": 7}'], [0], [0]))
+    with pytest.raises(StateCorruptError, match=r"live@1~new@2\|all\|all"):
+        stage.process([piece("comparisons", 0, [comparison(5_000)])], 9_000)

@@ -13,9 +13,9 @@ import orjson
 from shadowbus.aggregate.fold import Key, fold
 from shadowbus.aggregate.murmur2 import partition_of
 from shadowbus.aggregate.running import Running
+from shadowbus.aggregate.segments import ALL
 from shadowbus.aggregate.vitals import LatestVitals
 from shadowbus.dead_letters import dead_letter
-from shadowbus.errors import StateCorruptError
 from shadowbus.records import Partial, encode
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Slice
@@ -39,15 +39,16 @@ class AggregateStage:
         self.lags: Mapping[Input, int] = {}
 
     def restore(self, records: Slice) -> None:
-        """Take back the partials of the source partitions held here, whichever partition they were written to."""
+        """Take back the partials of the source partitions held here, whichever partition they were written to.
+
+        A record whose key is not a partial's was not written by this stage: it is no state. The agents set it aside.
+        """
         for key, value in zip(records.keys, records.values, strict=True):
-            try:
-                trial, segment, window, partition = (key or b"").decode().split("|")
-                source = self.sources.get(int(partition))
-            except ValueError:
-                raise StateCorruptError(f"The partials have a key of no known kind: {key!r:.80}.") from None
-            if source is not None and segment != "vitals":
-                source.running.restore(Key(trial, segment, window), value)
+            parts = (key or b"").decode("utf-8", "replace").split("|")
+            if len(parts) == 4 and parts[3].isdecimal() and (parts[2] == ALL or parts[2].isdecimal()):
+                source = self.sources.get(int(parts[3]))
+                if source is not None:
+                    source.running.restore(Key(*parts[:3]), value)
 
     def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
         """Nothing is kept locally; the totals restored reach exactly to what is committed."""

@@ -17,6 +17,7 @@ anything in a transaction fails: abort, drop the stage, leave, and start again a
 
 import contextlib
 import functools
+import gc
 import logging
 import threading
 import uuid
@@ -103,6 +104,7 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
         BrokerError: A topic or a right is missing; a person has to act.
         StateCorruptError: Kept state contradicts itself.
     """
+    _calm_the_collector()
     pause = 0.2
     while not stop.is_set():
         membership = _Membership(job, settings, worker_id)
@@ -393,6 +395,13 @@ class _Membership:
             if code in _FENCED:
                 raise Fenced(f"another worker has taken over ({plainly(error)})") from error
             raise Retry(plainly(error)) from error
+
+
+def _calm_the_collector() -> None:
+    """Look for reference cycles seldom: batches make many objects and no cycles, and a full pass stops everything."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _watermarks(consumer: Consumer, tp: TopicPartition, seconds: float) -> tuple[int, int]:

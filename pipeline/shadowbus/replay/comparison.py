@@ -5,10 +5,11 @@ ready, because this runs once for every request there is.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-import orjson
+from orjson import dumps
 
 from shadowbus.compare.comparator import Comparator
 from shadowbus.dead_letters import dead_letter
@@ -20,16 +21,15 @@ from shadowbus.stage import Row
 
 MODEL_CHARACTERS = 200
 
+_NOT_COMPARED = (b',"agree":null,"distance":null',)
 
-class Pair(NamedTuple):
-    """A request and its live prediction (None when none came within the join window)."""
 
-    partition: int
-    key: bytes
-    request: bytes
-    request_offset: int
-    live: dict[str, Any] | None
-    live_model: str
+Live = dict[str, Any]
+"""The live side of a comparison."""
+
+Pair = tuple[int, bytes, bytes, int, Live | None, str]
+"""A request and its live prediction: partition, key, the request's value and offset, the live answer (None when none
+came within the join window), and the live model's name. A tuple, because one is made for every request."""
 
 
 @dataclass(slots=True)
@@ -40,40 +40,44 @@ class Settled:
     dead_letters: list[Row] = field(default_factory=list)
     counts: dict[int, Counter[Entry]] = field(default_factory=dict)
 
-    def count(self, partition: int, *entry: str) -> None:
-        """One more of something."""
-        self.counts.setdefault(partition, Counter())[entry] += 1
+    def count(self, partition: int, *entry: str, by: int = 1) -> None:
+        """So many more of something."""
+        self.counts.setdefault(partition, Counter())[entry] += by
 
 
-def live_of(key: bytes, value: bytes) -> dict[str, Any]:
+def live_of(key: bytes, value: bytes) -> Live:
     """The live side of a comparison, from a prediction's value.
 
     Raises:
         Malformed: It is not a prediction, or its id is not its key.
     """
     parsed = parse_object(value)
-    model, error, latency = parsed.get("model"), parsed.get("error"), parsed.get("latency_ms")
-    scores = parsed.get("scores")
-    if not isinstance(model, str) or not 0 < len(model) <= MODEL_CHARACTERS or "|" in model or "~" in model:
+    try:
+        live = {
+            "model": parsed["model"],
+            "prediction": parsed["prediction"],
+            "scores": parsed.get("scores"),
+            "latency_ms": parsed.get("latency_ms"),
+            "error": parsed.get("error"),
+        }
+    except KeyError as error:
+        raise Malformed(f"the field {error} is missing") from None
+    model, request_id = live["model"], parsed.get("request_id")
+    if type(model) is not str or not 0 < len(model) <= MODEL_CHARACTERS or "|" in model or "~" in model:
         raise Malformed("the field 'model' has to be text such as name@version")
-    if error is not None and not isinstance(error, str):
-        raise Malformed("the field 'error' has to be text or null")
-    if "prediction" not in parsed:
-        raise Malformed("the field 'prediction' is missing")
-    if latency is not None and type(latency) is not float and type(latency) is not int:
-        raise Malformed("the field 'latency_ms' has to be a number or null")
-    if scores is not None and not isinstance(scores, list | dict):
-        raise Malformed("the field 'scores' has to be a list, an object or null")
-    request_id = parsed.get("request_id")
-    if not isinstance(request_id, str) or request_id.encode() != key:
+    if type(request_id) is not str or request_id.encode() != key:
         raise Malformed("the field 'request_id' has to be text and the same as the record's key")
-    return {
-        "model": model,
-        "prediction": parsed["prediction"],
-        "scores": scores,
-        "latency_ms": latency,
-        "error": error,
-    }
+    for name, kinds in _KINDS.items():
+        if type(live[name]) not in kinds:
+            raise Malformed(f"the field '{name}' has a value of a wrong type")
+    return live
+
+
+_KINDS = {
+    "error": (type(None), str),
+    "latency_ms": (float, int, type(None)),
+    "scores": (list, dict, type(None)),
+}
 
 
 class Comparisons:
@@ -90,60 +94,49 @@ class Comparisons:
         self.namespace, self.model, self.comparator = namespace, model, comparator
         self._shadow = f"{shadow}@{model.rpartition('@')[2]}"
 
+        self._heads: dict[tuple[str, str], bytes] = {}
+
     def trial(self, live_model: str) -> str:
         """The name of the trial of this shadow against a live model."""
         return f"{live_model}~{self._shadow}"
 
     def settle(self, pairs: list[Pair], answers: Answers, now_ms: int) -> Settled:
         """The comparisons of a chunk, and dead letters for requests that could not be read."""
-        settled = Settled()
+        settled, rows = Settled(), []
         failed, malformed = answers.failed, answers.malformed
         agreements = self._agreements(pairs, answers)
         requests, shadows = iter(answers.requests), iter(answers.shadows)
+        outcomes: list[tuple[int, str, str]] = []
         for row, pair in enumerate(pairs):
+            partition, key, _, _, live, live_model = pair
             if row in malformed:
                 self._set_aside(pair, malformed[row], settled, now_ms)
                 continue
-            request = next(requests)
-            status: str = "compared"
+            status = "compared"
+            agree: tuple[bytes, ...] = _NOT_COMPARED
             if row in failed:
                 status, text = failed[row]
-                shadow: Any = {
-                    "model": self.model,
-                    "prediction": None,
-                    "scores": None,
-                    "latency_ms": None,
-                    "error": text,
-                }
+                shadow = self._failure(text)
             else:
-                shadow = orjson.Fragment(next(shadows))
-            agree, distance = None, None
-            if pair.live is None:
+                shadow = next(shadows)
+            if live is None:
                 status = "live_missing"
-            elif pair.live["error"] is not None:
+            elif live["error"] is not None:
                 status = "live_error"
-            elif row not in failed:
-                agree, distance = next(agreements)
-            trial = self.trial(pair.live_model)
-            head = orjson.dumps(
-                {
-                    "v": VERSION,
-                    "trial": trial,
-                    "status": status,
-                    "live": pair.live,
-                    "shadow": shadow,
-                    "agree": agree,
-                    "distance": distance,
-                    "weight": 1.0,
-                }
-            )
-            settled.comparisons.append((pair.partition, pair.key, b"%b,%b" % (head[:-1], request)))
-            settled.count(pair.partition, "comparisons", trial, status)
+            elif status == "compared":
+                agree = next(agreements)
+            head = self._heads.get((live_model, status)) or self._head(live_model, status)
+            value = b"".join((head, dumps(live), b',"shadow":', shadow, *agree, b',"weight":1.0,', next(requests)))
+            rows.append((partition, key, value))
+            outcomes.append((partition, live_model, status))
+        settled.comparisons += rows
+        for (partition, live_model, status), count in Counter(outcomes).items():
+            settled.count(partition, "comparisons", self.trial(live_model), status, by=count)
         return settled
 
     def unpaired(self, key: bytes, live: dict[str, Any], timestamp_ms: int) -> bytes:
         """The comparison of a live prediction whose request never came, or could not be read."""
-        return orjson.dumps(
+        return dumps(
             {
                 "v": VERSION,
                 "request_id": key.decode(),
@@ -160,35 +153,40 @@ class Comparisons:
             }
         )
 
-    def _agreements(self, pairs: list[Pair], answers: Answers) -> Any:
-        """Agreement and distance of the rows that both models answered, in their order."""
+    def _agreements(self, pairs: list[Pair], answers: Answers) -> Iterator[tuple[bytes, ...]]:
+        """Agreement and distance, as JSON, of the rows that both models answered, in their order."""
         live, live_scores, shadow, shadow_scores = [], [], [], []
-        position = 0
+        predicted = zip(answers.predictions, answers.scores, strict=True)
         for row, pair in enumerate(pairs):
             if row in answers.malformed or row in answers.failed:
                 continue
-            if pair.live is not None and pair.live["error"] is None:
-                live.append(pair.live["prediction"])
-                live_scores.append(pair.live["scores"])
-                shadow.append(answers.predictions[position])
-                shadow_scores.append(answers.scores[position])
-            position += 1
+            prediction, scores = next(predicted)
+            answer = pair[4]
+            if answer is not None and answer["error"] is None:
+                live.append(answer["prediction"])
+                live_scores.append(answer["scores"])
+                shadow.append(prediction)
+                shadow_scores.append(scores)
         agree, distance = self.comparator.compare(live, live_scores, shadow, shadow_scores)
-        return zip(agree, distance, strict=True)
+        texts = (dumps(column)[1:-1].split(b",") for column in (agree, distance))
+        return ((b',"agree":', same, b',"distance":', apart) for same, apart in zip(*texts, strict=True))
+
+    def _head(self, live_model: str, status: str) -> bytes:
+        """How a comparison begins; made once for each live model and status."""
+        start = {"v": VERSION, "trial": self.trial(live_model), "status": status}
+        head = self._heads[live_model, status] = dumps(start)[:-1] + b',"live":'
+        return head
+
+    def _failure(self, text: str) -> bytes:
+        return dumps({"model": self.model, "prediction": None, "scores": None, "latency_ms": None, "error": text})
 
     def _set_aside(self, pair: Pair, reason: str, settled: Settled, now_ms: int) -> None:
         """The request cannot be read; its live prediction, if there is one, has none."""
-        letter = dead_letter(
-            f"{self.namespace}.requests",
-            pair.partition,
-            pair.request_offset,
-            pair.key,
-            pair.request,
-            reason=reason,
-            now_ms=now_ms,
-        )
-        settled.dead_letters.append((pair.partition, pair.key, letter))
-        settled.count(pair.partition, "requests", "dead_lettered")
-        if pair.live is not None:
-            settled.comparisons.append((pair.partition, pair.key, self.unpaired(pair.key, pair.live, now_ms)))
-            settled.count(pair.partition, "comparisons", self.trial(pair.live_model), "request_missing")
+        partition, key, request, offset, live, live_model = pair
+        topic = f"{self.namespace}.requests"
+        letter = dead_letter(topic, partition, offset, key, request, reason=reason, now_ms=now_ms)
+        settled.dead_letters.append((partition, key, letter))
+        settled.count(partition, "requests", "dead_lettered")
+        if live is not None:
+            settled.comparisons.append((partition, key, self.unpaired(key, live, now_ms)))
+            settled.count(partition, "comparisons", self.trial(live_model), "request_missing")

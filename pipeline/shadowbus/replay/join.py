@@ -6,13 +6,14 @@ there before. Changes of what waits are noted, so that they can be kept in the c
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 REQUEST, PREDICTION = b"r", b"p"
 """Marks a changelog key with the side whose half it keeps."""
 
-Half = tuple[bytes, int, int]
-"""A raw value, since when it waits (milliseconds since the epoch), and the offset it came from."""
+Half = tuple[bytes, int, int, dict[str, Any] | None]
+"""A raw value, since when it waits (milliseconds since the epoch), the offset it came from, and for a prediction what
+was read from it (None after a restore)."""
 
 
 @dataclass(slots=True)

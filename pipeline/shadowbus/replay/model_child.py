@@ -50,7 +50,15 @@ class _Predicted:
     predictions: list[Any] = field(default_factory=list)
     scores: list[Any] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
+    missing: dict[int, tuple[str, ...]] = field(default_factory=dict)
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def sort(self) -> None:
+        """Put the rows back in order, after suspects were asked apart from the others."""
+        order = sorted(range(len(self.rows)), key=self.rows.__getitem__)
+        self.predictions = [self.predictions[i] for i in order]
+        self.scores = [self.scores[i] for i in order]
+        self.rows = [self.rows[i] for i in order]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -133,51 +141,44 @@ def _serve(pipe: Pipe, model: Model, single_row_share: float) -> None:
 def answer(model: Model, block: bytes, sampler: "_SingleRows") -> Answers:
     """Predict every row of one question that can be."""
     answers = Answers()
-    keys, values = unpack_question(block)
-    rows, features = [], []
-    fragments: dict[int, dict[str, Any]] = {}
-    for row, (key, value) in enumerate(zip(keys, values, strict=True)):
+    rows: list[int] = []
+    requests: list[dict[str, Any]] = []
+    for row, (key, value) in enumerate(zip(*unpack_question(block), strict=True)):
         try:
-            parsed = read_request(key, value)
+            requests.append(read_request(key, value))
+            rows.append(row)
         except Malformed as error:
             answers.malformed[row] = str(error)
-            continue
-        fragments[row] = parsed
-        rows.append(row)
-        features.append(parsed["features"])
-    _describe(model, rows, features, fragments, answers)
-    kept = [index for index, row in enumerate(rows) if row not in answers.malformed]
-    if len(kept) != len(rows):
-        rows, features = [rows[i] for i in kept], [features[i] for i in kept]
-    started = perf_ns()
+    features = [request["features"] for request in requests]
     done = _Predicted()
+    started = perf_ns()
     if rows:
         _predict(model, rows, features, done)
+    if len(done.rows) < len(rows):
+        done.sort()
     answers.batch_ms = (perf_ns() - started) / 1e6
     latencies = sampler.measure(model, done.rows, features, rows)
     answers.predictions, answers.scores, answers.failed = done.predictions, done.scores, done.failed
-    answers.shadows = [
-        orjson.dumps(
-            {"model": model.model, "prediction": p, "scores": s, "latency_ms": latencies.get(row), "error": None}
-        )
-        for row, p, s in zip(done.rows, done.predictions, done.scores, strict=True)
+    answers.shadows = _fragments(model.model, done, latencies)
+    missing = done.missing
+    answers.requests = [
+        request_fragment(request, missing.get(row, ())) for row, request in zip(rows, requests, strict=True)
     ]
     return answers
 
 
-def _describe(
-    model: Model, rows: list[int], features: list[Features], parsed: dict[int, dict[str, Any]], answers: Answers
-) -> None:
-    missing = model.missing(features)
-    for index, row in enumerate(rows):
-        try:
-            answers.requests.append(request_fragment(parsed[row], missing[index] if missing else ()))
-        except Malformed as error:
-            answers.malformed[row] = str(error)
+def _fragments(model: str, done: _Predicted, latencies: dict[int, float]) -> list[bytes]:
+    """The shadow's side of each comparison, ready to be put in."""
+    name, dumps = orjson.dumps(model), orjson.dumps
+    return [
+        b'{"model":%b,"prediction":%b,"scores":%b,"latency_ms":%b,"error":null}'
+        % (name, dumps(prediction), dumps(scores), dumps(latencies[row]) if row in latencies else b"null")
+        for row, prediction, scores in zip(done.rows, done.predictions, done.scores, strict=True)
+    ]
 
 
 def _predict(model: Model, rows: list[int], features: list[Features], done: _Predicted) -> None:
-    """Predict a batch; where it raises, its halves, down to the single rows that raise."""
+    """Predict a batch; where it raises, its parts, down to the single rows that raise."""
     try:
         found = model.predict(features)
         if len(found.predictions) != len(rows):
@@ -186,14 +187,25 @@ def _predict(model: Model, rows: list[int], features: list[Features], done: _Pre
     except BaseException as error:
         if len(rows) == 1:
             done.failed[rows[0]] = ("shadow_error", _text(error))
+            with contextlib.suppress(Exception):
+                done.missing[rows[0]] = (model.missing(features) or [()])[0]
             return
-        half = len(rows) // 2
-        _predict(model, rows[:half], features[:half], done)
-        _predict(model, rows[half:], features[half:], done)
+        for part in _parts(len(rows), getattr(error, "suspects", ())):
+            _predict(model, [rows[i] for i in part], [features[i] for i in part], done)
         return
     done.rows += rows
     done.predictions += found.predictions
     done.scores += found.scores if found.scores is not None else [None] * len(rows)
+    if found.missing is not None:
+        done.missing.update(zip(rows, found.missing, strict=True))
+
+
+def _parts(count: int, suspects: Sequence[int]) -> list[Sequence[int]]:
+    """How to split a batch that raised: the suspects alone and the others together, or in halves."""
+    if 0 < len(suspects) < count:
+        others = sorted(set(range(count)).difference(suspects))
+        return [others, *([suspect] for suspect in suspects)]
+    return [range(count // 2), range(count // 2, count)]
 
 
 def _text(error: BaseException) -> str:

@@ -110,37 +110,30 @@ def read_request(key: bytes, value: bytes | memoryview) -> dict[str, Any]:
         Malformed: It is not a request, or its id is not its key.
     """
     parsed = parse_object(value)
-    features, segments = parsed.get("features"), parsed.get("segments")
-    if not isinstance(features, dict | list):
+    features, segments, request_id = parsed.get("features"), parsed.get("segments"), parsed.get("request_id")
+    if type(features) is not dict and type(features) is not list:
         raise Malformed("the field 'features' has to be an object or a list")
     if type(parsed.get("timestamp_ms")) is not int:
         raise Malformed("the field 'timestamp_ms' has to be an integer")
-    if segments is not None and not isinstance(segments, dict):
-        raise Malformed("the field 'segments' has to be an object")
-    request_id = parsed.get("request_id")
-    if not isinstance(request_id, str) or request_id.encode() != key:
+    if type(request_id) is not str or request_id.encode() != key:
         raise Malformed("the field 'request_id' has to be text and the same as the record's key")
+    if segments is not None and type(segments) is not dict:
+        raise Malformed("the field 'segments' has to be an object")
+    if len(value) > MAX_SEGMENTS_BYTES and segments and len(orjson.dumps(segments)) > MAX_SEGMENTS_BYTES:
+        raise Malformed(f"the field 'segments' has more than {MAX_SEGMENTS_BYTES} bytes")
     return parsed
 
 
 def request_fragment(parsed: dict[str, Any], missing: Sequence[str]) -> bytes:
-    """What a comparison takes over from its request, as the end of a JSON object.
-
-    Raises:
-        Malformed: The segments are too large to be copied into a comparison.
-    """
-    segments = parsed.get("segments") or {}
-    fragment = orjson.dumps(
+    """What a comparison takes over from its request, as the end of a JSON object."""
+    return orjson.dumps(
         {
             "request_id": parsed["request_id"],
             "timestamp_ms": parsed["timestamp_ms"],
-            "segments": segments,
+            "segments": parsed.get("segments") or {},
             "missing_features": missing,
         }
-    )
-    if len(fragment) > MAX_SEGMENTS_BYTES and len(orjson.dumps(segments)) > MAX_SEGMENTS_BYTES:
-        raise Malformed(f"the field 'segments' has more than {MAX_SEGMENTS_BYTES} bytes")
-    return fragment[1:]
+    )[1:]
 
 
 def unanswered(keys: Sequence[bytes], values: Sequence[bytes], cause: tuple[str, str]) -> Answers:

@@ -21,6 +21,7 @@ from shadowbus.errors import Malformed, StateCorruptError
 from shadowbus.records import Vitals, encode
 from shadowbus.replay.books import Books, Entry
 from shadowbus.replay.comparison import Comparisons, Pair, live_of
+from shadowbus.replay.inbox import SIDES, Inbox
 from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join, merge_change
 from shadowbus.replay.model_process import IN_FLIGHT, Chunk, ModelProcess
 from shadowbus.settings import Settings, ShadowSettings
@@ -52,6 +53,7 @@ class _Partition:
     """The state of one partition: what waits, and as of the last finished unit, what has to be kept of it."""
 
     join: Join
+    inbox: Inbox = field(default_factory=Inbox)
     books: Books = field(default_factory=Books)
     changes: dict[bytes, Half | None] = field(default_factory=dict)
     fresh: list[bytes] = field(default_factory=list)
@@ -79,6 +81,7 @@ class ReplayStage:
         self.partitions = {p: _Partition(Join(settings.replay.remember_ids)) for p in held}
         self.units: deque[_Unit] = deque()
         self.lags: Mapping[Input, int] = {}
+        self.held_back: frozenset[Input] = frozenset()
         self.vitals_at = 0
         self.comparisons = Comparisons(settings.namespace, shadow.name, model.model, comparator)
 
@@ -107,7 +110,7 @@ class ReplayStage:
             halves = join.requests if kind == REQUEST else join.predictions
             halves.pop(rest, None)
             if value is not None:
-                halves[rest] = (value[_HALF.size :], *_HALF.unpack_from(value))
+                halves[rest] = (value[_HALF.size :], *_HALF.unpack_from(value), None)
         elif key != BOOKS_KEY:
             raise StateCorruptError(f"The changelog has a key of no known kind: {key[:40]!r}.")
 
@@ -116,13 +119,10 @@ class ReplayStage:
         return {}
 
     def process(self, batch: list[Slice], now_ms: int) -> Outputs:
-        """Join a batch, put what met before the model, and return what the model has finished."""
-        unit = _Unit(Outputs())
-        pairs: list[Pair] = []
-        for piece in sorted(batch, key=lambda piece: piece.topic, reverse=True):  # requests first: fewer halves wait
-            unit.outputs.positions[piece.input] = piece.next_offset
-            self._take(piece, unit, pairs, now_ms)
-        self._launch(unit, pairs)
+        """Join what both inputs have reached, put it before the model, and return what the model has finished."""
+        for piece in batch:
+            self.partitions[piece.partition].inbox.add(piece)
+        self._advance(_Unit(Outputs()), [], now_ms)
         return self._finished(now_ms, most_under_way=IN_FLIGHT)
 
     def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
@@ -132,13 +132,21 @@ class ReplayStage:
         pairs: list[Pair] = []
         for partition, state in self.partitions.items():
             self._expire(partition, state, unit, pairs, now_ms)
-        if pairs or unit.books:
-            self._launch(unit, pairs)
+        self._advance(unit, pairs, now_ms)
         outputs = self._finished(now_ms, most_under_way=None)
         if now_ms - self.vitals_at >= self.settings.worker.vitals_seconds * 1000:
             self.vitals_at = now_ms
             self._report(outputs, now_ms)
         return outputs
+
+    def _advance(self, unit: _Unit, pairs: list[Pair], now_ms: int) -> None:
+        for partition, state in self.partitions.items():
+            at_end = {side: self.lags.get((side, partition)) == 0 for side in SIDES}
+            for piece in state.inbox.take(at_end=at_end):
+                unit.outputs.positions[piece.input] = piece.next_offset
+                self._take(piece, unit, pairs, now_ms)
+        if unit.books:
+            self._launch(unit, pairs)
 
     def drain(self, now_ms: int) -> Outputs:
         """Wait for the model to answer all that is under way."""
@@ -176,12 +184,17 @@ class ReplayStage:
         most = max(1, self.settings.replay.max_pending // max(1, len(self.partitions)))
         ahead: set[Input] = set()
         for partition, state in self.partitions.items():
-            requests, predictions = len(state.join.requests), len(state.join.predictions)
-            first, other = ("requests", "predictions") if requests > predictions else ("predictions", "requests")
+            counts = {
+                "requests": state.inbox.count["requests"] + len(state.join.requests),
+                "predictions": state.inbox.count["predictions"] + len(state.join.predictions),
+            }
+            first, other = sorted(SIDES, key=counts.__getitem__, reverse=True)
+            enough = most // 2 if (first, partition) in self.held_back else most
             # Waiting for the other input helps only as long as that has something left to read.
-            if max(requests, predictions) > most and self.lags.get((other, partition), 0) > 0:
+            if counts[first] > enough and self.lags.get((other, partition), 1) > 0:
                 ahead.add((first, partition))
-        return frozenset(ahead)
+        self.held_back = frozenset(ahead)
+        return self.held_back
 
     def close(self) -> None:
         """Forget everything; what the model still answers belongs to nobody."""
@@ -204,7 +217,7 @@ class ReplayStage:
                 self._set_aside(piece, index, str(error), unit, now_ms)
                 unit.count(partition, piece.topic, "dead_lettered")
                 continue
-            half = (value, min(since_ms, now_ms), offset)
+            half = (value, min(since_ms, now_ms), offset, live)
             other = meet(key, half)
             if other is None:
                 continue
@@ -212,10 +225,10 @@ class ReplayStage:
                 self._set_aside(piece, index, "duplicate", unit, now_ms)
                 unit.count(partition, piece.topic, "duplicates")
                 continue
-            live = live_of(key, other[0]) if live is None else live
+            live = live or other[3] or live_of(key, other[0])
             request = half if requests else other
             state.live_model = live["model"]
-            pairs.append(Pair(partition, key, request[0], request[2], live, state.live_model))
+            pairs.append((partition, key, request[0], request[2], live, state.live_model))
         unit.count(partition, piece.topic, "read", by=len(piece.offsets))
         state.event_ms[piece.topic] = min(piece.timestamps)
 
@@ -233,14 +246,14 @@ class ReplayStage:
         """
         window = self.settings.replay.join_window_ms
         for side, other in ((REQUEST, "predictions"), (PREDICTION, "requests")):
-            behind = self.lags.get((other, partition), 1) > 0
+            behind = self.lags.get((other, partition), 1) > 0 or state.inbox.count[other] > 0
             time_ms = state.event_ms[other] if behind else now_ms
             for key, half in state.join.expired(side, time_ms - window):
                 if side == REQUEST:
-                    pairs.append(Pair(partition, key, half[0], half[2], None, state.live_model))
+                    pairs.append((partition, key, half[0], half[2], None, state.live_model))
                     unit.count(partition, "requests", "read", by=0)  # the partition has changed
                 else:
-                    live = live_of(key, half[0])
+                    live = half[3] or live_of(key, half[0])
                     unit.outputs.add("comparisons", partition, key, self.comparisons.unpaired(key, live, half[1]))
                     unit.count(partition, "comparisons", self.comparisons.trial(live["model"]), "request_missing")
 
@@ -253,7 +266,7 @@ class ReplayStage:
         while start < len(pairs):
             rows = pairs[start : start + self.model.chunk_rows(self.settings.replay.max_batch)]
             start += len(rows)
-            chunk = Chunk([pair.key for pair in rows], [pair.request for pair in rows])
+            chunk = Chunk([pair[1] for pair in rows], [pair[2] for pair in rows])
             while self.model.in_flight >= IN_FLIGHT:
                 self.model.collect(wait=True)
             self.model.ask(chunk)

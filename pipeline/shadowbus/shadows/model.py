@@ -35,10 +35,12 @@ class Answers:
         predictions: n JSON values: a number, text or truth value each, or a list for a model with several outputs.
         scores: n lists of class probabilities (for classes 0, 1, 2, …), or n objects of probabilities by class as
             text, or None when the model has none.
+        missing: n tuples of the features each row lacks, or None when no row lacks any.
     """
 
     predictions: list[object]
     scores: list[list[float]] | list[dict[str, float]] | None
+    missing: list[tuple[str, ...]] | None = None
 
 
 class Model(Protocol):

@@ -96,7 +96,8 @@ class SklearnModel:
         except Exception as error:  # what an estimator raises is its own affair; here it is one batch's failure
             raise PredictionError(f"{type(error).__name__}: {error}", suspects=_incomplete(matrix)) from error
         answers = _plain(predictions, len(rows))
-        return Answers(answers, None if probabilities is None else self._scores(probabilities, len(rows)))
+        scores = None if probabilities is None else self._scores(probabilities, len(rows))
+        return Answers(answers, scores, self._matrix.missing(rows) if _may_lack(matrix) else None)
 
     def missing(self, rows: Sequence[Row]) -> list[tuple[str, ...]] | None:
         """The features each row lacks, or None when no row lacks any."""
@@ -207,6 +208,11 @@ def _incomplete(matrix: Any) -> tuple[int, ...]:
     else:
         lacking = np.isnan(values)
     return _where_not(~lacking.any(axis=1))
+
+
+def _may_lack(matrix: Any) -> bool:
+    """Whether a value may be missing: it is not-a-number in a matrix of numbers, and anything else hides nothing."""
+    return not isinstance(matrix, np.ndarray) or matrix.dtype == object or bool(np.isnan(matrix.sum()))
 
 
 def _where_not(good: NDArray[np.bool_]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ def main() -> int:
     try:
         from shadowbus.cli.program import run
     except ModuleNotFoundError as error:
-        if error.name not in WANTED:
+        if (error.name or "").partition(".")[0] not in WANTED:
             raise
         sys.stderr.write("The command line is not part of a capture install: install 'shadowbus[worker]'.\n")
         return 1

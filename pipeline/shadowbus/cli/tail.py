@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from shadowbus.cli.console import cell, emit, output, tell
+from shadowbus.cli.console import cell, clean, emit, output, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.stopping import stop_on_signals
 from shadowbus.cli.trials import shadow_of
@@ -92,7 +92,8 @@ def _wanted(
             yield record, comparison
 
 
-def _short(text: str) -> str:
+def _short(foreign: str) -> str:
+    text = clean(foreign)  # before it is cut or put beside other text: half an escape sequence would swallow that
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
 
 

@@ -15,7 +15,7 @@ from shadowbus.supervisor import Command, Supervisor
 
 def up(
     context: typer.Context,
-    workers: Annotated[int, typer.Option(min=1, help="How many of each stage share the work (agents: always 1).")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="How many processes share the work of each stage.")] = 1,
 ) -> None:
     """Create missing topics, run every stage, start again what ends, and end it all in order."""
     options = options_of(context)
@@ -37,18 +37,18 @@ def up(
 def commands(settings: Settings, workers: int, debug: bool = False) -> Iterator[Command]:
     """What to run, in the order of the flow.
 
-    >>> [command.name for command in commands(Settings("churn"), 2)]
-    ['judge-0', 'judge-1', 'aggregate-0', 'aggregate-1', 'agents']
+    >>> from shadowbus.settings import ShadowSettings
+    >>> [command.name for command in commands(Settings("churn", shadow=(ShadowSettings("new", "models/4"),)), 1)]
+    ['replay-new-0', 'judge-0', 'aggregate-0', 'agents-0']
     """
     flags = ("--debug",) if debug else ()
     for shadow in settings.shadow:
         for number in range(workers):
             name = f"replay-{shadow.name}-{number}"
             yield Command(name, (*flags, "replay", "--shadow", shadow.name, "--worker-id", name))
-    for stage in ("judge", "aggregate"):
+    for stage in ("judge", "aggregate", "agents"):
         for number in range(workers):
             yield Command(f"{stage}-{number}", (*flags, stage, "--worker-id", f"{stage}-{number}"))
-    yield Command("agents", (*flags, "agents"))
 
 
 def _say(name: str, line: str) -> None:

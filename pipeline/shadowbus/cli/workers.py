@@ -49,12 +49,13 @@ def aggregate(context: typer.Context, worker_id: WorkerId = "") -> None:
         run_aggregate(settings, stop, worker_id)
 
 
-def agents(context: typer.Context) -> None:
+def agents(context: typer.Context, worker_id: WorkerId = "") -> None:
     """Merge the totals of all partitions, and decide."""
-    settings = _begin(context, "agents")
+    settings = _begin(context, worker_id or "agents")
     from shadowbus.aggregate.agents import run_agents
 
-    run_agents(settings)
+    with stop_on_signals() as stop:
+        run_agents(settings, stop, worker_id)
 
 
 def _begin(context: typer.Context, stage: str) -> Settings:

@@ -133,12 +133,12 @@ def _limit_memory(megabytes: int) -> None:
 
 def _serve(pipe: Pipe, model: Model, single_row_share: float) -> None:
     """Answer questions until the pipe closes."""
-    sampler = _SingleRows(single_row_share)
+    sampler = SingleRows(single_row_share)
     while (block := pipe.receive()) is not None:
         pipe.send(pack_answers(answer(model, block, sampler)))
 
 
-def answer(model: Model, block: bytes, sampler: "_SingleRows") -> Answers:
+def answer(model: Model, block: bytes, sampler: "SingleRows") -> Answers:
     """Predict every row of one question that can be."""
     answers = Answers()
     rows: list[int] = []
@@ -212,7 +212,7 @@ def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS]
 
 
-class _SingleRows:
+class SingleRows:
     """Predicts a random sample of rows one at a time: the only honest latency of a model that is fed in batches.
 
     It may spend a fixed share of the time that passes, so it measures many rows when traffic is low and never slows a

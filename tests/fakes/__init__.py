@@ -1,0 +1,1 @@
+"""In-memory stand-ins for unit tests; never for Kafka."""

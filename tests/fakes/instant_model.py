@@ -1,0 +1,53 @@
+"""A model process without the process: answers at once, with the real code that parses and predicts."""
+
+from collections.abc import Sequence
+
+from shadowbus.replay.model_child import SingleRows, answer
+from shadowbus.replay.model_messages import pack_question
+from shadowbus.replay.model_process import Chunk
+from shadowbus.shadows.model import Answers, Row
+
+
+class Doubler:
+    """Predicts twice the feature `x`; raises for a row without it."""
+
+    model = "doubler@1"
+    feature_names: tuple[str, ...] | None = ("x",)
+
+    def predict(self, rows: Sequence[Row]) -> Answers:
+        return Answers([row["x"] * 2 for row in rows], None)  # type: ignore[call-overload,operator]
+
+    def missing(self, rows: Sequence[Row]) -> list[tuple[str, ...]] | None:
+        return [() if "x" in row else ("x",) for row in rows]
+
+
+class InstantModel:
+    """The interface of `ModelProcess`; `hold` keeps answers back until it is cleared, as a slow model would."""
+
+    model = Doubler.model
+
+    def __init__(self) -> None:
+        self.waiting: list[Chunk] = []
+        self.hold = False
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.waiting)
+
+    def chunk_rows(self, most: int) -> int:
+        return min(most, 7)
+
+    def ask(self, chunk: Chunk) -> None:
+        self.waiting.append(chunk)
+
+    def collect(self, *, wait: bool) -> None:
+        if self.hold and not wait:
+            return
+        while self.waiting:
+            chunk = self.waiting.pop(0)
+            chunk.answers = answer(Doubler(), pack_question(chunk.keys, chunk.values), SingleRows(0.0))
+            if wait and self.hold:
+                return
+
+    def report(self) -> dict[str, object]:
+        return {"name": self.model}

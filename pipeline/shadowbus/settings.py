@@ -90,7 +90,7 @@ class WorkerSettings:
     commit_ms: int = 200
     fetch_records: int = 4_000
     session_timeout_ms: int = 6_000
-    transaction_timeout_ms: int = 15_000
+    transaction_timeout_ms: int = 20_000
     operation_seconds: float = 30.0
     vitals_seconds: float = 2.0
 

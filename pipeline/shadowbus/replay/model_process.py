@@ -38,6 +38,10 @@ IN_FLIGHT = 2
 CHUNK_SECONDS = 1.0
 """The least that several rows together may take: a machine that is busy for a moment is not a model that hangs."""
 
+ISOLATION_SECONDS = 12.0
+"""The least time to find the guilty rows of a chunk; what is not tried by then was unavailable. It leaves room for one
+load of the model, and stays below the transaction's timeout."""
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -192,7 +196,7 @@ class ModelProcess:
                 self._send(later)
 
     def _isolation_deadline(self) -> Deadline:
-        return Deadline.after(max(5.0, 8 * self.timeout))
+        return Deadline.after(max(ISOLATION_SECONDS, 8 * self.timeout))
 
     def _isolate(self, keys: Sequence[bytes], values: Sequence[bytes], deadline: Deadline) -> Answers:
         """Answer rows that may bring the model down, part by part, until the guilty stand alone."""
@@ -257,6 +261,7 @@ class ModelProcess:
             return True
         for _ in range(2):
             if self._keeper is None or self._keeper.poll() is not None:
+                self.close()
                 self._load()
             control = self._control
             assert control is not None  # noqa: S101

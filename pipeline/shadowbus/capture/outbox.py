@@ -11,8 +11,8 @@ from shadowbus.capture.courier import Courier
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import SettingsError
 
-RECORD_OVERHEAD_BYTES = 256
-"""What librdkafka keeps for each waiting record beside its value (measured: 220 to 250)."""
+RECORD_OVERHEAD_BYTES = 384
+"""What librdkafka keeps for each waiting record beside its value (measured: 220 to 280), with something to spare."""
 
 _RETRY_SECONDS = 1.0
 

@@ -50,7 +50,7 @@ def group_states(
     limits = bounds(admin, topics, deadline)
     try:
         states = {group: _state(admin, group, frozenset(names), limits, deadline) for group, names in reads.items()}
-    except (KafkaException, TimeoutError) as error:
+    except KafkaException as error:
         raise BrokerError(f"Kafka does not show its consumer groups: {plainly(error)}.") from error
     return states, {name: sum(limit.end for (topic, _), limit in limits.items() if topic == name) for name in topics}
 
@@ -71,7 +71,7 @@ def _state(
 def _members(admin: AdminClient, group: str, deadline: Deadline) -> tuple[str, int]:
     seconds = max(1.0, deadline.remaining())
     try:
-        found = admin.describe_consumer_groups([group], request_timeout=seconds)[group].result(seconds)
+        found = admin.describe_consumer_groups([group], request_timeout=seconds)[group].result()
     except KafkaException as error:
         if error.args[0].code() == _NO_SUCH_GROUP:
             return "DEAD", 0
@@ -83,7 +83,7 @@ def _committed(admin: AdminClient, group: str, deadline: Deadline) -> dict[Parti
     seconds = max(1.0, deadline.remaining())
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=seconds)
     try:
-        found = asked[group].result(seconds)
+        found = asked[group].result()
     except KafkaException as error:
         if error.args[0].code() == _NO_SUCH_GROUP:
             return {}

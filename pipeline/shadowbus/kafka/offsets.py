@@ -1,9 +1,10 @@
 """Where the partitions of topics begin and end."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from shadowbus.clock import Deadline
@@ -12,6 +13,12 @@ from shadowbus.kafka.clients import plainly, reach
 
 Partition = tuple[str, int]
 """One partition, by its topic's full name."""
+
+REACH_S = 10.0
+PAUSE_S = 0.1
+
+_SETTLING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
+"""What Kafka says of a partition that is being created or moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ def bounds(admin: AdminClient, topics: Iterable[str], deadline: Deadline) -> dic
     Raises:
         BrokerError: A topic is missing, or Kafka does not answer in time.
     """
-    present = reach(admin, max(1.0, deadline.remaining())).topics
+    present = reach(admin, min(REACH_S, max(1.0, deadline.remaining()))).topics
     partitions: list[Partition] = []
     for name in topics:
         if name not in present:
@@ -49,9 +56,14 @@ def _ask(
     if not partitions:
         return {}
     wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
-    seconds = max(1.0, deadline.remaining())
-    try:
-        futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=seconds)
-        return {(tp.topic, tp.partition): future.result(seconds).offset for tp, future in futures.items()}
-    except (KafkaException, TimeoutError) as error:
-        raise BrokerError(f"Kafka did not say where the partitions end: {plainly(error)}.") from error
+    pause = threading.Event()
+    while True:
+        seconds = max(1.0, deadline.remaining())
+        try:
+            futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=seconds)
+            return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+        except KafkaException as error:
+            reason = error.args[0]
+            if deadline.passed or not (reason.retriable() or reason.code() in _SETTLING):
+                raise BrokerError(f"Kafka did not say where the partitions end: {plainly(error)}.") from error
+        pause.wait(PAUSE_S)

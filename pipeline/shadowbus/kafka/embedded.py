@@ -151,7 +151,7 @@ class EmbeddedKafka:
             for node in self._nodes.values():
                 node.start()
             self._until(partial(has_nodes, wanted=self._nodes), deadline)
-            self._until(has_group_coordinator, deadline)
+            self._until(lambda _: has_group_coordinator(self.bootstrap), deadline)
         except BaseException:
             self._abandon()
             raise

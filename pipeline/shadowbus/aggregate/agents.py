@@ -22,13 +22,19 @@ from faust.transport.drivers import aiokafka as driver
 from shadowbus.aggregate.board import Board, Publication
 from shadowbus.aggregate.faust_kafka import FaustKafka, faust_kafka
 from shadowbus.aggregate.murmur2 import partition_of
-from shadowbus.clock import now_ms
+from shadowbus.aggregate.progress import Progress
+from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.dead_letters import dead_letter
-from shadowbus.errors import BrokerError
+from shadowbus.errors import BrokerError, Retry
+from shadowbus.kafka.changelog import end_offsets
 from shadowbus.settings import Settings
+from shadowbus.stage import Input
 from shadowbus.topology import AGGREGATES, DEAD_LETTERS, MAX_RECORD_BYTES, PARTIALS, VERDICTS, Topic
 
 LOOK_SECONDS = 0.1
+WATCH_SECONDS = 5.0
+STUCK_SECONDS = 45.0
+STOP_SECONDS = 10.0
 logger = logging.getLogger("shadowbus.agents")
 
 
@@ -92,6 +98,7 @@ class _Agents:
         )
         self.board = Board(table, settings)
         self.owned: frozenset[int] = frozenset()
+        self.taken = 0
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.agent(self.topics["partials"], name="keep")(self._keep)
         self.app.timer(settings.aggregate.publish_seconds)(self._publish)
@@ -99,17 +106,35 @@ class _Agents:
     async def serve(self, stop: threading.Event) -> None:
         """Run the app until `stop` is set or it has crashed."""
         await self.app.start()
+        watch = asyncio.create_task(self._watch())
         try:
-            while not (stop.is_set() or self.app.should_stop or self.app.crashed):
+            while not (stop.is_set() or self.app.should_stop or self.app.crashed or watch.done()):
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            reason = self.app.crash_reason
-            await self.app.stop()
+            reason = watch.result() if watch.done() else repr(self.app.crash_reason)
+            watch.cancel()
+            await asyncio.wait_for(self.app.stop(), STOP_SECONDS)
         if not stop.is_set():
-            raise BrokerError(f"The agents lost Kafka and gave up ({reason!r}); nothing is lost, start them again.")
+            raise BrokerError(f"The agents gave up ({reason}); nothing is lost, start them again.")
+
+    async def _watch(self) -> str:
+        """Returns when Faust has stopped reading without a word; why, in plain words."""
+        progress = Progress()
+        inputs: list[Input] = [(PARTIALS.name, partition) for partition in range(self.settings.partitions)]
+        names = {PARTIALS.name: PARTIALS.full_name(self.settings.namespace)}
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                ends = await asyncio.to_thread(end_offsets, self.settings, names, inputs, Deadline.after(WATCH_SECONDS))
+            except Retry:
+                continue  # Kafka is away: nobody can read
+            mine = {key: end for key, end in ends.items() if not self.owned or key[1] in self.owned}
+            if progress.stuck_seconds(mine, self.taken, monotonic()) > STUCK_SECONDS:
+                return f"there have been new partials for {STUCK_SECONDS:.0f} s, and none was read"
 
     async def _keep(self, stream: Any) -> None:
         async for event in stream.events():
+            self.taken += 1
             try:
                 self.board.accept(event.key, event.value)
             except Exception as error:
@@ -143,7 +168,7 @@ class _Agents:
         await self.topics["dead-letters"].send(key=event.key, value=letter, partition=message.partition)
 
     async def _recovered(self) -> None:
-        """The table is restored for the partitions held now."""
+        """The table is restored for the partitions held now. May not raise: Faust would idle on."""
         name = PARTIALS.full_name(self.settings.namespace)
         self.owned = frozenset(tp.partition for tp in self.app.consumer.assignment() if tp.topic == name)
         self.board.reload()

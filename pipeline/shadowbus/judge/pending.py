@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from rocksdict import AccessType, Options, Rdict, WriteBatch
+from rocksdict import Options, Rdict, WriteBatch
 
 Entry = dict[str, Any]
 """`label`: [label, timestamp] once known; `waiting`: comparisons by trial, as far as needed to judge them."""
@@ -38,7 +38,7 @@ class Pending:
         self.folder.mkdir(parents=True, exist_ok=True)
         options = Options(raw_mode=True)
         options.set_max_open_files(256)
-        return Rdict(str(self.folder), options, access_type=AccessType.with_ttl(self.horizon_seconds))
+        return Rdict(str(self.folder), options)
 
     def positions(self) -> dict[str, int]:
         """Up to where each input topic is applied."""

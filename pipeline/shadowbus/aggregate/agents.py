@@ -11,6 +11,7 @@ it runs transactions of its own, and it takes the gap that a transaction leaves 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -34,7 +35,10 @@ from shadowbus.topology import AGGREGATES, DEAD_LETTERS, MAX_RECORD_BYTES, PARTI
 LOOK_SECONDS = 0.1
 WATCH_SECONDS = 5.0
 STUCK_SECONDS = 45.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 5.0
+REST = 3.0
+"""After publishing, the agents rest for so many times as long as it took: hundreds of segments mean fewer looks."""
+
 logger = logging.getLogger("shadowbus.agents")
 
 
@@ -54,7 +58,7 @@ def run_agents(settings: Settings, stop: threading.Event | None = None, worker_i
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
     with contextlib.ExitStack() as opened:
         stopping = opened.enter_context(_stop_on_signals()) if stop is None else stop
-        asyncio.run(_Agents(settings, worker_id).serve(stopping))
+        asyncio.run(_Agents(settings, worker_id, owns_process=stop is None).serve(stopping))
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
@@ -84,8 +88,8 @@ class _App(faust.App):
 class _Agents:
     """One Faust app over the partials of one namespace."""
 
-    def __init__(self, settings: Settings, worker_id: str) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, worker_id: str, *, owns_process: bool) -> None:
+        self.settings, self.owns_process = settings, owns_process
         self.app = _app(settings, faust_kafka(settings.kafka_for("consumer")), worker_id)
         self.topics = {topic.name: self._topic(topic) for topic in (PARTIALS, AGGREGATES, VERDICTS, DEAD_LETTERS)}
         table = self.app.Table(
@@ -99,6 +103,7 @@ class _Agents:
         self.board = Board(table, settings)
         self.owned: frozenset[int] = frozenset()
         self.taken = 0
+        self.publish_at = 0.0
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.agent(self.topics["partials"], name="keep")(self._keep)
         self.app.timer(settings.aggregate.publish_seconds)(self._publish)
@@ -113,9 +118,20 @@ class _Agents:
         finally:
             reason = watch.result() if watch.done() else repr(self.app.crash_reason)
             watch.cancel()
-            await asyncio.wait_for(self.app.stop(), STOP_SECONDS)
+            await self._stop("" if stop.is_set() else reason)
         if not stop.is_set():
             raise BrokerError(f"The agents gave up ({reason}); nothing is lost, start them again.")
+
+    async def _stop(self, reason: str) -> None:
+        """Stop Faust; where Kafka is away its threads may not end, and then the process does."""
+        stopping = asyncio.ensure_future(self.app.stop())
+        await asyncio.wait({stopping}, timeout=STOP_SECONDS)
+        if not stopping.done() and self.owns_process:
+            # Nothing is lost: what was read but not committed is read again.
+            logger.error("Faust did not end within %.0f s and is cut off%s", STOP_SECONDS, reason and f": {reason}")
+            logging.shutdown()
+            os._exit(1 if reason else 0)
+        await stopping
 
     async def _watch(self) -> str:
         """Returns when Faust has stopped reading without a word; why, in plain words."""
@@ -142,7 +158,8 @@ class _Agents:
                 await self._set_aside(event, str(error) or repr(error))
 
     async def _publish(self) -> None:
-        if not self.owned:
+        started = monotonic()
+        if not self.owned or started < self.publish_at:
             return
         sent: list[tuple[Publication, Any]] = []
         try:
@@ -159,6 +176,7 @@ class _Agents:
                 except Exception as error:
                     logger.warning("%s could not be published, trying again: %r", publication.topic, error)
                     self.board.unpublish(publication)
+            self.publish_at = monotonic() + REST * (monotonic() - started)
 
     async def _set_aside(self, event: Any, reason: str) -> None:
         message = event.message

@@ -1,0 +1,178 @@
+"""`make docs`: writes the generated parts of the documentation anew.
+
+Between `<!-- generated: NAME -->` and `<!-- /generated -->` stands what comes from the code: the flow and the tables of
+stages and topics from `topology.py`, the settings from the dataclasses of `settings.py`. All else is written by hand.
+`tests/unit/test_docs.py` compares.
+"""
+
+import dataclasses
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from shadowbus.settings import (
+    AggregateSettings,
+    GateSettings,
+    JudgeSettings,
+    ReplaySettings,
+    Settings,
+    ShadowSettings,
+    WorkerSettings,
+)
+from shadowbus.topology import STAGES, TOPICS, mermaid
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/architecture.md", "docs/settings.md")
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+
+TABLES: dict[str, type] = {
+    "": Settings,
+    "shadow": ShadowSettings,
+    "gate": GateSettings,
+    "replay": ReplaySettings,
+    "judge": JudgeSettings,
+    "aggregate": AggregateSettings,
+    "worker": WorkerSettings,
+}
+
+MEANINGS = {
+    "namespace": "Topics are called `<namespace>.requests` and so on; letters, digits, `.`, `_` and `-`.",
+    "partitions": "How many partitions every topic has; the most workers that can share one stage.",
+    "replication": "The replication factor of topics created by `shadowbus topics --create`.",
+    "shadow.name": "What the shadow is called in topic names, trials and on the command line.",
+    "shadow.model": "The folder of its bundle, relative to the settings file.",
+    "shadow.task": "How answers are compared: `classification` or `regression`.",
+    "shadow.options": "What the task allows, such as `absolute_tolerance` and `relative_tolerance` of `regression`.",
+    "shadow.timeout_ms": "How long one request may take alone; several together have twice that, and at least 1 s.",
+    "shadow.allow_pickle": "Whether a joblib or pickle bundle may be opened, which runs the code in it.",
+    "shadow.threads": "How many threads the model's numerical libraries may use.",
+    "shadow.memory_mb": "How much memory the model may take beyond what it has when loaded.",
+    "shadow.load_seconds": "How long loading the bundle may take.",
+    "gate.alpha": "The chance of a wrong verdict, over all looks together.",
+    "gate.min_requests": "No PROMOTE before so many requests have their comparison, whatever its status.",
+    "gate.min_labels": "No PROMOTE before so many labels have met their comparison.",
+    "gate.max_error_rate": "The shadow may fail at most this share of requests.",
+    "gate.latency_budget_ms": "What one request may take; goes together with `max_over_budget`.",
+    "gate.max_over_budget": "At most this share of requests may take longer than the budget.",
+    "gate.min_agreement": "At least this share of answers has to be the live model's.",
+    "gate.accuracy_margin": "The shadow may be less accurate than the live model by at most this; needs labels.",
+    "gate.guard_segments": "Whether a segment that is shown to be worse by more than the margin blocks PROMOTE.",
+    "replay.join_window_ms": "How long a request waits for its prediction, and a prediction for its request.",
+    "replay.remember_ids": "How many answered ids each partition remembers at least, to know duplicates.",
+    "replay.max_pending": "How many records may wait in one worker before the input that is ahead is paused.",
+    "replay.max_batch": "How many rows the model is asked at once at most.",
+    "replay.single_row_share": "The share of time that goes into predicting rows one at a time, for `latency_ms`.",
+    "judge.horizon_days": "How long a comparison waits for its label.",
+    "judge.state_dir": "Where local state is kept, relative to the settings file; else `.shadowbus/<namespace>`.",
+    "aggregate.window_seconds": "How long a window is.",
+    "aggregate.keep_windows": "How many windows are kept, the newest.",
+    "aggregate.publish_seconds": "How often totals, aggregates and verdicts are published.",
+    "worker.commit_ms": "How often a worker commits: comparisons are visible about that long after they were made.",
+    "worker.fetch_records": "How many records a worker takes from Kafka at once at most.",
+    "worker.session_timeout_ms": "After how long without a heartbeat a worker's partitions go to others.",
+    "worker.transaction_timeout_ms": "After how long Kafka aborts the transaction of a worker that is gone.",
+    "worker.operation_seconds": "How long one call to Kafka may take, such as a commit; then the worker starts again.",
+    "worker.vitals_seconds": "How often each worker says how it is, with its account books.",
+}
+"""One sentence for every setting; `[kafka]` has a section of its own."""
+
+
+def flow() -> str:
+    """The picture of the flow."""
+    return f"```mermaid\n{mermaid()}```\n"
+
+
+def stages() -> str:
+    """The stages as a table."""
+    rows = ["| stage | does | reads | writes | state | engine | guarantee |", "|---|---|---|---|---|---|---|"]
+    for stage in STAGES:
+        name = f"{stage.name} (one per shadow)" if stage.per_shadow else stage.name
+        reads, writes = (", ".join(topics) or "(inside your service)" for topics in (stage.reads, stage.writes))
+        rows.append(
+            f"| {name} | {stage.does} | {reads} | {writes} | {stage.state} | {stage.engine} | {stage.guarantee} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def topics() -> str:
+    """The topics as a table."""
+    rows = ["| topic | holds | kept |", "|---|---|---|"]
+    for topic in TOPICS:
+        name = topic.full_name("<namespace>", "<shadow>")
+        kept = "newest per key" if topic.cleanup == "compact" else f"{topic.retention_ms // 86_400_000} days"
+        rows.append(f"| `{name}` | {topic.holds} | {kept} |")
+    return "\n".join(rows) + "\n"
+
+
+def settings() -> str:
+    """Every setting with its default and what it means.
+
+    Raises:
+        KeyError: A setting has no sentence in `MEANINGS`.
+    """
+    return "\n".join(_table(prefix, kind) for prefix, kind in TABLES.items())
+
+
+def keys() -> Iterator[str]:
+    """Every setting by its full name."""
+    for prefix, kind in TABLES.items():
+        for field in dataclasses.fields(kind):
+            if field.name not in TABLES and field.name not in ("source", "kafka"):
+                yield f"{prefix}.{field.name}".lstrip(".")
+
+
+PARTS: dict[str, Callable[[], str]] = {"flow": flow, "stages": stages, "topics": topics, "settings": settings}
+
+
+def renewed(page: str) -> str:
+    """A page with its generated parts as they should be."""
+    return _PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}{part[3]}", page)
+
+
+def main() -> None:
+    """Write every page that is not as it should be."""
+    for name in PAGES:
+        page = ROOT / name
+        before = page.read_text(encoding="utf-8")
+        after = renewed(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+            sys.stdout.write(f"wrote {name}\n")
+
+
+def _table(prefix: str, kind: type) -> str:
+    heading = {"": "### At the top", "shadow": "### `[[shadow]]`, one for each"}.get(prefix, f"### `[{prefix}]`")
+    rows = [heading, "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    wanted = set(keys())
+    for field in dataclasses.fields(kind):
+        name = f"{prefix}.{field.name}".lstrip(".")
+        if name in wanted:
+            rows.append(f"| `{field.name}` | {_type(kind, field.name)} | {_default(field)} | {MEANINGS[name]} |")
+    return "\n".join(rows) + "\n"
+
+
+def _type(kind: type, name: str) -> str:
+    hint = typing.get_type_hints(kind)[name]
+    arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+    plain = arms[0] if arms and type(None) in typing.get_args(hint) else hint
+    return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(plain, "table")
+
+
+def _default(field: "dataclasses.Field[typing.Any]") -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        return "empty"
+    if field.default is dataclasses.MISSING:
+        return "needed"
+    if field.default is None:
+        return "off"
+    return (
+        f"`{str(field.default).lower()}`"
+        if isinstance(field.default, bool)
+        else f"`{field.default!r}`".replace("'", '"')
+    )
+
+
+if __name__ == "__main__":
+    main()

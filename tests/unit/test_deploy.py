@@ -1,0 +1,175 @@
+"""What is deployed can be started: every command is a real verb with real flags, every file and setting is there."""
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from shadowbus.cli.program import app
+from shadowbus.settings import Settings, parse_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+MANIFESTS: list[dict[str, Any]] = [
+    document
+    for path in sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
+    for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+]
+WORKLOADS = [manifest for manifest in MANIFESTS if "template" in manifest.get("spec", {})]
+OURS = {name: service for name, service in COMPOSE["services"].items() if name != "kafka"}
+RUN = {"replay", "judge", "aggregate", "agents"}
+IMAGE = "shadowbus:0.1.0"
+
+
+def parse_command(arguments: list[str]) -> tuple[str, Mapping[str, Any]]:
+    """The verb and its values, parsed by the command line itself, without running it; a wrong flag raises."""
+    group = typer.main.get_command(app)
+    context = group.make_context("shadowbus", list(arguments))
+    rest = [*context._protected_args, *context.args]
+    verb = group.commands[rest[0]]  # type: ignore[attr-defined]
+    return rest[0], verb.make_context(rest[0], rest[1:], parent=context).params
+
+
+def container(manifest: dict[str, Any]) -> dict[str, Any]:
+    (only,) = manifest["spec"]["template"]["spec"]["containers"]
+    return dict(only)
+
+
+def compose_settings() -> Settings:
+    text = (ROOT / "deploy" / "compose" / "shadow.toml").read_text(encoding="utf-8")
+    environment = {"SHADOWBUS_BOOTSTRAP": "kafka:19092"}
+    return parse_settings(tomllib.loads(text), Path("/etc/shadowbus/shadow.toml"), environment)
+
+
+def kubernetes_settings() -> Settings:
+    (config,) = [manifest for manifest in MANIFESTS if manifest["kind"] == "ConfigMap"]
+    return parse_settings(tomllib.loads(config["data"]["shadow.toml"]), Path("/etc/shadowbus/shadow.toml"), {})
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    for name, service in OURS.items():
+        yield f"compose {name}", service["command"]
+        if test := service.get("healthcheck", {}).get("test"):
+            assert test[:2] == ["CMD", "shadowbus"]
+            yield f"compose {name} healthcheck", test[2:]
+    for manifest in WORKLOADS:
+        yield f"kubernetes {manifest['metadata']['name']}", container(manifest)["args"]
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_a_real_verb_with_real_flags(name: str) -> None:
+    verb, values = parse_command(COMMANDS[name])
+    if verb == "replay":
+        settings = compose_settings() if name.startswith("compose") else kubernetes_settings()
+        assert settings.shadow_named(values["shadow"])
+
+
+def test_a_wrong_flag_would_be_noticed() -> None:
+    with pytest.raises(Exception, match="--shadows"):
+        parse_command(["replay", "--shadows", "better"])
+
+
+def test_every_stage_is_deployed() -> None:
+    assert {service["command"][0] for service in OURS.values()} == RUN | {"topics"}
+    assert {container(manifest)["args"][0] for manifest in WORKLOADS} == RUN | {"topics"}
+
+
+def test_workers_in_compose_can_be_scaled() -> None:
+    """A name or a worker id that is fixed can exist once only, and so can a published port."""
+    for service in OURS.values():
+        assert "container_name" not in service
+        assert "ports" not in service
+        assert "--worker-id" not in service["command"]
+
+
+def test_workers_in_compose_wait_for_the_topics_and_these_for_kafka() -> None:
+    assert OURS["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+    assert OURS["topics"]["restart"] == "no"
+    for name in RUN:
+        assert OURS[name]["depends_on"] == {"topics": {"condition": "service_completed_successfully"}}
+        assert OURS[name]["restart"] == "unless-stopped"
+
+
+def test_kafka_in_compose_is_one_that_workers_reach() -> None:
+    kafka = COMPOSE["services"]["kafka"]
+    assert kafka["image"].startswith("apache/kafka:4.1.")
+    default = re.sub(r"\$\{SHADOWBUS_BOOTSTRAP:-(.*)\}", r"\1", OURS["replay"]["environment"]["SHADOWBUS_BOOTSTRAP"])
+    assert f"INTERNAL://{default}" in kafka["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    assert compose_settings().replication == int(kafka["environment"]["KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR"])
+
+
+@pytest.mark.parametrize("settings", [compose_settings(), kubernetes_settings()], ids=["compose", "kubernetes"])
+def test_settings_load_and_use_what_is_mounted(settings: Settings) -> None:
+    assert settings.kafka["bootstrap.servers"]
+    (shadow,) = settings.shadow
+    assert settings.model_path(shadow).is_relative_to("/srv/models")
+    assert settings.state_dir == Path("/var/lib/shadowbus")
+
+
+def test_what_compose_mounts_is_mounted_where_it_is_looked_for() -> None:
+    named = set(COMPOSE["volumes"])
+    for name, service in COMPOSE["services"].items():
+        for mount in service["volumes"]:
+            source, target = mount.split(":")[:2]
+            assert source in named or source == "./models/built" or (ROOT / source).exists(), (name, source)
+            assert target.startswith("/")
+    judge = dict(mount.split(":")[:2] for mount in OURS["judge"]["volumes"])
+    assert judge["judge-state"] == str(compose_settings().state_dir)
+    assert "./models/built:/srv/models:ro" in OURS["replay"]["volumes"]
+
+
+def test_the_shadow_of_compose_is_one_that_the_training_writes() -> None:
+    from shadowbus.demo import models
+
+    (shadow,) = compose_settings().shadow
+    name, version = Path(shadow.model).parts[-2:]
+    assert version == models.VERSION
+    assert name in (ROOT / "models" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("manifest", WORKLOADS, ids=lambda manifest: manifest["metadata"]["name"])
+def test_a_kubernetes_workload_is_whole(manifest: dict[str, Any]) -> None:
+    spec = manifest["spec"]["template"]["spec"]
+    volumes = {volume["name"] for volume in spec["volumes"]}
+    volumes |= {claim["metadata"]["name"] for claim in manifest["spec"].get("volumeClaimTemplates", ())}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container(manifest)["volumeMounts"]}
+    assert set(mounts) == volumes
+    assert mounts["settings"] == "/etc/shadowbus"  # where the image looks for shadow.toml
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert container(manifest)["image"] == IMAGE
+    if manifest["kind"] != "Job":
+        labels = manifest["spec"]["template"]["metadata"]["labels"]
+        assert manifest["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_the_judge_keeps_its_state_and_its_name_in_kubernetes() -> None:
+    (judge,) = [manifest for manifest in WORKLOADS if manifest["metadata"]["name"] == "shadowbus-judge"]
+    assert judge["kind"] == "StatefulSet"
+    arguments = container(judge)["args"]
+    assert arguments[arguments.index("--worker-id") + 1] == "$(POD_NAME)"
+    assert "POD_NAME" in {variable["name"] for variable in container(judge)["env"]}
+    (service,) = [manifest for manifest in MANIFESTS if manifest["kind"] == "Service"]
+    assert judge["spec"]["serviceName"] == service["metadata"]["name"]
+
+
+def test_the_image_is_the_one_that_is_deployed() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    words = [shlex.split(line) for line in lines if line and not line.startswith("#")]
+    assert sum(line[0] == "FROM" for line in words) == 2  # what builds is left behind
+    last = [line for line in words if line[0] in ("ENTRYPOINT", "USER")]
+    assert ["USER", "10001:10001"] in last
+    assert 'ENTRYPOINT ["shadowbus"]' in lines
+    assert any("--constraint" in line and ".[worker,models]" in line for line in words)
+    for line in words:
+        if line[0] == "COPY" and not line[1].startswith("--from"):
+            assert all((ROOT / source).exists() for source in line[1:-1]), line
+    assert {service["image"] for service in OURS.values()} == {IMAGE}

@@ -1,0 +1,131 @@
+"""Who may import what: the direction of flow, Kafka behind its door, Faust in one file, one clock."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "pipeline" / "shadowbus"
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
+
+STAGES = {"capture", "replay", "judge", "aggregate"}
+
+KAFKA_FOLDERS = {"kafka", "capture"}
+"""Where the Kafka client may be imported. Workers hand their stage to `kafka/exactly_once.py` and need no client."""
+
+FAUST_FILES = {"aggregate/agents.py"}
+
+CLOCK_FILES = {"clock.py"}
+
+SHOWS_TIMES = {"cli/logs.py", "cli/tail.py"}
+"""Files that turn a moment they were given into text; they may not ask for one."""
+
+ASKS_THE_TIME = {"now", "utcnow", "today"}
+
+PURE = ("verdict/", "compare/", "records.py", "topology.py", "stage.py", "errors.py")
+"""Parts that know nothing of Kafka, stages or processes."""
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Every module a file imports, wherever in it the import stands; relative ones made absolute."""
+    package = ("shadowbus", *path.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (start, node.module) if part)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def importers_of(*modules: str) -> set[str]:
+    """The files that import one of these top-level modules."""
+    return {
+        name
+        for name, path in zip(NAMES, FILES, strict=True)
+        if {imported.partition(".")[0] for imported in imports_of(path)} & set(modules)
+    }
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {name.partition("/")[0] for name in NAMES} >= STAGES
+    assert set(NAMES) >= FAUST_FILES | CLOCK_FILES | SHOWS_TIMES
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_stages_meet_in_records_and_topology_only(stage: str) -> None:
+    others = {f"shadowbus.{other}" for other in STAGES - {stage}}
+    offending = {
+        (name, imported)
+        for name, path in zip(NAMES, FILES, strict=True)
+        if name.startswith(f"{stage}/")
+        for imported in imports_of(path)
+        if ".".join(imported.split(".")[:2]) in others
+    }
+    assert not offending
+
+
+def test_the_kafka_client_stays_behind_its_door() -> None:
+    outside = {name for name in importers_of("confluent_kafka") if name.partition("/")[0] not in KAFKA_FOLDERS}
+    assert not outside
+
+
+def test_transactions_are_in_one_file() -> None:
+    calls = {"begin_transaction", "commit_transaction", "send_offsets_to_transaction", "init_transactions"}
+    users = {
+        name
+        for name, path in zip(NAMES, FILES, strict=True)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in calls
+    }
+    assert users == {"kafka/exactly_once.py"}
+
+
+def test_faust_is_imported_in_one_file() -> None:
+    assert importers_of("faust", "mode") == FAUST_FILES
+
+
+def test_nothing_but_the_clock_asks_the_time() -> None:
+    assert importers_of("time") == CLOCK_FILES
+    assert importers_of("datetime") == SHOWS_TIMES
+    asking = {
+        (name, node.attr)
+        for name in SHOWS_TIMES
+        for node in ast.walk(ast.parse((PACKAGE / name).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ASKS_THE_TIME
+    }
+    assert not asking
+
+
+def test_pure_parts_import_no_machinery() -> None:
+    machinery = {f"shadowbus.{part}" for part in (*STAGES, "kafka", "cli", "shadows", "supervisor")}
+    offending = {
+        (name, imported)
+        for name, path in zip(NAMES, FILES, strict=True)
+        if name.startswith(PURE)
+        for imported in imports_of(path)
+        if ".".join(imported.split(".")[:2]) in machinery
+    }
+    assert not offending
+
+
+def test_a_production_service_needs_only_what_a_plain_install_brings() -> None:
+    """`shadowbus.capture` and what it imports must not need an extra."""
+    allowed = {"confluent_kafka", "orjson", "shadowbus"}
+    extras = {"numpy", "psutil", "rich", "typer", "faust", "scipy", "sklearn", "rocksdict", "datasketches", "httpx"}
+    seen: set[str] = set()
+    todo = [path for name, path in zip(NAMES, FILES, strict=True) if name.startswith("capture/")]
+    while todo:
+        path = todo.pop()
+        seen.add(str(path.relative_to(PACKAGE)))
+        for imported in imports_of(path):
+            top = imported.partition(".")[0]
+            assert top in allowed or top not in extras, f"{path.name} imports {imported}"
+            if top == "shadowbus":
+                found = PACKAGE.joinpath(*imported.split(".")[1:]).with_suffix(".py")
+                if found.is_file() and str(found.relative_to(PACKAGE)) not in seen:
+                    todo.append(found)
+    assert "clock.py" in seen

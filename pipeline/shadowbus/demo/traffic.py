@@ -1,0 +1,192 @@
+"""The demo's traffic: customers who call whenever they like, and the truth about each call some seconds later.
+
+In: the address of the production service, and of its twin without the tap. Out: calls, labels, and a progress file.
+Guaranteed: an open loop. Calls arrive at random (a Poisson process) whether or not earlier ones were answered, as
+customers do; a service that slows down is not spared. Runs as a process of its own, so that nothing else the demo does
+is part of what it measures.
+
+    python -m shadowbus.demo.traffic --settings shadow.toml --production URL --twin URL --progress FILE
+"""
+
+import argparse
+import asyncio
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from shadowbus.capture import Tap
+from shadowbus.clock import Deadline, monotonic, perf_ns
+from shadowbus.demo.digits import Rows, held_out
+from shadowbus.demo.paired import PairedLatency, Percentiles, compare_latencies
+from shadowbus.demo.progress import Phase, Progress, recent_rate
+from shadowbus.demo.truth import Truth
+from shadowbus.settings import load_settings
+
+DEVICES = ("phone", "tablet", "scanner")
+CALL_S = 5.0
+REPORT_S = 0.25
+WARM_UP_CALLS = 40
+PAIRS = 400
+PAIRS_S = 12.0
+SEED = 20_260_101
+
+
+class Customer:
+    """Calls the service with one row after the other, and remembers how that went."""
+
+    def __init__(self, production: httpx.AsyncClient, rows: Rows, truth: Truth, chance: random.Random) -> None:
+        self._production = production
+        self._rows = rows
+        self._truth = truth
+        self._chance = chance
+        self.calls = 0
+        self.errors = 0
+        self.trouble = ""
+        self.latencies_ms: list[float] = []
+        self.moments: deque[float] = deque(maxlen=10_000)
+
+    def draw(self) -> tuple[str, dict[str, object], int]:
+        """A new request: its id, its body, and the digit that was really written."""
+        self.calls += 1
+        at = self._chance.randrange(len(self._rows.labels))
+        request_id = f"{self._chance.getrandbits(64):016x}"
+        segments = {"device": self._chance.choice(DEVICES)}
+        features = self._rows.features[at]
+        body: dict[str, object] = {"request_id": request_id, "features": features, "segments": segments}
+        return request_id, body, self._rows.labels[at]
+
+    async def call(self) -> None:
+        """One call as it comes, measured."""
+        request_id, body, label = self.draw()
+        latency_ms = await self.ask(self._production, body)
+        if latency_ms is not None:
+            self.latencies_ms.append(latency_ms)
+            self._truth.later(request_id, label)
+
+    async def pair(self, twin: httpx.AsyncClient) -> tuple[float, float] | None:
+        """The same call to production and to its twin, in random order; milliseconds of both, if both answered."""
+        request_id, body, label = self.draw()
+        both = [self._production, twin]
+        order = self._chance.sample(both, 2)
+        latencies = {id(client): await self.ask(client, body) for client in order}
+        tapped, plain = (latencies[id(client)] for client in both)
+        if tapped is not None:
+            self._truth.later(request_id, label)
+        return None if tapped is None or plain is None else (tapped, plain)
+
+    async def ask(self, client: httpx.AsyncClient, body: dict[str, object]) -> float | None:
+        """Milliseconds until the answer; None, and one more error, where there was none."""
+        started = perf_ns()
+        try:
+            response = await client.post("/predict", json=body)
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            self.errors += 1
+            self.trouble = f"{type(error).__name__}: {error}"
+            return None
+        finally:
+            self.moments.append(monotonic())
+        return (perf_ns() - started) / 1e6
+
+
+async def measure_pairs(customer: Customer, twin: httpx.AsyncClient, count: int) -> PairedLatency | None:
+    """What the tap costs: `count` pairs, one after the other, or as many as there is time for."""
+    deadline = Deadline.after(PAIRS_S)
+    for _ in range(WARM_UP_CALLS):
+        await customer.pair(twin)
+    both: list[tuple[float, float]] = []
+    while len(both) < count and not deadline.passed:
+        pair = await customer.pair(twin)
+        both += [pair] if pair is not None else []
+    return compare_latencies([pair[0] for pair in both], [pair[1] for pair in both]) if both else None
+
+
+async def arrivals(customer: Customer, seconds: float, rate: float, chance: random.Random) -> None:
+    """Call at random moments, `rate` a second on average, whether or not earlier calls were answered."""
+    due = monotonic()
+    end = due + seconds
+    async with asyncio.TaskGroup() as under_way:
+        while (due := due + chance.expovariate(rate)) < end:
+            await asyncio.sleep(max(0.0, due - monotonic()))
+            under_way.create_task(customer.call())
+
+
+class Run:
+    """One run of the traffic, from the first call to the last label."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._chance = random.Random(options.seed)  # noqa: S311
+        settings = load_settings(options.settings)
+        self._tap = Tap(settings.namespace, settings.kafka_for("producer"), model="truth@1")
+        self._truth = Truth(self._tap, self._chance)
+        self._progress = Progress()
+
+    async def run(self) -> None:
+        """Warm up, measure pairs, make traffic, deliver the last labels."""
+        options = self._options
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        async with (
+            httpx.AsyncClient(base_url=options.production, timeout=CALL_S, limits=limits) as production,
+            httpx.AsyncClient(base_url=options.twin, timeout=CALL_S, limits=limits) as twin,
+            asyncio.TaskGroup() as beside,
+        ):
+            customer = Customer(production, held_out(), self._truth, self._chance)
+            reporting = beside.create_task(self._report(customer))
+            delivering = beside.create_task(self._truth.deliver())
+            self._enter("pairs")
+            cost = await measure_pairs(customer, twin, options.pairs)
+            self._progress = replace(self._progress, pairs=cost)
+            self._enter("traffic")
+            await arrivals(customer, options.seconds, options.rate, self._chance)
+            self._enter("labels")
+            self._truth.complete()
+            await delivering
+            reporting.cancel()
+        await asyncio.to_thread(self._tap.close)
+        self._enter("done")
+        self._write(customer)
+
+    def _enter(self, phase: Phase) -> None:
+        self._progress = replace(self._progress, phase=phase)
+
+    async def _report(self, customer: Customer) -> None:
+        while True:
+            self._write(customer)
+            await asyncio.sleep(REPORT_S)
+
+    def _write(self, customer: Customer) -> None:
+        self._progress = replace(
+            self._progress,
+            calls=customer.calls,
+            errors=customer.errors,
+            rate=recent_rate(list(customer.moments), monotonic()),
+            latency=Percentiles.of(customer.latencies_ms),
+            labels=self._truth.sent,
+            labels_waiting=self._truth.waiting,
+            labels_lost=self._tap.counters().lost,
+            trouble=customer.trouble,
+        )
+        self._progress.write(self._options.progress)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make traffic as the command line says."""
+    parser = argparse.ArgumentParser(description="Customers of the demo's service.")
+    parser.add_argument("--settings", type=Path, required=True, help="the shadow.toml, for the labels")
+    parser.add_argument("--production", required=True, help="the service's address")
+    parser.add_argument("--twin", required=True, help="the address of the same service without the tap")
+    parser.add_argument("--progress", type=Path, required=True, help="the file to tell progress in")
+    parser.add_argument("--seconds", type=float, default=90)
+    parser.add_argument("--rate", type=float, default=60)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--seed", type=int, default=SEED)
+    asyncio.run(Run(parser.parse_args(arguments)).run())
+
+
+if __name__ == "__main__":
+    main()

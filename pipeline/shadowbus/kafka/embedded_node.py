@@ -69,7 +69,7 @@ class Node:
         self._settings.write_text(_rendered({**self._own_properties(), **properties}), encoding="ascii")
         if (self._data / "meta.properties").is_file():  # the storage tool writes it last
             return
-        self._run("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._settings))
+        self._run("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(self._settings))
 
     def end_format(self, deadline: Deadline) -> None:
         """Wait until the data folder is ready.

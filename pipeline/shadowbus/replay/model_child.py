@@ -227,7 +227,8 @@ class SingleRows:
     ) -> dict[int, float]:
         """Latencies in milliseconds of some of the predicted rows, by row."""
         now = monotonic()
-        self.credit = min(self.credit + (now - self.at) * self.share, BURST_SECONDS)
+        most = max(BURST_SECONDS, self.cost)  # one row at least: a slow model is measured too, only less often
+        self.credit = min(self.credit + (now - self.at) * self.share, most)
         self.at = now
         count = min(len(predicted), max(0, int(self.credit / self.cost)))
         position = {row: index for index, row in enumerate(rows)}

@@ -42,6 +42,11 @@ class Trial:
         found = self.verdict.criteria if self.verdict else []
         return next((one for one in found if isinstance(one, Mapping) and one.get("name") == name), {})
 
+    def named(self, state: str) -> list[str]:
+        """The criteria in that state: `holds`, `fails` or `open`."""
+        found = self.verdict.criteria if self.verdict else []
+        return [str(one.get("name")) for one in found if isinstance(one, Mapping) and one.get("state") == state]
+
     def settled_at(self, requests: int) -> bool:
         """Whether exactly so many requests are accounted for, each comparison is counted and judged, and decided on."""
         if self.verdict is None or not (self.books.get("settled") and self.books.get("closes")):

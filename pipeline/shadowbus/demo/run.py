@@ -11,10 +11,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -47,6 +47,7 @@ INTRODUCTION = (
 
 TRAIN_S, KAFKA_S, JOIN_S, SERVE_S, DRAIN_S = 120.0, 700.0, 90.0, 30.0, 60.0
 FRAME_S = 0.25
+TAP_S = 1.0
 LINE_S = 5.0
 INTERRUPTED = 130
 
@@ -112,7 +113,7 @@ class _Demo:
         starting = patience.beside(lambda: self._start(kafka), "start kafka")
         with steps.step("Training four models"):
             models = patience.result(patience.beside(self._train, "train"), TRAIN_S, "the models to be trained")
-        with steps.step("Starting Kafka (the first time it is downloaded, about 100 MB)"):
+        with steps.step("Starting a Kafka of its own (the first time, it is downloaded)"):
             patience.result(starting, KAFKA_S, "Kafka to start")
         path = self._folder / "shadow.toml"
         write_settings(path, kafka.bootstrap, models)
@@ -216,6 +217,8 @@ class _Play:
         self._evidence = evidence
         self._began = began
         self._twin_runs = True
+        self._tap: Mapping[str, Any] = {}
+        self._tap_at = 0.0
 
     def watch(self, seconds: float) -> summary.End:
         """Show how it goes until all is accounted for, or too late."""
@@ -243,7 +246,10 @@ class _Play:
             "done": "waiting until every request is accounted for",
         }.get(progress.phase, progress.phase)
         trials = {part.shadow: self._evidence.trial(part.trial) for part in CAST}
-        show(Frame(monotonic() - self._began, doing, progress, self._actors.tap(), trials))
+        now = monotonic()
+        if now - self._tap_at >= TAP_S:
+            self._tap, self._tap_at = self._actors.tap(), now
+        show(Frame(now - self._began, doing, progress, self._tap, trials))
         self._patience.pause(FRAME_S)
 
     def _drained(self) -> bool:

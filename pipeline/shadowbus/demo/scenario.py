@@ -78,6 +78,9 @@ partitions = 2
 [kafka]
 "bootstrap.servers" = "{bootstrap}"
 
+[kafka.consumer]
+"fetch.wait.max.ms" = 250     # a little later, and a calmer broker
+
 [gate]
 alpha = 0.05
 min_requests = 300
@@ -105,7 +108,7 @@ model = {model}
 timeout_ms = {timeout_ms}
 allow_pickle = {allow_pickle}
 """
-TIMEOUT_MS = 250
+TIMEOUT_MS = 400
 
 
 def write_settings(path: Path, bootstrap: str, models: TrainedModels) -> None:

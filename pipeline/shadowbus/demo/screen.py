@@ -19,7 +19,7 @@ STYLES = {"PROMOTE": "bold green", "SEND_BACK": "bold red", "KEEP_WATCHING": "ye
 STATE_STYLES = {"holds": "green", "fails": "red", "open": "yellow"}
 ACCURACY_SCALE = (-0.20, 0.10)
 FAILURE_SCALE = (0.0, 0.02)
-OTHER_COLUMNS = 54
+OTHER_COLUMNS = 56
 WIDEST = 118
 LEGEND = "● seen   ━ still possible   ┃ the limit   accuracy: shadow minus live, in points"
 
@@ -67,7 +67,8 @@ def _production(frame: Frame, width: int) -> Panel:
     progress, tap = frame.progress, frame.tap
     latency = progress.latency
     errors = Text(f"{progress.errors} errors", style="green" if progress.errors == 0 else "bold red")
-    timed = f"p50 {milliseconds(latency.p50)}  p95 {milliseconds(latency.p95)}  p99 {milliseconds(latency.p99)} ms"
+    named = {"p50": latency.p50, "p95": latency.p95, "p99": latency.p99}
+    timed = "  ".join(f"{name} {milliseconds(value or None)}" for name, value in named.items()) + " ms"
     first = Text.assemble(f"{progress.rate:.0f}/s   {progress.calls:,} calls   ", errors, "   ", timed)
     lost = int(tap.get("lost", 0)) + progress.labels_lost
     dropped = Text(f"{lost} dropped", style="green" if lost == 0 else "bold red")
@@ -105,7 +106,7 @@ def _narrowing(trials: Mapping[str, Trial], width: int) -> Table:
     table.add_column("shadow", style="bold")
     table.add_column("criterion")
     table.add_column("what is still possible", width=width)
-    table.add_column("verdict", min_width=23)
+    table.add_column("verdict", min_width=25)
     for part in CAST:
         trial = trials[part.shadow]
         accuracy, failures = trial.criterion("accuracy"), trial.criterion("error_rate")
@@ -122,7 +123,7 @@ def _narrowing(trials: Mapping[str, Trial], width: int) -> Table:
 
 def _because(part: Part, trial: Trial) -> Text:
     """What decided, or what is missing."""
-    failed = [str(one["name"]) for one in _criteria(trial) if one.get("state") == "fails"]
+    failed = trial.named("fails")
     if failed:
         names = ", ".join(dict.fromkeys(name.partition(":")[0] for name in failed))
         return Text(f"shown to fail: {names}", style="dim")
@@ -133,10 +134,6 @@ def _because(part: Part, trial: Trial) -> Text:
         (amount for amount in (needed.get("requests"), needed.get("labels")) if isinstance(amount, int)), default=0
     )
     return Text(f"about {missing:,} calls to go" if missing else "", style="dim")
-
-
-def _criteria(trial: Trial) -> list[Mapping[str, Any]]:
-    return [one for one in (trial.verdict.criteria if trial.verdict else []) if isinstance(one, Mapping)]
 
 
 def _failures(trial: Trial) -> str:

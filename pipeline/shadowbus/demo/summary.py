@@ -62,7 +62,8 @@ class End:
             yield f"The books of {part.shadow} do not close: {note}."
         unfinished = trial.word == "KEEP_WATCHING" and self.progress.calls < ENOUGH_CALLS
         if trial.word != part.verdict and not unfinished:
-            yield f"{part.shadow}: {VERDICTS[trial.word]}, and {VERDICTS[part.verdict]} was expected."
+            still = f" (still open: {', '.join(trial.named('open'))})" if trial.word == "KEEP_WATCHING" else ""
+            yield f"{part.shadow}: {VERDICTS[trial.word]}{still}, and {VERDICTS[part.verdict]} was expected."
         if part.shadow == CONTROL and trial.summary.get("agreement", {}).get("value") != 1.0:
             yield "The control does not agree with itself on every request."
 
@@ -119,7 +120,10 @@ def _verdicts(end: End) -> Table:
 
 
 def _reason(part: Part, trial: Trial) -> Text:
-    why = part.why if trial.word == part.verdict else "Not enough has been seen yet to say more."
+    still_open = f"Not enough has been seen yet; still open: {', '.join(trial.named('open'))}."
+    shown_to_fail = f"Shown to fail: {', '.join(trial.named('fails'))}."
+    other = still_open if trial.word == "KEEP_WATCHING" else shown_to_fail
+    why = part.why if trial.word == part.verdict else other
     return Text.assemble((f"{part.shadow}: ", "bold"), why)
 
 

@@ -106,11 +106,14 @@ async def measure_pairs(customer: Customer, twin: httpx.AsyncClient, count: int)
 
 
 async def arrivals(customer: Customer, seconds: float, rate: float, chance: random.Random) -> None:
-    """Call at random moments, `rate` a second on average, whether or not earlier calls were answered."""
+    """Call at random moments, `rate` a second on average, whether or not earlier calls were answered.
+
+    A machine too busy for the rate makes fewer calls, not a longer run.
+    """
     due = monotonic()
-    end = due + seconds
+    deadline = Deadline(due + seconds)
     async with asyncio.TaskGroup() as under_way:
-        while (due := due + chance.expovariate(rate)) < end:
+        while (due := due + chance.expovariate(rate)) < deadline.at and not deadline.passed:
             await asyncio.sleep(max(0.0, due - monotonic()))
             under_way.create_task(customer.call())
 

@@ -91,7 +91,7 @@ class WorkerSettings:
     fetch_records: int = 4_000
     session_timeout_ms: int = 6_000
     transaction_timeout_ms: int = 20_000
-    operation_seconds: float = 30.0
+    operation_seconds: float = 15.0
     vitals_seconds: float = 2.0
 
 

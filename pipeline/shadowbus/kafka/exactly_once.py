@@ -31,6 +31,7 @@ from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import BrokerError, Fenced, Retry
 from shadowbus.kafka.changelog import end_offsets, read_back
 from shadowbus.kafka.clients import make_consumer, make_producer, plainly
+from shadowbus.kafka.patience import Patience
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Stage
@@ -146,6 +147,7 @@ class _Membership:
         self.progress = _Progress()
         self.in_transaction = False
         self.paused: frozenset[Input] = frozenset()
+        self.patience = Patience(settings.worker.operation_seconds + 5)
         self.consumer: Consumer
         self.producer: Producer
 
@@ -267,8 +269,10 @@ class _Membership:
         offsets = [TopicPartition(self.names[topic], p, offset) for (topic, p), offset in positions.items()]
         if offsets:
             metadata = self.consumer.consumer_group_metadata()
-            _again(lambda left: self.producer.send_offsets_to_transaction(offsets, metadata, left), deadline)
-        _again(self.producer.commit_transaction, deadline)
+            with self.patience.during("send_offsets_to_transaction"):
+                _again(lambda left: self.producer.send_offsets_to_transaction(offsets, metadata, left), deadline)
+        with self.patience.during("commit_transaction"):
+            _again(self.producer.commit_transaction, deadline)
         self.in_transaction = False
         self.progress.committed.update(positions)
         if self.stage is not None:
@@ -289,7 +293,7 @@ class _Membership:
     def _abort(self) -> None:
         if self.in_transaction:
             self.in_transaction = False
-            with contextlib.suppress(KafkaException):
+            with contextlib.suppress(KafkaException), self.patience.during("abort_transaction"):
                 self.producer.abort_transaction(self.settings.worker.operation_seconds)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -355,10 +359,11 @@ class _Membership:
     def _leave(self) -> None:
         self._abort()
         self._drop()
-        with contextlib.suppress(KafkaException, Retry, BrokerError):
+        with contextlib.suppress(KafkaException, Retry, BrokerError), self.patience.during("close"):
             self.consumer.close()
         self.producer.purge()
         self.producer.flush(0)
+        self.patience.end()
 
     def _pause(self, wanted: frozenset[Input]) -> None:
         held = {key: TopicPartition(self.names[key[0]], key[1]) for key in self.progress.next}

@@ -81,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BaseException as error:
         control.sendall(orjson.dumps({"error": f"{options.bundle} cannot be loaded: {_text(error)}"}))
         return
-    gc.freeze()  # what is loaded stays: a full collection would walk it in the middle of a prediction
+    # What is loaded stays, and a chunk of rows makes no cycles: a collection would only hold up a prediction.
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
     control.sendall(orjson.dumps({"model": model.model}))
     _keep(control, model, options)
 

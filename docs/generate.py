@@ -115,7 +115,7 @@ def settings() -> str:
     return "\n".join(_table(prefix, kind) for prefix, kind in TABLES.items())
 
 
-def keys() -> Iterator[str]:
+def setting_keys() -> Iterator[str]:
     """Every setting by its full name."""
     for prefix, kind in TABLES.items():
         for field in dataclasses.fields(kind):
@@ -145,7 +145,7 @@ def main() -> None:
 def _table(prefix: str, kind: type) -> str:
     heading = {"": "### At the top", "shadow": "### `[[shadow]]`, one for each"}.get(prefix, f"### `[{prefix}]`")
     rows = [heading, "", "| key | type | default | meaning |", "|---|---|---|---|"]
-    wanted = set(keys())
+    wanted = set(setting_keys())
     for field in dataclasses.fields(kind):
         name = f"{prefix}.{field.name}".lstrip(".")
         if name in wanted:

@@ -70,7 +70,7 @@ def test_every_command_is_a_real_verb_with_real_flags(name: str) -> None:
     verb, values = parse_command(COMMANDS[name])
     if verb == "replay":
         settings = compose_settings() if name.startswith("compose") else kubernetes_settings()
-        assert settings.shadow_named(values["shadow"])
+        assert settings.shadow_named(values["shadow"]).name == values["shadow"]
 
 
 def test_a_wrong_flag_would_be_noticed() -> None:

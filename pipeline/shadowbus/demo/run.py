@@ -240,7 +240,7 @@ class _Play:
             self._twin_runs = False
         doing = {
             "starting": "customers are on their way",
-            "pairs": "measuring what the tap costs: paired calls, with it and without",
+            "pairs": "measuring what the tap costs, in paired calls",
             "traffic": f"customers call for {seconds:.0f} s",
             "labels": "the last labels are on their way",
             "done": "waiting until every request is accounted for",

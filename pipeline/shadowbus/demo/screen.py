@@ -19,9 +19,9 @@ STYLES = {"PROMOTE": "bold green", "SEND_BACK": "bold red", "KEEP_WATCHING": "ye
 STATE_STYLES = {"holds": "green", "fails": "red", "open": "yellow"}
 ACCURACY_SCALE = (-0.20, 0.10)
 FAILURE_SCALE = (0.0, 0.02)
-OTHER_COLUMNS = 56
+OTHER_COLUMNS = 54
 WIDEST = 118
-LEGEND = "● seen   ━ still possible   ┃ the limit   accuracy: shadow minus live, in points"
+LEGEND = "● seen  ━ still possible  ┃ limit   accuracy: shadow minus live, in points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +72,17 @@ def _production(frame: Frame, width: int) -> Panel:
     first = Text.assemble(f"{progress.rate:.0f}/s   {progress.calls:,} calls   ", errors, "   ", timed)
     lost = int(tap.get("lost", 0)) + progress.labels_lost
     dropped = Text(f"{lost} dropped", style="green" if lost == 0 else "bold red")
-    labels = f"labels: {progress.labels:,} sent, {progress.labels_waiting} not known yet"
+    labels = f"labels: {progress.labels:,} sent, {progress.labels_waiting} to come"
     second = Text.assemble(f"tap: {tap.get('captured', 0):,} records captured, ", dropped, f"   {labels}")
     title = f"production: {CHAMPION}"
     return Panel(Group(first, second), title=title, title_align="left", width=width, border_style="cyan")
 
 
 def _shadows(trials: Mapping[str, Trial]) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("shadow", style="bold")
     table.add_column("requests", justify="right")
-    table.add_column("agrees with live (interval)")
+    table.add_column("agrees with live")
     table.add_column("right alone", justify="right")
     table.add_column("p50 / p95 ms", justify="right")
     table.add_column("books")
@@ -102,7 +102,7 @@ def _shadows(trials: Mapping[str, Trial]) -> Table:
 
 
 def _narrowing(trials: Mapping[str, Trial], width: int) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("shadow", style="bold")
     table.add_column("criterion")
     table.add_column("what is still possible", width=width)

@@ -29,6 +29,8 @@ from shadowbus.shadows.registry import load_model
 
 HOST = "127.0.0.1"
 FLUSH_S = 5.0
+KEEP_ALIVE_S = 60
+"""Longer than any caller keeps an idle connection: who closes first must not be the one who does not call."""
 
 
 def make_app(model: Model) -> Starlette:
@@ -70,7 +72,15 @@ def serve(app: App, port: int) -> None:
     """Serve until SIGTERM. Runs in the main thread."""
     # uvicorn repeats the signal that ended it; this turns the repetition into an end in which taps are still closed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(app, host=HOST, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    uvicorn.run(
+        app,
+        host=HOST,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=2,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

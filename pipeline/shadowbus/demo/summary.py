@@ -105,7 +105,14 @@ def show_addresses(console: Console, settings: Settings, production: str) -> Non
 
 
 def _verdicts(end: End) -> Table:
-    table = Table(title="The verdicts", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="The verdicts",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for name in ("shadow", "what it is", "agrees with live", "verdict", ""):
         table.add_column(name)
     for part in CAST:
@@ -128,7 +135,14 @@ def _reason(part: Part, trial: Trial) -> Text:
 
 
 def _books(end: End) -> Table:
-    table = Table(title="\nThe books", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="\nThe books",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for name in ("shadow", "captured requests = what became of them", "judged", ""):
         table.add_column(name)
     for part in CAST:
@@ -149,7 +163,12 @@ def _equation(requests: int, books: Mapping[str, Any]) -> str:
 
 def _latencies(pairs: PairedLatency) -> Table:
     table = Table(
-        title="\nWhat the tap costs", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        title="\nWhat the tap costs",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
     table.add_column(f"{pairs.pairs} paired calls, ms")
     for name in ("p50", "p95", "p99"):

@@ -10,7 +10,9 @@ is part of what it measures.
 
 import argparse
 import asyncio
+import importlib.util
 import random
+import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +30,7 @@ from shadowbus.settings import load_settings
 
 DEVICES = ("phone", "tablet", "scanner")
 CALL_S = 5.0
+CONNECTIONS = 64
 REPORT_S = 0.25
 WARM_UP_CALLS = 40
 PAIRS = 400
@@ -43,6 +46,7 @@ class Customer:
         self._rows = rows
         self._truth = truth
         self._chance = chance
+        self._deck: list[int] = []
         self.calls = 0
         self.errors = 0
         self.trouble = ""
@@ -52,7 +56,9 @@ class Customer:
     def draw(self) -> tuple[str, dict[str, object], int]:
         """A new request: its id, its body, and the digit that was really written."""
         self.calls += 1
-        at = self._chance.randrange(len(self._rows.labels))
+        if not self._deck:  # every digit once before any comes again
+            self._deck = self._chance.sample(range(len(self._rows.labels)), len(self._rows.labels))
+        at = self._deck.pop()
         request_id = f"{self._chance.getrandbits(64):016x}"
         segments = {"device": self._chance.choice(DEVICES)}
         features = self._rows.features[at]
@@ -132,7 +138,7 @@ class Run:
     async def run(self) -> None:
         """Warm up, measure pairs, make traffic, deliver the last labels."""
         options = self._options
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=20.0)
         async with (
             httpx.AsyncClient(base_url=options.production, timeout=CALL_S, limits=limits) as production,
             httpx.AsyncClient(base_url=options.twin, timeout=CALL_S, limits=limits) as twin,
@@ -188,7 +194,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=60)
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--seed", type=int, default=SEED)
-    asyncio.run(Run(parser.parse_args(arguments)).run())
+    options = parser.parse_args(arguments)
+    _forget_sniffio()
+    asyncio.run(Run(options).run())
+
+
+def _forget_sniffio() -> None:
+    """Where sniffio is not installed, say so once.
+
+    httpcore tries to import it several times for each call, and each time Python searches the whole path: measured,
+    more than half of what a call costs.
+    """
+    if importlib.util.find_spec("sniffio") is None:
+        sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class ReplaySettings:
     join_window_ms: int = 60_000
     remember_ids: int = 100_000
     max_pending: int = 200_000
-    max_batch: int = 2_000
+    max_batch: int = 1_000
     single_row_share: float = 0.05
 
 

@@ -52,32 +52,23 @@ def live_of(key: bytes, value: bytes) -> Live:
         Malformed: It is not a prediction, or its id is not its key.
     """
     parsed = parse_object(value)
-    try:
-        live = {
-            "model": parsed["model"],
-            "prediction": parsed["prediction"],
-            "scores": parsed.get("scores"),
-            "latency_ms": parsed.get("latency_ms"),
-            "error": parsed.get("error"),
-        }
-    except KeyError as error:
-        raise Malformed(f"the field {error} is missing") from None
-    model, request_id = live["model"], parsed.get("request_id")
-    if type(model) is not str or not 0 < len(model) <= MODEL_CHARACTERS or "|" in model or "~" in model:
-        raise Malformed("the field 'model' has to be text such as name@version")
+    get = parsed.get
+    model, request_id = get("model"), get("request_id")
+    scores, latency, error = get("scores"), get("latency_ms"), get("error")
     if type(request_id) is not str or request_id.encode() != key:
         raise Malformed("the field 'request_id' has to be text and the same as the record's key")
-    for name, kinds in _KINDS.items():
-        if type(live[name]) not in kinds:
-            raise Malformed(f"the field '{name}' has a value of a wrong type")
-    return live
+    if type(model) is not str or not 0 < len(model) <= MODEL_CHARACTERS or "|" in model or "~" in model:
+        raise Malformed("the field 'model' has to be text such as name@version")
+    if "prediction" not in parsed:
+        raise Malformed("the field 'prediction' is missing")
+    if type(latency) not in _NUMBER or type(scores) not in _SCORES or type(error) not in _TEXT:
+        raise Malformed("one of the fields 'latency_ms', 'scores' and 'error' has a value of a wrong type")
+    return {"model": model, "prediction": parsed["prediction"], "scores": scores, "latency_ms": latency, "error": error}
 
 
-_KINDS = {
-    "error": (type(None), str),
-    "latency_ms": (float, int, type(None)),
-    "scores": (list, dict, type(None)),
-}
+_NUMBER = (float, int, type(None))
+_SCORES = (list, dict, type(None))
+_TEXT = (type(None), str)
 
 
 class Comparisons:

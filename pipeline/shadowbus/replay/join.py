@@ -4,7 +4,7 @@ In: requests and predictions, in any order, late, twice or never. Out: pairs, ea
 there before. Changes of what waits are noted, so that they can be kept in the changelog.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,6 +14,9 @@ REQUEST, PREDICTION = b"r", b"p"
 Half = tuple[bytes, int, int, dict[str, Any] | None]
 """A raw value, since when it waits (milliseconds since the epoch), the offset it came from, and for a prediction what
 was read from it (None after a restore)."""
+
+Met = Half | Literal[False] | None
+"""What came of taking a half."""
 
 
 @dataclass(slots=True)
@@ -58,27 +61,32 @@ class Join:
         self.changes: dict[bytes, Half | None] = {}
         self.fresh: list[bytes] = []
 
-    def request(self, key: bytes, half: Half) -> Half | Literal[False] | None:
-        """Take a request: its prediction if that waits, None if the request has to wait, False for a duplicate."""
-        other = self.predictions.pop(key, None)
-        if other is not None:
-            self._met(key, PREDICTION)
-            return other
-        if key in self.requests or key in self.answered:
-            return False
-        self.requests[key] = self.changes[REQUEST + key] = half
-        return None
+    def take(self, side: bytes, keys: Iterable[bytes], halves: Iterable[Half]) -> list[Met]:
+        """Take halves of one side.
 
-    def prediction(self, key: bytes, half: Half) -> Half | Literal[False] | None:
-        """Take a prediction: its request if that waits, None if the prediction has to wait, False for a duplicate."""
-        other = self.requests.pop(key, None)
-        if other is not None:
-            self._met(key, REQUEST)
-            return other
-        if key in self.predictions or key in self.answered:
-            return False
-        self.predictions[key] = self.changes[PREDICTION + key] = half
-        return None
+        Returns:
+            For each the other half if that waits; None if this one has to wait now; False for a duplicate.
+        """
+        mine, others = self.requests, self.predictions
+        if side == PREDICTION:
+            mine, others = others, mine
+        other_side = PREDICTION if side == REQUEST else REQUEST
+        answered, changes, met = self.answered, self.changes, list[Met]()
+        newer, fresh = answered.newer, self.fresh
+        for key, half in zip(keys, halves, strict=True):
+            other = others.pop(key, None)
+            if other is not None:
+                newer.add(key)
+                fresh.append(key)
+                if changes.pop(other_side + key, None) is None:
+                    changes[other_side + key] = None
+                met.append(other)
+            elif key in mine or key in answered:
+                met.append(False)
+            else:
+                mine[key] = changes[side + key] = half
+                met.append(None)
+        return met
 
     def expired(self, side: bytes, before_ms: int) -> Iterator[tuple[bytes, Half]]:
         """Take out the halves of one side that wait since before a moment, oldest first."""
@@ -89,7 +97,9 @@ class Join:
             if half[1] >= before_ms:
                 return
             del halves[key]
-            self._met(key, side)
+            self.answered.newer.add(key)
+            self.fresh.append(key)
+            merge_change(self.changes, side + key, None)
             yield key, half
 
     def take_changes(self) -> tuple[dict[bytes, Half | None], list[bytes]]:
@@ -97,11 +107,6 @@ class Join:
         changes, fresh = self.changes, self.fresh
         self.changes, self.fresh = {}, []
         return changes, fresh
-
-    def _met(self, key: bytes, side: bytes) -> None:
-        self.answered.newer.add(key)
-        self.fresh.append(key)
-        merge_change(self.changes, side + key, None)
 
 
 def merge_change(changes: dict[bytes, Half | None], key: bytes, half: Half | None) -> None:

@@ -8,10 +8,12 @@ The model is asked asynchronously. A batch of input becomes a unit of work; its 
 they account for, once the model has answered all of it. Units finish in order.
 """
 
+import contextlib
 import struct
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import orjson
 
@@ -20,7 +22,7 @@ from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import Malformed, StateCorruptError
 from shadowbus.records import Vitals, encode
 from shadowbus.replay.books import Books, Entry
-from shadowbus.replay.comparison import Comparisons, Pair, live_of
+from shadowbus.replay.comparison import Comparisons, Live, Pair, live_of
 from shadowbus.replay.inbox import SIDES, Inbox
 from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join, merge_change
 from shadowbus.replay.model_process import IN_FLIGHT, Chunk, ModelProcess
@@ -205,32 +207,57 @@ class ReplayStage:
     def _take(self, piece: Slice, unit: _Unit, pairs: list[Pair], now_ms: int) -> None:
         """Join one slice. The time of an input is the oldest of its newest records: one odd clock does not move it."""
         state, partition = self.partitions[piece.partition], piece.partition
+        unit.count(partition, piece.topic, "read", by=len(piece.offsets))
+        state.event_ms[piece.topic] = min(piece.timestamps)
         requests = piece.topic == "requests"
-        meet = state.join.request if requests else state.join.prediction
-        columns = zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True)
-        for index, (key, value, since_ms, offset) in enumerate(columns):
-            try:
-                if value is None or not key or b"\xff" in key:
-                    raise Malformed("the value is null" if value is None else "the key is not a request id")
-                live = None if requests else live_of(key, value)
-            except Malformed as error:
-                self._set_aside(piece, index, str(error), unit, now_ms)
-                unit.count(partition, piece.topic, "dead_lettered")
-                continue
-            half = (value, min(since_ms, now_ms), offset, live)
-            other = meet(key, half)
+        piece, lives = self._readable(piece, unit, now_ms)
+        since = [min(at, now_ms) for at in piece.timestamps]  # a clock that is ahead must not make a half wait longer
+        keys = cast("list[bytes]", piece.keys)
+        halves = cast("Iterable[Half]", zip(piece.values, since, piece.offsets, lives, strict=True))
+        met = state.join.take(REQUEST if requests else PREDICTION, keys, halves)
+        for index, other in enumerate(met):
             if other is None:
                 continue
+            key = keys[index]
             if other is False:
                 self._set_aside(piece, index, "duplicate", unit, now_ms)
                 unit.count(partition, piece.topic, "duplicates")
+            elif requests:
+                live = other[3] or live_of(key, other[0])
+                pairs.append(
+                    (partition, key, cast(bytes, piece.values[index]), piece.offsets[index], live, live["model"])
+                )
+            else:
+                live = cast(Live, lives[index])
+                pairs.append((partition, key, other[0], other[2], live, live["model"]))
+        if lives and lives[-1] is not None:
+            state.live_model = lives[-1]["model"]
+
+    def _readable(self, piece: Slice, unit: _Unit, now_ms: int) -> tuple[Slice, list[Live | None]]:
+        """The records of a slice that can be joined, and what the predictions among them say; the others set aside."""
+        if None not in piece.keys and None not in piece.values:
+            keys, values = cast("list[bytes]", piece.keys), cast("list[bytes]", piece.values)
+            with contextlib.suppress(Malformed):
+                if b"\xff" not in b"".join(keys) and b"" not in keys:
+                    if piece.topic == "requests":
+                        return piece, [None] * len(keys)
+                    return piece, list(map(live_of, keys, values))
+        good, lives = Slice(piece.topic, piece.partition), list[Live | None]()
+        columns = zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True)
+        for index, (key, value, at, offset) in enumerate(columns):
+            try:
+                if value is None or not key or b"\xff" in key:
+                    raise Malformed("the value is null" if value is None else "the key is not a request id")
+                lives.append(None if piece.topic == "requests" else live_of(key, value))
+            except Malformed as error:
+                self._set_aside(piece, index, str(error), unit, now_ms)
+                unit.count(piece.partition, piece.topic, "dead_lettered")
                 continue
-            live = live or other[3] or live_of(key, other[0])
-            request = half if requests else other
-            state.live_model = live["model"]
-            pairs.append((partition, key, request[0], request[2], live, state.live_model))
-        unit.count(partition, piece.topic, "read", by=len(piece.offsets))
-        state.event_ms[piece.topic] = min(piece.timestamps)
+            good.keys.append(key)
+            good.values.append(value)
+            good.timestamps.append(at)
+            good.offsets.append(offset)
+        return good, lives
 
     def _set_aside(self, piece: Slice, index: int, reason: str, unit: _Unit, now_ms: int) -> None:
         key, value, offset = piece.keys[index], piece.values[index], piece.offsets[index]

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+
 from shadowbus.kafka.embedded import EmbeddedKafka
 
 
@@ -19,7 +20,7 @@ def bootstrap() -> Iterator[str]:
         yield kafka.bootstrap
 
 
-@pytest.fixture()
+@pytest.fixture
 def namespace() -> str:
     """A namespace that no other test uses, also not on a shared cluster."""
     return f"t{uuid.uuid4().hex[:10]}"

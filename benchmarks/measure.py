@@ -30,6 +30,7 @@ class Row:
     unique: int
 
     def record(self) -> dict[str, object]:
+        """As it stands in results.json."""
         return asdict(self)
 
 
@@ -37,8 +38,8 @@ class Tree:
     """Processor time and peak memory of a process and all its children, sampled."""
 
     def __init__(self, pid: int) -> None:
-        self.root, self.peak, self.cpu, self._over = psutil.Process(pid), 0.0, {}, threading.Event()
-        self._seen: dict[int, float] = self.cpu
+        self.root, self.peak, self._over = psutil.Process(pid), 0.0, threading.Event()
+        self._seen: dict[int, float] = {}
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -48,6 +49,7 @@ class Tree:
         return sum(self._seen.values())
 
     def end(self) -> None:
+        """Watch no longer."""
         self._over.set()
         self._thread.join()
 

@@ -101,7 +101,7 @@ def write(rows: list[Row]) -> None:
     about = ", ".join(f"{key} {value}" for key, value in machine().items())
     text = (
         "\n".join(lines)
-        + f"\n\nBroker, worker and model on one machine ({about}). Each figure is that of the median round; see `run.py`.\n"
+        + f"\n\nBroker, worker and model on one machine ({about}). Figures of the median round; see `run.py`.\n"
     )
     (HERE / "results.md").write_text(text)
     print(text)

@@ -243,7 +243,7 @@ def from_object(kind: type[Kind], parsed: Mapping[str, object]) -> Kind:
         Malformed: A field is missing or of a wrong type.
     """
     values: dict[str, object] = {}
-    for name, wanted, nested, required in _fields(kind):
+    for name, wanted, nested, required in _fields(typing.cast(typing.Hashable, kind)):
         if name not in parsed:
             if required:
                 raise Malformed(f"the field '{name}' is missing")

@@ -28,6 +28,23 @@ class OneLine(logging.Formatter):
         return line
 
 
+class Seldom(logging.Filter):
+    """Lets one line of each kind pass in so many seconds: a broker that is away is news once, not at every try."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is shown; its kind is its first word."""
+        kind = record.getMessage().partition(" ")[0]
+        shown = record.created - self._last.get(kind, 0.0) >= self._seconds
+        if shown:
+            self._last[kind] = record.created
+        return shown
+
+
 def set_up(stage: str, debug: bool) -> None:
     """Log to stderr on behalf of a stage; in place of any earlier set-up.
 
@@ -37,4 +54,7 @@ def set_up(stage: str, debug: bool) -> None:
     handler.setFormatter(OneLine(stage, debug))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("shadowbus").setLevel(logging.DEBUG if debug else logging.INFO)
-    logging.getLogger("shadowbus.librdkafka").setLevel(logging.DEBUG if debug else logging.ERROR)
+    librdkafka = logging.getLogger("shadowbus.librdkafka")
+    librdkafka.setLevel(logging.DEBUG if debug else logging.ERROR)
+    if not debug and not librdkafka.filters:
+        librdkafka.addFilter(Seldom(10.0))

@@ -41,7 +41,7 @@ def read_back(
     names: Mapping[str, str],
     ranges: Mapping[Input, tuple[int, int]],
     give: Callable[[Slice], None],
-    deadline: Deadline,
+    silence_s: float,
 ) -> int:
     """Give every committed record in `ranges` (from, to) to `give`, in order within a partition.
 
@@ -50,7 +50,7 @@ def read_back(
         names: Full topic names by their names in the topology.
         ranges: What to read; `to` is exclusive and may lie behind an open transaction, which is then waited for.
         give: Called with each slice.
-        deadline: By when all of it has to be read; moved forward whenever records arrive.
+        silence_s: How long Kafka may bring nothing while something is left to read.
 
     Returns:
         How many records were given.
@@ -64,7 +64,7 @@ def read_back(
     consumer = make_consumer(settings, **{"group.id": "shadowbus-restore", "enable.partition.eof": True})
     try:
         consumer.assign([TopicPartition(names[topic], p, ranges[topic, p][0]) for topic, p in left])
-        return _read(consumer, {names[topic]: topic for topic, _ in left}, left, give, deadline)
+        return _read(consumer, {names[topic]: topic for topic, _ in left}, left, give, silence_s)
     except KafkaException as error:
         raise Retry(f"Reading kept state failed: {plainly(error)}.") from error
     finally:
@@ -76,9 +76,9 @@ def _read(
     topics: Mapping[str, str],
     left: dict[Input, int],
     give: Callable[[Slice], None],
-    deadline: Deadline,
+    silence_s: float,
 ) -> int:
-    count = 0
+    count, deadline = 0, Deadline.after(silence_s)
     while left:
         if deadline.passed:
             raise Retry(f"Kept state of {sorted(left)} could not be read to its end in time.")
@@ -86,6 +86,8 @@ def _read(
         for error in errors:
             if error.code() not in _PASSING:
                 raise KafkaException(error)
+        if slices:
+            deadline = Deadline.after(silence_s)
         for piece in slices:
             if piece.input not in left:
                 continue

@@ -336,7 +336,7 @@ class _Membership:
             for key, offset in stage.resume_at(starts).items():
                 ranges[key] = (offset, starts[key])
             started = monotonic()
-            count = read_back(self.settings, self.names, ranges, stage.restore, deadline)
+            count = read_back(self.settings, self.names, ranges, stage.restore, RESTORE_SECONDS)
         except BaseException:
             stage.close()
             raise

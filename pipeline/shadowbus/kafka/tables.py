@@ -36,7 +36,7 @@ def read_table(settings: Settings, topic: Topic, deadline: Deadline) -> dict[byt
                 newest[key] = value
 
     try:
-        read_back(settings, {topic.name: name}, ranges, take, deadline)
+        read_back(settings, {topic.name: name}, ranges, take, deadline.remaining())
     except Retry as error:
         raise BrokerError(f"The topic {name} could not be read to its end in time: {error}") from error
     return newest

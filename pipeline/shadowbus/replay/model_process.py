@@ -186,11 +186,9 @@ class ModelProcess:
 
     def _fell(self, chunk: Chunk) -> None:
         """The model did not answer this chunk: find the guilty rows, then ask the later chunks again."""
-        cause = self._bury()
-        if len(chunk.keys) == 1:
-            chunk.answers = unanswered(chunk.keys, chunk.values, cause)
-        else:
-            chunk.answers = self._isolate(chunk.keys, chunk.values, self._isolation_deadline())
+        self._bury()
+        # Also a row that was alone is asked once more: the machine, not the row, may have been at fault.
+        chunk.answers = self._isolate(chunk.keys, chunk.values, self._isolation_deadline())
         for later in self._asked:
             if later.answers is None:
                 self._send(later)

@@ -15,8 +15,7 @@ from typing import Any
 import httpx
 
 from shadowbus.demo.progress import Progress, read_progress
-from shadowbus.demo.service import HOST
-from shadowbus.kafka.embedded_folder import free_ports
+from shadowbus.kafka.embedded_folder import HOST, free_ports
 from shadowbus.kafka.process_group import ProcessGroup
 
 ASK_S = 2.0

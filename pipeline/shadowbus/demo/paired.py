@@ -4,14 +4,14 @@ In: latencies in pairs, measured in alternating order at the same time on the sa
 sides, and the median of the differences with an interval. Whatever disturbs the machine disturbs both sides.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.stats import binom
 
-CONFIDENCE = 0.95
+MISSES = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def compare_latencies(tapped_ms: Sequence[float], plain_ms: Sequence[float]) -> 
         raise ValueError("there are no pairs to compare")
     differences = sorted(ours - theirs for ours, theirs in zip(tapped_ms, plain_ms, strict=True))
     count = len(differences)
-    below = max(0, int(binom.ppf((1 - CONFIDENCE) / 2, count, 0.5)) - 1)
+    below = _out_on_each_side(count)
     return PairedLatency(
         pairs=count,
         tapped=Percentiles.of(tapped_ms),
@@ -74,3 +74,11 @@ def compare_latencies(tapped_ms: Sequence[float], plain_ms: Sequence[float]) -> 
         low_ms=differences[below],
         high_ms=differences[count - 1 - below],
     )
+
+
+def _out_on_each_side(count: int) -> int:
+    """How many of the smallest, and of the largest, may be left out: at most half of `MISSES` of all coin tosses."""
+    tail, below = 0, -1
+    while (tail := tail + math.comb(count, below + 1)) <= MISSES / 2 * 2**count:
+        below += 1
+    return max(0, below)

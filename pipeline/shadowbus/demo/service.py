@@ -22,12 +22,12 @@ from starlette.routing import Route
 
 from shadowbus.capture import Tap
 from shadowbus.capture.asgi import App, Receive, Scope, Send, ShadowTap
+from shadowbus.kafka.embedded_folder import HOST
 from shadowbus.settings import load_settings
 from shadowbus.shadows.bundle import read_bundle
 from shadowbus.shadows.model import Model, PredictionError
 from shadowbus.shadows.registry import load_model
 
-HOST = "127.0.0.1"
 FLUSH_S = 5.0
 KEEP_ALIVE_S = 60
 """Longer than any caller keeps an idle connection: who closes first must not be the one who does not call."""

@@ -78,6 +78,11 @@ def show(console: Console, end: End) -> None:
         console.print(_latencies(end.progress.pairs))
         console.print(_cost(end.progress.pairs))
     console.print(_tap(end))
+    problems = list(end.problems())
+    for problem in problems:
+        console.print(Text.assemble(("✘ ", "bold red"), problem))
+    if not problems:
+        console.print(Text("✔ The books of all four trials close.", style="bold green"))
 
 
 def show_next(console: Console) -> None:

@@ -1,0 +1,86 @@
+"""Everything that has to run before the first customer calls: models, Kafka, topics, workers, services.
+
+In: a folder. Out: a `Company` that is ready. Whatever is opened on the way is closed by the caller's exit stack.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+
+from shadowbus.cli.up import commands
+from shadowbus.clock import monotonic
+from shadowbus.demo.actors import Actors, Stage
+from shadowbus.demo.joined import Joined
+from shadowbus.demo.models import TrainedModels, train
+from shadowbus.demo.patience import Patience
+from shadowbus.demo.scenario import write_settings
+from shadowbus.demo.steps import Steps
+from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.kafka.topics import create_topics
+from shadowbus.settings import Settings, load_settings
+from shadowbus.supervisor import Supervisor
+
+TRAIN_S, KAFKA_S, TOPICS_S, JOIN_S, SERVE_S = 120.0, 700.0, 60.0, 120.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """All that runs when the preparations are done."""
+
+    kafka: EmbeddedKafka
+    settings: Settings
+    supervisor: Supervisor
+    actors: Actors
+
+
+def prepare(console: Console, patience: Patience, folder: Path, opened: contextlib.ExitStack) -> Company:
+    """Start everything, and wait until all of it is ready.
+
+    Raises:
+        Interrupted: The end was asked for.
+        ShadowbusError: Something could not be started, or not in time.
+    """
+    started = monotonic()
+    steps, kafka = Steps(console), EmbeddedKafka()
+    starting = patience.beside(kafka.start, "start kafka")
+    opened.callback(lambda: kafka.stop() if starting.done() else None)  # else its watchdog ends it, with this process
+    with steps.step("Training four models"):
+        models = patience.result(patience.beside(lambda: train(folder / "models"), "train"), TRAIN_S, "the models")
+    with steps.step("Starting a Kafka of its own (the first time, it is downloaded)"):
+        patience.result(starting, KAFKA_S, "Kafka to start")
+    write_settings(folder / "shadow.toml", kafka.bootstrap, models)
+    settings = load_settings(folder / "shadow.toml")
+    with steps.step(f"Creating the topics of the namespace {settings.namespace}"):
+        patience.result(patience.beside(lambda: create_topics(settings), "topics"), TOPICS_S, "the topics")
+    supervisor = _workers(settings, folder, opened)
+    actors = _actors(settings, folder, models, opened)
+    with steps.step(f"Starting {len(supervisor.states())} workers: replay for each shadow, judge, aggregate, agents"):
+        patience.until(Joined(settings, patience), JOIN_S, "every worker to join its group")
+    with steps.step("Starting production, and its twin without the tap"):
+        patience.until(actors.serving, SERVE_S, "the services to answer")
+    console.print(f"  Ready after {monotonic() - started:.0f} s.\n")
+    return Company(kafka, settings, supervisor, actors)
+
+
+def _workers(settings: Settings, folder: Path, opened: contextlib.ExitStack) -> Supervisor:
+    """Start the workers, those that take longest first."""
+    log = opened.enter_context((folder / "workers.log").open("a", encoding="utf-8"))
+    slowest_first = sorted(commands(settings, 1), key=lambda command: not command.name.startswith("agents"))
+    supervisor = Supervisor(settings.source, slowest_first, say=lambda name, said: _note(log, name, said))
+    return opened.enter_context(supervisor)
+
+
+def _actors(settings: Settings, folder: Path, models: TrainedModels, opened: contextlib.ExitStack) -> Actors:
+    actors = Actors(Stage(folder, settings.source, models.bundles["champion"].folder))
+    opened.callback(actors.close)
+    actors.start_services()
+    return actors
+
+
+def _note(log: TextIO, name: str, said: str) -> None:
+    if not log.closed:
+        log.write(f"{name} | {said}\n")
+        log.flush()

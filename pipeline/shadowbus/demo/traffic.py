@@ -28,7 +28,7 @@ from shadowbus.demo.progress import Phase, Progress, recent_rate
 from shadowbus.demo.truth import Truth
 from shadowbus.settings import load_settings
 
-CALL_S = 5.0
+CALL_S = 15.0
 CONNECTIONS = 64
 REPORT_S = 0.25
 WARM_UP_CALLS = 40

@@ -18,6 +18,8 @@ COMPACTING = {
 """Kafka compacts closed segments only, and closes them at 1 GB or after a week: far too late for state that is read
 back at every start."""
 
+KEPT_WITH_BYTES = 64 * 1024
+
 DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -38,7 +40,12 @@ class Topic:
     def config(self) -> dict[str, str]:
         """The topic's settings in Kafka, as far as they matter here."""
         kept = {"retention.ms": str(self.retention_ms)} if self.cleanup == "delete" else COMPACTING
-        return {"cleanup.policy": self.cleanup, "max.message.bytes": str(MAX_RECORD_BYTES), **kept}
+        return {"cleanup.policy": self.cleanup, "max.message.bytes": str(self.max_bytes), **kept}
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest record: a changelog keeps whole records of other topics, and a few bytes with each."""
+        return MAX_RECORD_BYTES + (KEPT_WITH_BYTES if self.cleanup == "compact" else 0)
 
 
 @dataclass(frozen=True, slots=True)

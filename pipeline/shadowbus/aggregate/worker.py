@@ -4,7 +4,8 @@ import dataclasses
 import threading
 
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.kafka.exactly_once import Job, run
+from shadowbus.kafka.exactly_once import run
+from shadowbus.kafka.job import Job
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, OUTCOMES, PARTIALS, VITALS
 

@@ -5,7 +5,8 @@ from collections import defaultdict
 
 from shadowbus.compare import Comparator, make_comparator
 from shadowbus.judge.stage import JudgeStage
-from shadowbus.kafka.exactly_once import Job, run
+from shadowbus.kafka.exactly_once import run
+from shadowbus.kafka.job import Job
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, JUDGE_BOOKS, LABELS, OUTCOMES, VITALS
 

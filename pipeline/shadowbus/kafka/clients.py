@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from shadowbus.errors import BrokerError, SettingsError
 from shadowbus.settings import Settings
-from shadowbus.topology import MAX_RECORD_BYTES
+from shadowbus.topology import KEPT_WITH_BYTES, MAX_RECORD_BYTES
 
 Client = TypeVar("Client")
 logger = logging.getLogger("shadowbus.kafka")
@@ -26,7 +26,7 @@ def make_producer(settings: Settings, **properties: object) -> Producer:
         "batch.size": 1_000_000,
         "queue.buffering.max.messages": 500_000,
         "queue.buffering.max.kbytes": 131_072,
-        "message.max.bytes": MAX_RECORD_BYTES,
+        "message.max.bytes": MAX_RECORD_BYTES + 2 * KEPT_WITH_BYTES,
     }
     return _make(Producer, {**_SHARED, **defaults, **settings.kafka_for("producer"), **properties})
 

@@ -21,75 +21,27 @@ import gc
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from shadowbus.clock import Deadline, monotonic, now_ms
-from shadowbus.errors import BrokerError, Fenced, Retry
+from shadowbus.errors import BrokerError, Retry
 from shadowbus.kafka.changelog import end_offsets, read_back
-from shadowbus.kafka.clients import make_consumer, make_producer, plainly
+from shadowbus.kafka.clients import make_consumer, make_producer
+from shadowbus.kafka.complaints import PASSING, again, as_next_action
+from shadowbus.kafka.job import Job
 from shadowbus.kafka.patience import Patience
+from shadowbus.kafka.progress import Progress
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Stage
-from shadowbus.topology import Topic
 
-Result = TypeVar("Result")
 logger = logging.getLogger("shadowbus.exactly_once")
-
-_OPERATOR = {
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError._AUTHENTICATION,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-}
-_FENCED = {
-    KafkaError._FENCED,
-    KafkaError.FENCED_INSTANCE_ID,
-    KafkaError.UNKNOWN_MEMBER_ID,
-    KafkaError.ILLEGAL_GENERATION,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-    KafkaError.PRODUCER_FENCED,
-}
-_PASSING = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
 
 RESTORE_SECONDS = 120.0
 IDLE_SECONDS = 0.05
 TICK_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What one worker runs: the stage, its topics, and the group that shares the work.
-
-    `changelog` is read whole before input is taken: the partitions assigned, or every partition of it where
-    `changelog_whole` (a compacted topic that is not laid out by source partition).
-    """
-
-    name: str
-    inputs: tuple[Topic, ...]
-    outputs: tuple[Topic, ...]
-    open_stage: Callable[[frozenset[int]], Stage]
-    shadow: str = ""
-    changelog: Topic | None = None
-    changelog_whole: bool = False
-
-    def group(self, namespace: str) -> str:
-        """The consumer group, one per stage and shadow."""
-        return ".".join(part for part in (namespace, self.shadow, self.name) if part)
-
-    def topic_names(self, namespace: str) -> dict[str, str]:
-        """Full topic names by their names in the topology."""
-        kept = (self.changelog,) if self.changelog else ()
-        return {topic.name: topic.full_name(namespace, self.shadow) for topic in (*self.inputs, *self.outputs, *kept)}
 
 
 def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
@@ -118,24 +70,6 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
             stop.wait(pause)
 
 
-@dataclass(slots=True)
-class _Progress:
-    """Where each input stands. Offsets only grow."""
-
-    next: dict[Input, int] = field(default_factory=dict)  # the next record to take
-    covered: dict[Input, int] = field(default_factory=dict)  # produced up to here
-    committed: dict[Input, int] = field(default_factory=dict)
-    ends: dict[Input, int] = field(default_factory=dict)  # inputs read to their end, and where that was
-
-    def uncommitted(self) -> dict[Input, int]:
-        """The positions a commit has to carry; at the end of an input, past the transaction markers behind it."""
-        target = dict(self.covered)
-        for key, end in self.ends.items():
-            if target.get(key) == self.next.get(key) and end > target.get(key, end):
-                target[key] = end
-        return {key: offset for key, offset in target.items() if offset > self.committed.get(key, -1)}
-
-
 class _Membership:
     """One membership of the group: a consumer, a producer, and the stage over the partitions held."""
 
@@ -144,7 +78,7 @@ class _Membership:
         self.names = job.topic_names(settings.namespace)
         self.short = {full: name for name, full in self.names.items()}
         self.stage: Stage | None = None
-        self.progress = _Progress()
+        self.progress = Progress()
         self.in_transaction = False
         self.paused: frozenset[Input] = frozenset()
         self.patience = Patience(settings.worker.operation_seconds + 5)
@@ -172,7 +106,7 @@ class _Membership:
             },
         )
         try:
-            with self._translated():
+            with as_next_action(self.job.name):
                 self.producer.init_transactions(worker.operation_seconds)
                 self.consumer.subscribe(  # 1
                     [self.names[topic.name] for topic in self.job.inputs],
@@ -206,7 +140,7 @@ class _Membership:
     def _process(self, messages: list[Message]) -> None:
         slices, ends, errors = slices_of(messages, self.short)
         for error in errors:
-            if error.code() not in _PASSING:
+            if error.code() not in PASSING:
                 raise KafkaException(error)
         fresh = [piece for piece in slices if piece.input in self.progress.next]
         for piece in fresh:
@@ -270,9 +204,9 @@ class _Membership:
         if offsets:
             metadata = self.consumer.consumer_group_metadata()
             with self.patience.during("send_offsets_to_transaction"):
-                _again(lambda left: self.producer.send_offsets_to_transaction(offsets, metadata, left), deadline)
+                again(lambda left: self.producer.send_offsets_to_transaction(offsets, metadata, left), deadline)
         with self.patience.during("commit_transaction"):
-            _again(self.producer.commit_transaction, deadline)
+            again(self.producer.commit_transaction, deadline)
         self.in_transaction = False
         self.progress.committed.update(positions)
         if self.stage is not None:
@@ -288,7 +222,7 @@ class _Membership:
         if self.stage is not None:
             self.stage.close()
             self.stage = None
-        self.progress, self.paused = _Progress(), frozenset()
+        self.progress, self.paused = Progress(), frozenset()
 
     def _abort(self) -> None:
         if self.in_transaction:
@@ -312,10 +246,10 @@ class _Membership:
 
     def _starts(self, consumer: Consumer, partitions: list[TopicPartition], deadline: Deadline) -> dict[Input, int]:
         """Where to go on in each input; waits while a transaction that may still move it is open."""
-        committed = _again(lambda left: consumer.committed(partitions, timeout=left), deadline)
+        committed = again(lambda left: consumer.committed(partitions, timeout=left), deadline)
         starts: dict[Input, int] = {}
         for tp in committed:
-            low, high = _again(functools.partial(_watermarks, consumer, tp), deadline)
+            low, high = again(functools.partial(_watermarks, consumer, tp), deadline)
             if tp.offset > high:
                 raise Retry(f"{tp.topic}[{tp.partition}] ends at {high}, before the committed offset {tp.offset}.")
             if 0 <= tp.offset < low:
@@ -386,21 +320,6 @@ class _Membership:
                 lags[key] = max(1, high - offset)
         return lags
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except KafkaException as error:
-            code = error.args[0].code() if error.args and isinstance(error.args[0], KafkaError) else None
-            if code in _OPERATOR:
-                raise BrokerError(
-                    f"Kafka refuses {self.job.name}: {plainly(error)}. "
-                    "Check the topics with `shadowbus topics --check` and this user's rights."
-                ) from error
-            if code in _FENCED:
-                raise Fenced(f"another worker has taken over ({plainly(error)})") from error
-            raise Retry(plainly(error)) from error
-
 
 def _calm_the_collector() -> None:
     """Look for reference cycles seldom: batches make many objects and no cycles, and a full pass stops everything."""
@@ -411,15 +330,3 @@ def _calm_the_collector() -> None:
 
 def _watermarks(consumer: Consumer, tp: TopicPartition, seconds: float) -> tuple[int, int]:
     return consumer.get_watermark_offsets(tp, timeout=seconds)
-
-
-def _again(step: Callable[[float], Result], deadline: Deadline) -> Result:
-    """Call `step` with the seconds left until it goes through, as long as Kafka says that trying again may help."""
-    while True:
-        try:
-            return step(max(0.1, deadline.remaining()))
-        except KafkaException as error:
-            reason = error.args[0]
-            waiting = reason.code() in (KafkaError.UNSTABLE_OFFSET_COMMIT, KafkaError.NOT_LEADER_FOR_PARTITION)
-            if deadline.passed or not (reason.retriable() or waiting):
-                raise

@@ -7,24 +7,22 @@ rows that caused it. Chunks are answered in the order in which they were asked.
 import contextlib
 import logging
 import os
-import queue
-import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-import psutil
 
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import BundleError
 from shadowbus.replay.circuit import Circuit
 from shadowbus.replay.model_messages import Answers, Pipe, pack_question, unanswered, unpack_answers
+from shadowbus.replay.model_vitals import ModelVitals
+from shadowbus.replay.model_worker import ModelWorker
 from shadowbus.settings import ShadowSettings
 
 logger = logging.getLogger("shadowbus.model")
@@ -54,35 +52,6 @@ class Chunk:
     answers: Answers | None = None
 
 
-@dataclass(slots=True)
-class ModelVitals:
-    """What the model process has cost and survived so far."""
-
-    rows: int = 0
-    batches: int = 0
-    batch_ms: float = 0.0
-    deaths: int = 0
-    loads: int = 0
-    pid: int = 0
-
-    def record(self, circuit_open: bool) -> dict[str, object]:
-        """As it stands in the vitals topic; CPU seconds and resident bytes of the process alive now."""
-        cpu, resident = None, None
-        if self.pid:
-            with contextlib.suppress(psutil.Error):
-                process = psutil.Process(self.pid)
-                cpu, resident = sum(process.cpu_times()[:2]), process.memory_info().rss
-        return {
-            "rows": self.rows,
-            "batches": self.batches,
-            "batch_ms_per_row": self.batch_ms / self.rows if self.rows else None,
-            "restarts": self.deaths,
-            "cpu_s": cpu,
-            "resident_bytes": resident,
-            "circuit": "open" if circuit_open else "closed",
-        }
-
-
 class ModelProcess:
     """A shadow's model in a process of its own.
 
@@ -100,7 +69,7 @@ class ModelProcess:
         self._waiting_since = 0.0
         self._keeper: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._worker: _Worker | None = None
+        self._worker: ModelWorker | None = None
         self._row_seconds: float | None = None
         self._load()
 
@@ -267,7 +236,7 @@ class ModelProcess:
                 control.sendall(b"+")
                 message, descriptors, _, _ = socket.recv_fds(control, 64, 2)
                 if len(descriptors) == 2:
-                    self._worker = _Worker(Pipe(*descriptors), int(message))
+                    self._worker = ModelWorker(Pipe(*descriptors), int(message))
                     self.vitals.pid = int(message)
                     return True
             self.close()
@@ -303,44 +272,6 @@ class ModelProcess:
             self.close()
             raise BundleError(said["error"])
         self.model = said["model"]
-
-
-class _Worker:
-    """One forked worker: its pipe, and a thread that reads its answers so that neither side blocks the other."""
-
-    def __init__(self, pipe: Pipe, pid: int) -> None:
-        self.pipe, self.pid = pipe, pid
-        self.gone = threading.Event()
-        self.blocks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self.reader = threading.Thread(target=self._read, daemon=True, name="model-answers")
-        self.reader.start()
-
-    def _read(self) -> None:
-        while (block := self.pipe.receive()) is not None:
-            self.blocks.put(block)
-        self.gone.set()
-        self.blocks.put(None)
-
-    def ask(self, block: bytes, timeout: float) -> None:
-        """Send a question. A worker that does not even read it is as good as gone."""
-        try:
-            self.pipe.send(block, timeout)
-        except OSError:
-            self.blocks.put(None)
-
-    def next_answer(self, seconds: float) -> bytes | None:
-        """The next answer, or None when none comes in time or ever."""
-        try:
-            return self.blocks.get(timeout=seconds) if seconds > 0 else self.blocks.get_nowait()
-        except queue.Empty:
-            return None
-
-    def close(self) -> None:
-        """Kill the worker; its keeper reaps it. Its end of the pipe closes with it, which ends the reader."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        self.reader.join()
-        self.pipe.close()
 
 
 def _append(whole: Answers, part: Answers, start: int) -> None:

@@ -9,31 +9,23 @@ they account for, once the model has answered all of it. Units finish in order.
 """
 
 import contextlib
-import struct
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-import orjson
-
 from shadowbus.compare.comparator import Comparator
 from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import Malformed, StateCorruptError
 from shadowbus.records import Vitals, encode
-from shadowbus.replay.books import Books, Entry
+from shadowbus.replay.books import Entry
 from shadowbus.replay.comparison import Comparisons, Live, Pair, live_of
-from shadowbus.replay.inbox import SIDES, Inbox
-from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join, merge_change
+from shadowbus.replay.inbox import SIDES
+from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join
 from shadowbus.replay.model_process import IN_FLIGHT, Chunk, ModelProcess
+from shadowbus.replay.partition import PartitionState
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.stage import Input, Outputs, Slice
-
-BOOKS_KEY = b"books"
-ANSWERED = b"a"
-UNKNOWN_MODEL = "unknown"
-
-_HALF = struct.Struct(">qq")  # since when it waits, and its offset
 
 
 @dataclass(slots=True)
@@ -48,21 +40,6 @@ class _Unit:
 
     def count(self, partition: int, *entry: str, by: int = 1) -> None:
         self.books.setdefault(partition, Counter())[entry] += by
-
-
-@dataclass(slots=True)
-class _Partition:
-    """The state of one partition: what waits, and as of the last finished unit, what has to be kept of it."""
-
-    join: Join
-    inbox: Inbox = field(default_factory=Inbox)
-    books: Books = field(default_factory=Books)
-    changes: dict[bytes, Half | None] = field(default_factory=dict)
-    fresh: list[bytes] = field(default_factory=list)
-    entry: int = 0
-    live_model: str = UNKNOWN_MODEL
-    event_ms: dict[str, int] = field(default_factory=lambda: {"requests": 0, "predictions": 0})
-    touched: bool = False
 
 
 class ReplayStage:
@@ -80,7 +57,7 @@ class ReplayStage:
     ) -> None:
         self.settings, self.shadow, self.model = settings, shadow, model
         self.worker = worker
-        self.partitions = {p: _Partition(Join(settings.replay.remember_ids)) for p in held}
+        self.partitions = {p: PartitionState(Join(settings.replay.remember_ids)) for p in held}
         self.units: deque[_Unit] = deque()
         self.lags: Mapping[Input, int] = {}
         self.held_back: frozenset[Input] = frozenset()
@@ -95,26 +72,7 @@ class ReplayStage:
         for key, value in zip(records.keys, records.values, strict=True):
             if key is None:
                 raise StateCorruptError(f"The changelog of partition {records.partition} has a record without a key.")
-            self._restore_one(state, key, value)
-
-    def _restore_one(self, state: _Partition, key: bytes, value: bytes | None) -> None:
-        join, kind, rest = state.join, key[:1], key[1:]
-        if key == BOOKS_KEY and value is not None:
-            document = orjson.loads(value)
-            state.books = Books.from_record(document)
-            state.live_model = document["live_model"]
-        elif kind == ANSWERED:
-            if value is not None:
-                join.answered.newer.update(value.split(b"\xff"))
-                join.answered.note(key)
-            state.entry = max(state.entry, int.from_bytes(rest, "big") + 1)
-        elif kind in (REQUEST, PREDICTION):
-            halves = join.requests if kind == REQUEST else join.predictions
-            halves.pop(rest, None)
-            if value is not None:
-                halves[rest] = (value[_HALF.size :], *_HALF.unpack_from(value), None)
-        elif key != BOOKS_KEY:
-            raise StateCorruptError(f"The changelog has a key of no known kind: {key[:40]!r}.")
+            state.restore(key, value)
 
     def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
         """Nothing is kept locally."""
@@ -163,19 +121,8 @@ class ReplayStage:
         for partition, state in self.partitions.items():
             if not state.touched:
                 continue
-            rows = [
-                (partition, key, None if half is None else _HALF.pack(half[1], half[2]) + half[0])
-                for key, half in state.changes.items()
-            ]
-            if state.fresh:
-                entry = ANSWERED + state.entry.to_bytes(8, "big")
-                rows.append((partition, entry, b"\xff".join(state.fresh)))
-                rows.extend((partition, old, None) for old in state.join.answered.note(entry))
-                state.entry += 1
-            books = {**state.books.record(), "live_model": state.live_model}
-            rows.append((partition, BOOKS_KEY, orjson.dumps(books)))
+            rows = [(partition, key, value) for key, value in state.take_changelog()]
             outputs.extend(topic, rows)
-            state.changes, state.fresh, state.touched = {}, [], False
         return outputs
 
     def committed(self) -> None:
@@ -265,7 +212,7 @@ class ReplayStage:
         letter = dead_letter(source, piece.partition, offset, key, value, reason=reason, now_ms=now_ms)
         unit.outputs.add("dead-letters", piece.partition, key, letter)
 
-    def _expire(self, partition: int, state: _Partition, unit: _Unit, pairs: list[Pair], now_ms: int) -> None:
+    def _expire(self, partition: int, state: PartitionState, unit: _Unit, pairs: list[Pair], now_ms: int) -> None:
         """What waited longer than the join window, by the time of the input that should have brought the other half.
 
         While that input has records left, its own time counts, so that a backlog expires nothing; once it is read to
@@ -330,10 +277,7 @@ class ReplayStage:
             state.touched = True
             state.books.counts.update(counts)
             if partition in unit.changes:
-                changes, fresh = unit.changes[partition]
-                for key, half in changes.items():
-                    merge_change(state.changes, key, half)
-                state.fresh += fresh
+                state.keep(*unit.changes[partition])
                 waiting = unit.waiting[partition]
                 state.books.waiting = {"requests": waiting[0], "predictions": waiting[1]}
 

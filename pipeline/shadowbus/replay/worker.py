@@ -3,7 +3,8 @@
 import threading
 
 from shadowbus.compare import make_comparator
-from shadowbus.kafka.exactly_once import Job, run
+from shadowbus.kafka.exactly_once import run
+from shadowbus.kafka.job import Job
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings

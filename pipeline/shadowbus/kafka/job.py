@@ -1,0 +1,33 @@
+"""What a worker runs: a stage, its topics, and the consumer group that shares the work."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shadowbus.stage import Stage
+from shadowbus.topology import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one worker runs: the stage, its topics, and the group that shares the work.
+
+    `changelog` is read whole before input is taken: the partitions assigned, or every partition of it where
+    `changelog_whole` (a compacted topic that is not laid out by source partition).
+    """
+
+    name: str
+    inputs: tuple[Topic, ...]
+    outputs: tuple[Topic, ...]
+    open_stage: Callable[[frozenset[int]], Stage]
+    shadow: str = ""
+    changelog: Topic | None = None
+    changelog_whole: bool = False
+
+    def group(self, namespace: str) -> str:
+        """The consumer group, one per stage and shadow."""
+        return ".".join(part for part in (namespace, self.shadow, self.name) if part)
+
+    def topic_names(self, namespace: str) -> dict[str, str]:
+        """Full topic names by their names in the topology."""
+        kept = (self.changelog,) if self.changelog else ()
+        return {topic.name: topic.full_name(namespace, self.shadow) for topic in (*self.inputs, *self.outputs, *kept)}

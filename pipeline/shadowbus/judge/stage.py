@@ -2,11 +2,14 @@
 
 In: `comparisons` and `labels`, in any order, the label seconds to weeks later. Out: `outcomes`, `vitals`,
 `dead-letters`. Guaranteed, together with the loop that runs it: one outcome for each comparison in which both models
-answered and whose label came within the horizon. The first label of an id counts; a later one is a duplicate.
+answered and whose label came within the horizon; one that waited in vain is counted as expired, once. The first label
+of an id counts; a later one is a duplicate.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +18,48 @@ import orjson
 from shadowbus.compare import Comparator
 from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import Malformed, StateCorruptError
-from shadowbus.judge.pending import Entry, Pending
+from shadowbus.judge.entry import START, Entry, Label, Mark, Waiting, hour_of
+from shadowbus.judge.pending import Pending
 from shadowbus.records import VERSION, Vitals, encode, parse_object
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Slice
 
 BOOKS_KEY = b"books"
 SIDES = {
-    "comparisons": ("read", "not_compared", "judged", "waiting", "dead_lettered"),
-    "labels": ("read", "kept", "duplicates", "dead_lettered"),
+    "comparisons": ("read", "not_compared", "judged", "waiting", "expired", "dead_lettered"),
+    "labels": ("read", "kept", "duplicates", "too_old", "dead_lettered"),
 }
-"""What is counted. comparisons: read = not_compared + judged + waiting + dead_lettered; labels: read = the others."""
+"""What is counted. On each side, read = the sum of the others. A label is too old if it can count for nothing any more
+when it comes."""
+
+EXPIRED_TO = "expired_to"
+"""In the changelog, beside the books: the mark up to which everything is over and counted, as [hour, id in hex]."""
+
+MARKS_PER_TICK = 2_000
+"""How many marks are looked at in one call, so that much that is over at once does not hold up the rest."""
+
+Books = Counter[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class _Held:
+    """One partition. `expired_to` only grows, and is committed before anything it covers is deleted."""
+
+    pending: Pending
+    books: Books = field(default_factory=Counter)
+    positions: dict[str, int] = field(default_factory=dict)
+    newest_ms: dict[str, int] = field(default_factory=dict)
+    expired_to: Mark = START
+
+
+@dataclass(slots=True)
+class _Pass:
+    """Where the results of one slice go; those of a restore go nowhere."""
+
+    held: _Held
+    partition: int
+    outputs: Outputs
+    books: Books
 
 
 class JudgeStage:
@@ -49,60 +83,63 @@ class JudgeStage:
         worker: str,
     ) -> None:
         self.settings, self.comparators, self.worker = settings, comparators, worker
-        horizon = int(settings.judge.horizon_days * 86_400)
-        self.pending = {p: Pending(folder / str(p), horizon) for p in held}
-        self.books: dict[int, Counter[tuple[str, str]]] = {p: Counter() for p in held}
-        self.positions: dict[int, dict[str, int]] = {p: {} for p in held}
+        self.horizon = max(1, math.ceil(settings.judge.horizon_days * 24))  # hours
+        self.held = {partition: _Held(Pending(folder / str(partition))) for partition in held}
         self.touched: set[int] = set()
         self.vitals_at = 0
 
     def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
         """What the local state has applied. A state that is ahead of Kafka belongs to other topics, and is wiped."""
         resume: dict[Input, int] = {}
-        for partition, pending in self.pending.items():
-            kept = pending.positions()
+        for partition, held in self.held.items():
+            kept = held.pending.positions()
             if any(offset > committed.get((topic, partition), 0) for topic, offset in kept.items()):
-                pending.wipe()
+                held.pending.wipe()
                 kept = {}
             for topic in SIDES:
                 resume[topic, partition] = kept.get(topic, 0)
-                self.positions[partition][topic] = committed.get((topic, partition), 0)
+                held.positions[topic] = committed.get((topic, partition), 0)
         return resume
 
     def restore(self, records: Slice) -> None:
         """Take back the books; or apply input that the local state has not seen, whose outputs are long committed."""
-        if records.partition not in self.pending:
+        held = self.held.get(records.partition)
+        if held is None:
             return
         if records.topic in SIDES:
             self._apply(records, Outputs(), Counter(), 0)
-            kept = {**self.pending[records.partition].positions(), records.topic: records.next_offset}
-            self.pending[records.partition].write(kept)
+            held.pending.write({**held.pending.positions(), records.topic: records.next_offset})
             return
         for key, value in zip(records.keys, records.values, strict=True):
             if key != BOOKS_KEY or value is None:
                 raise StateCorruptError(f"The judge's changelog has a record of no known kind: {key!r}.")
-            for side, counts in orjson.loads(value).items():
-                for name, count in counts.items():
-                    self.books[records.partition][side, name] = count
+            kept = orjson.loads(value)
+            hour, identity = kept.pop(EXPIRED_TO, (0, ""))
+            held.expired_to = (hour, bytes.fromhex(identity))
+            held.books = Counter({(side, name): count for side in kept for name, count in kept[side].items()})
 
     def process(self, batch: list[Slice], now_ms: int) -> Outputs:
         """Judge what can be judged now; keep the rest."""
         outputs = Outputs()
         for piece in batch:
-            self._apply(piece, outputs, self.books[piece.partition], now_ms)
+            held = self.held[piece.partition]
+            self._apply(piece, outputs, held.books, now_ms)
             outputs.positions[piece.input] = piece.next_offset
-            self.positions[piece.partition][piece.topic] = piece.next_offset
+            held.positions[piece.topic] = piece.next_offset
+            held.newest_ms[piece.topic] = max(held.newest_ms.get(piece.topic, 0), max(piece.timestamps))
             self.touched.add(piece.partition)
         return outputs
 
     def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
-        """Publish vitals when it is time."""
+        """Drop what is over, and publish vitals when it is time."""
+        for partition in self.held:
+            self._expire(partition, now_ms, lags)
         outputs = Outputs()
         if now_ms - self.vitals_at >= self.settings.worker.vitals_seconds * 1000:
             self.vitals_at = now_ms
-            for partition in self.pending:
+            for partition in self.held:
                 lag = sum(lags.get((topic, partition), 0) for topic in SIDES)
-                record = Vitals("judge", "", self.worker, partition, now_ms, books=self._record(partition), lag=lag)
+                record = Vitals("judge", "", self.worker, partition, now_ms, books=self._books(partition), lag=lag)
                 outputs.add("vitals", partition, f"judge||{partition}".encode(), encode(record))
         return outputs
 
@@ -111,17 +148,19 @@ class JudgeStage:
         return Outputs()
 
     def checkpoint(self, now_ms: int) -> Outputs:
-        """The books as they stand."""
+        """The books as they stand, and up to where they have counted what is over."""
         outputs = Outputs()
         for partition in sorted(self.touched):
-            outputs.add("judge-changelog", partition, BOOKS_KEY, orjson.dumps(self._record(partition)))
+            hour, identity = self.held[partition].expired_to
+            record = {**self._books(partition), EXPIRED_TO: [hour, identity.hex()]}
+            outputs.add("judge-changelog", partition, BOOKS_KEY, orjson.dumps(record))
         self.touched.clear()
         return outputs
 
     def committed(self) -> None:
         """Write the local state."""
-        for partition, pending in self.pending.items():
-            pending.write(self.positions[partition])
+        for held in self.held.values():
+            held.pending.write(held.positions)
 
     def paused(self) -> frozenset[Input]:
         """Never: what waits is on disk."""
@@ -129,110 +168,109 @@ class JudgeStage:
 
     def close(self) -> None:
         """Let go of the folders."""
-        for pending in self.pending.values():
-            pending.close()
+        for held in self.held.values():
+            held.pending.close()
 
-    def _record(self, partition: int) -> dict[str, Any]:
-        return {side: {name: self.books[partition][side, name] for name in names} for side, names in SIDES.items()}
+    def _books(self, partition: int) -> dict[str, object]:
+        books = self.held[partition].books
+        return {side: {name: books[side, name] for name in names} for side, names in SIDES.items()}
 
-    def _apply(self, piece: Slice, outputs: Outputs, books: Counter[tuple[str, str]], now_ms: int) -> None:
-        pending = self.pending[piece.partition]
-        entries = pending.entries(key for key in piece.keys if key)
+    def _expire(self, partition: int, now_ms: int, lags: Mapping[Input, int]) -> None:
+        """Take out what is over. Time stands where reading stands: what is still unread may hold the label."""
+        held = self.held[partition]
+        read_to = [now_ms if lags.get((topic, partition)) == 0 else held.newest_ms.get(topic, 0) for topic in SIDES]
+        limit = (hour_of(min(now_ms, *read_to)) - self.horizon, b"")
+        hour, identity = held.expired_to
+        marks = held.pending.take_marks(max(limit, (hour, identity + b"\x00")), MARKS_PER_TICK)
+        reached = marks[-1] if len(marks) == MARKS_PER_TICK else limit
+        if not marks and reached <= held.expired_to:
+            return
+        # What was over before is counted already; it is here only because a crash kept it from being deleted.
+        counted_to, held.expired_to = held.expired_to, max(held.expired_to, reached)
+        for key, entry in held.pending.entries(key for _, key in marks).items():
+            for one in entry.drop(key, held.expired_to, self.horizon):
+                if (one.hour, key) > counted_to:
+                    held.books["comparisons", "waiting"] -= 1
+                    held.books["comparisons", "expired"] += 1
+            for label in entry.labels:  # a horizon that was made longer moves its mark
+                held.pending.mark(label.last + self.horizon, key)
+            held.pending.change(key, entry)
+        self.touched.add(partition)
+
+    def _apply(self, piece: Slice, outputs: Outputs, books: Books, now_ms: int) -> None:
+        held = self.held[piece.partition]
+        entries = held.pending.entries(key for key in piece.keys if key)
+        for key, entry in entries.items():
+            entry.drop(key, held.expired_to, self.horizon)
+        work = _Pass(held, piece.partition, outputs, books)
         take = self._take_label if piece.topic == "labels" else self._take_comparison
-        for index, (key, value) in enumerate(zip(piece.keys, piece.values, strict=True)):
+        rows = zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True)
+        for key_, value, timestamp_ms, offset in rows:
             books[piece.topic, "read"] += 1
             try:
-                if not key:
+                if not key_:
                     raise Malformed("the key is not a request id")
-                if take(parse_object(value), entries[key], outputs, books, piece.partition, key):
-                    pending.change(key, entries[key])
+                if take(parse_object(value), entries[key_], key_, hour_of(timestamp_ms), work):
+                    held.pending.change(key_, entries[key_])
             except Malformed as error:
                 books[piece.topic, "dead_lettered"] += 1
                 source = f"{self.settings.namespace}.{piece.topic}"
-                letter = dead_letter(
-                    source, piece.partition, piece.offsets[index], key, value, reason=str(error), now_ms=now_ms
-                )
-                outputs.add("dead-letters", piece.partition, key, letter)
+                letter = dead_letter(source, piece.partition, offset, key_, value, reason=str(error), now_ms=now_ms)
+                outputs.add("dead-letters", piece.partition, key_, letter)
 
-    def _take_label(
-        self,
-        parsed: dict[str, Any],
-        entry: Entry,
-        outputs: Outputs,
-        books: Counter[tuple[str, str]],
-        partition: int,
-        key: bytes,
-    ) -> bool:
+    def _take_label(self, parsed: dict[str, Any], entry: Entry, key: bytes, hour: int, work: _Pass) -> bool:
         if "label" not in parsed or type(parsed.get("timestamp_ms")) is not int:
             raise Malformed("a label needs the fields 'label' and 'timestamp_ms'")
-        if "label" in entry:
-            books["labels", "duplicates"] += 1
+        if (hour + self.horizon, key) <= work.held.expired_to:
+            work.books["labels", "too_old"] += 1
             return False
-        books["labels", "kept"] += 1
-        entry["label"] = [parsed["label"], parsed["timestamp_ms"]]
-        for trial, kept in entry.pop("waiting", {}).items():
-            books["comparisons", "waiting"] -= 1
-            self._judge(trial, kept, entry, outputs, books, partition, key)
+        work.books["labels", "duplicates" if entry.labels else "kept"] += 1
+        if not entry.add_label(hour, parsed["label"], parsed["timestamp_ms"], self.horizon):
+            return False
+        work.held.pending.mark(hour + self.horizon, key)
+        for one, label in entry.take_labelled(self.horizon):
+            work.books["comparisons", "waiting"] -= 1
+            self._judge(one, label, key, work)
         return True
 
-    def _take_comparison(
-        self,
-        parsed: dict[str, Any],
-        entry: Entry,
-        outputs: Outputs,
-        books: Counter[tuple[str, str]],
-        partition: int,
-        key: bytes,
-    ) -> bool:
+    def _take_comparison(self, parsed: dict[str, Any], entry: Entry, key: bytes, hour: int, work: _Pass) -> bool:
         if parsed.get("status") != "compared":
-            books["comparisons", "not_compared"] += 1
+            work.books["comparisons", "not_compared"] += 1
             return False
         live, shadow, trial = parsed.get("live"), parsed.get("shadow"), parsed.get("trial")
         if not isinstance(live, dict) or not isinstance(shadow, dict) or not isinstance(trial, str):
             raise Malformed("a comparison needs the fields 'live', 'shadow' and 'trial'")
-        kept = [
-            live.get("prediction"),
-            live.get("scores"),
-            shadow.get("prediction"),
-            shadow.get("scores"),
-            parsed.get("segments") or {},
-            parsed.get("weight", 1.0),
-        ]
-        if "label" in entry:
-            self._judge(trial, kept, entry, outputs, books, partition, key)
+        answers = (live.get("prediction"), live.get("scores"), shadow.get("prediction"), shadow.get("scores"))
+        one = Waiting(hour, trial, *answers, parsed.get("segments") or {}, parsed.get("weight", 1.0))
+        label = entry.label_for(hour, self.horizon)
+        if label is not None:
+            self._judge(one, label, key, work)
             return False
-        entry.setdefault("waiting", {})[trial] = kept
-        books["comparisons", "waiting"] += 1
+        if (hour, key) <= work.held.expired_to:
+            work.books["comparisons", "expired"] += 1
+            return False
+        work.books["comparisons", "waiting"] += 1
+        work.held.pending.mark(hour, key)
+        entry.waiting.append(one)
         return True
 
-    def _judge(
-        self,
-        trial: str,
-        kept: list[Any],
-        entry: Entry,
-        outputs: Outputs,
-        books: Counter[tuple[str, str]],
-        partition: int,
-        key: bytes,
-    ) -> None:
-        label, timestamp_ms = entry["label"]
-        live_prediction, live_scores, shadow_prediction, shadow_scores, segments, weight = kept
-        comparator = self.comparators[trial.rpartition("~")[2].rpartition("@")[0]]
-        live = comparator.judge(label, live_prediction, live_scores)
-        shadow = comparator.judge(label, shadow_prediction, shadow_scores)
-        books["comparisons", "judged"] += 1
+    def _judge(self, one: Waiting, label: Label, key: bytes, work: _Pass) -> None:
+        comparator = self.comparators[one.trial.rpartition("~")[2].rpartition("@")[0]]
+        live = comparator.judge(label.value, one.live_prediction, one.live_scores)
+        shadow = comparator.judge(label.value, one.shadow_prediction, one.shadow_scores)
+        work.books["comparisons", "judged"] += 1
         comparable = live.measure == shadow.measure  # losses of different kinds must not meet
         outcome = {
             "v": VERSION,
             "request_id": key.decode("utf-8", "replace"),
-            "timestamp_ms": timestamp_ms,
-            "trial": trial,
-            "label": label,
+            "timestamp_ms": label.timestamp_ms,
+            "trial": one.trial,
+            "label": label.value,
             "live_correct": live.correct,
             "shadow_correct": shadow.correct,
             "live_loss": live.loss if comparable else None,
             "shadow_loss": shadow.loss if comparable else None,
-            "weight": weight,
-            "segments": segments,
+            "weight": one.weight,
+            "segments": one.segments,
         }
-        outputs.add("outcomes", partition, key, orjson.dumps(outcome))
+        work.outputs.add("outcomes", work.partition, key, orjson.dumps(outcome))

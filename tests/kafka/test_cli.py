@@ -19,7 +19,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from shadowbus.cli.overview import group_name
 from shadowbus.clock import Deadline
-from shadowbus.kafka.exactly_once import Job
+from shadowbus.kafka.job import Job
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import create_topics
 from shadowbus.settings import load_settings

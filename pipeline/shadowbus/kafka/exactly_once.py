@@ -91,7 +91,11 @@ class _Membership:
         member = self.worker_id or uuid.uuid4().hex[:12]
         self.producer = make_producer(
             self.settings,
-            **{"transactional.id": f"{group}-{member}", "transaction.timeout.ms": worker.transaction_timeout_ms},
+            **{
+                "transactional.id": f"{group}-{member}",
+                "transaction.timeout.ms": worker.transaction_timeout_ms,
+                "linger.ms": 100,  # a commit sends what is there at once, and nobody sees anything before
+            },
         )
         static = {"group.instance.id": self.worker_id} if self.worker_id else {}
         self.consumer = make_consumer(

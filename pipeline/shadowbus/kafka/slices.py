@@ -22,21 +22,25 @@ def slices_of(
     found: dict[tuple[str | None, int | None], Slice] = {}
     ends: dict[Input, int] = {}
     errors: list[KafkaError] = []
+    source: tuple[str | None, int | None] = (None, None)
+    piece = Slice("", -1)
     for message in messages:
         error = message.error()
-        topic, partition = message.topic(), message.partition()
         if error is not None:
+            topic, partition = message.topic(), message.partition()
             if error.code() == KafkaError._PARTITION_EOF and topic is not None and partition is not None:
                 ends[topics[topic], partition] = message.offset() or 0
             else:
                 errors.append(error)
             continue
-        key = (topic, partition)
-        piece = found.get(key)
-        if piece is None:
-            piece = found[key] = Slice(topics[topic], partition)  # type: ignore[index,arg-type]
-        piece.keys.append(message.key())
-        piece.values.append(message.value())
-        piece.timestamps.append(message.timestamp()[1])
-        piece.offsets.append(message.offset())  # type: ignore[arg-type]
+        here = (message.topic(), message.partition())
+        if here != source:  # records of one partition come in runs
+            source = here
+            piece = found.get(here) or found.setdefault(here, Slice(topics[here[0]], here[1]))  # type: ignore[index,arg-type]
+            keys, values = piece.keys.append, piece.values.append
+            timestamps, offsets = piece.timestamps.append, piece.offsets.append
+        keys(message.key())
+        values(message.value())
+        timestamps(message.timestamp()[1])
+        offsets(message.offset())  # type: ignore[arg-type]
     return list(found.values()), ends, errors

@@ -7,7 +7,7 @@ ready, because this runs once for every request there is.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from orjson import dumps
 
@@ -71,6 +71,11 @@ _SCORES = (list, dict, type(None))
 _TEXT = (type(None), str)
 
 
+def _all_answered(pairs: list[Pair]) -> bool:
+    """Whether one live model answered every request."""
+    return len({pair[5] for pair in pairs}) == 1 and all(pair[4] and pair[4]["error"] is None for pair in pairs)
+
+
 class Comparisons:
     """Makes comparisons of one shadow.
 
@@ -93,6 +98,8 @@ class Comparisons:
 
     def settle(self, pairs: list[Pair], answers: Answers, now_ms: int) -> Settled:
         """The comparisons of a chunk, and dead letters for requests that could not be read."""
+        if not answers.failed and not answers.malformed and _all_answered(pairs):
+            return self._settle_compared(pairs, answers)
         settled, rows = Settled(), []
         failed, malformed = answers.failed, answers.malformed
         agreements = self._agreements(pairs, answers)
@@ -125,6 +132,21 @@ class Comparisons:
             settled.count(partition, "comparisons", self.trial(live_model), status, by=count)
         return settled
 
+    def _settle_compared(self, pairs: list[Pair], answers: Answers) -> Settled:
+        """The usual chunk: both models answered every request, and one live model all of them."""
+        settled, model = Settled(), pairs[0][5]
+        lives = [cast(Live, pair[4]) for pair in pairs]
+        agreements = self._agreement_texts(lives, answers.predictions, answers.scores)
+        head = self._heads.get((model, "compared")) or self._head(model, "compared")
+        columns = zip(pairs, lives, answers.shadows, agreements, answers.requests, strict=True)
+        settled.comparisons = [
+            (pair[0], pair[1], b"".join((head, dumps(live), b',"shadow":', shadow, *agree, b',"weight":1.0,', request)))
+            for pair, live, shadow, agree, request in columns
+        ]
+        for partition, count in Counter([pair[0] for pair in pairs]).items():
+            settled.count(partition, "comparisons", self.trial(model), "compared", by=count)
+        return settled
+
     def unpaired(self, key: bytes, live: dict[str, Any], timestamp_ms: int) -> bytes:
         """The comparison of a live prediction whose request never came, or could not be read."""
         return dumps(
@@ -146,19 +168,27 @@ class Comparisons:
 
     def _agreements(self, pairs: list[Pair], answers: Answers) -> Iterator[tuple[bytes, ...]]:
         """Agreement and distance, as JSON, of the rows that both models answered, in their order."""
-        live, live_scores, shadow, shadow_scores = [], [], [], []
+        lives: list[Live] = []
+        predictions: list[Any] = []
+        scores: list[Any] = []
         predicted = zip(answers.predictions, answers.scores, strict=True)
         for row, pair in enumerate(pairs):
             if row in answers.malformed or row in answers.failed:
                 continue
-            prediction, scores = next(predicted)
-            answer = pair[4]
-            if answer is not None and answer["error"] is None:
-                live.append(answer["prediction"])
-                live_scores.append(answer["scores"])
-                shadow.append(prediction)
-                shadow_scores.append(scores)
-        agree, distance = self.comparator.compare(live, live_scores, shadow, shadow_scores)
+            prediction, score = next(predicted)
+            live = pair[4]
+            if live is not None and live["error"] is None:
+                lives.append(live)
+                predictions.append(prediction)
+                scores.append(score)
+        return self._agreement_texts(lives, predictions, scores)
+
+    def _agreement_texts(
+        self, lives: list[Live], predictions: list[Any], scores: list[Any]
+    ) -> Iterator[tuple[bytes, ...]]:
+        agree, distance = self.comparator.compare(
+            [live["prediction"] for live in lives], [live["scores"] for live in lives], predictions, scores
+        )
         texts = (dumps(column)[1:-1].split(b",") for column in (agree, distance))
         return ((b',"agree":', same, b',"distance":', apart) for same, apart in zip(*texts, strict=True))
 

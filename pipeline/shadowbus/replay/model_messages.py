@@ -8,7 +8,6 @@ the worker parses only what it has to compare. Errors cross as text.
 import contextlib
 import fcntl
 import os
-import select
 import struct
 from array import array
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from typing import Any
 
 import orjson
 
-from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
 from shadowbus.records import Scores, parse_object
 
@@ -157,24 +155,16 @@ class Pipe:
 
     def __init__(self, reading: int, writing: int) -> None:
         self.reading, self.writing = reading, writing
-        os.set_blocking(writing, False)
-        self._room = select.poll()
-        self._room.register(writing, select.POLLOUT)
 
-    def send(self, block: bytes, seconds: float | None = None) -> None:
-        """Send one message.
+    def send(self, block: bytes) -> None:
+        """Send one message; waits until the other side has room for it.
 
         Raises:
-            OSError: The other side is gone, or has not read it in so many seconds (None: waits for ever).
+            OSError: The other side is gone.
         """
-        deadline = None if seconds is None else Deadline.after(seconds)
         view = memoryview(_LENGTH.pack(len(block)) + block)
         while view:
-            try:
-                view = view[os.write(self.writing, view) :]
-            except BlockingIOError:
-                if not self._room.poll(None if deadline is None else deadline.remaining() * 1000):
-                    raise TimeoutError("the other side does not read") from None
+            view = view[os.write(self.writing, view) :]
 
     def receive(self) -> bytes | None:
         """Receive one message; None when the other side is gone."""

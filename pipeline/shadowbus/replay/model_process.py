@@ -30,8 +30,8 @@ logger = logging.getLogger("shadowbus.model")
 PARTS = 32
 """Into how many parts rows are split that brought the model down. A part answers or brings it down again."""
 
-IN_FLIGHT = 2
-"""How many chunks are with the model at once: one is predicted, the next waits in the pipe."""
+IN_FLIGHT = 6
+"""How many chunks are with the model at once: one is predicted, the others wait, so that it never has to."""
 
 CHUNK_SECONDS = 1.0
 """The least that several rows together may take: a machine that is busy for a moment is not a model that hangs."""
@@ -188,7 +188,7 @@ class ModelProcess:
         worker = self._worker
         assert worker is not None  # noqa: S101
         seconds = self._seconds_for(len(keys))
-        worker.ask(pack_question(keys, values), seconds)
+        worker.ask(pack_question(keys, values))
         block = worker.next_answer(seconds)
         if block is None:
             return None, self._bury()
@@ -198,7 +198,7 @@ class ModelProcess:
     def _send(self, chunk: Chunk) -> None:
         """Put a chunk on its way; where the model must not or cannot be asked, that is its answer."""
         if self.circuit.allows(monotonic()) and self._ready() and self._worker is not None:
-            self._worker.ask(pack_question(chunk.keys, chunk.values), self._seconds_for(2))
+            self._worker.ask(pack_question(chunk.keys, chunk.values))
         else:
             chunk.answers = unanswered(chunk.keys, chunk.values, self._unavailable())
 

@@ -10,14 +10,19 @@ from shadowbus.replay.model_messages import Pipe
 
 
 class ModelWorker:
-    """One forked worker: its pipe, and a thread that reads its answers so that neither side blocks the other."""
+    """One forked worker: its pipe, and a thread for each direction, so that neither side ever waits to write."""
 
     def __init__(self, pipe: Pipe, pid: int) -> None:
         self.pipe, self.pid = pipe, pid
         self.gone = threading.Event()
         self.blocks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self.reader = threading.Thread(target=self._read, daemon=True, name="model-answers")
-        self.reader.start()
+        self.questions: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.threads = [
+            threading.Thread(target=self._read, daemon=True, name="model-answers"),
+            threading.Thread(target=self._write, daemon=True, name="model-questions"),
+        ]
+        for thread in self.threads:
+            thread.start()
 
     def _read(self) -> None:
         while (block := self.pipe.receive()) is not None:
@@ -25,12 +30,14 @@ class ModelWorker:
         self.gone.set()
         self.blocks.put(None)
 
-    def ask(self, block: bytes, timeout: float) -> None:
-        """Send a question. A worker that does not even read it is as good as gone."""
-        try:
-            self.pipe.send(block, timeout)
-        except OSError:
-            self.blocks.put(None)
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):  # a worker that is gone is noticed by the reader
+            while (block := self.questions.get()) is not None:
+                self.pipe.send(block)
+
+    def ask(self, block: bytes) -> None:
+        """Put a question on its way; never waits."""
+        self.questions.put(block)
 
     def next_answer(self, seconds: float) -> bytes | None:
         """The next answer, or None when none comes in time or ever."""
@@ -40,8 +47,10 @@ class ModelWorker:
             return None
 
     def close(self) -> None:
-        """Kill the worker; its keeper reaps it. Its end of the pipe closes with it, which ends the reader."""
+        """Kill the worker; its keeper reaps it. Its end of the pipe closes with it, which ends the threads."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        self.reader.join()
+        self.questions.put(None)
+        for thread in self.threads:
+            thread.join()
         self.pipe.close()

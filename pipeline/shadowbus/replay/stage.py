@@ -158,7 +158,9 @@ class ReplayStage:
         state.event_ms[piece.topic] = min(piece.timestamps)
         requests = piece.topic == "requests"
         piece, lives = self._readable(piece, unit, now_ms)
-        since = [min(at, now_ms) for at in piece.timestamps]  # a clock that is ahead must not make a half wait longer
+        since = piece.timestamps
+        if since and max(since) > now_ms:  # a clock that is ahead must not make a half wait longer
+            since = [min(at, now_ms) for at in since]
         keys = cast("list[bytes]", piece.keys)
         halves = cast("Iterable[Half]", zip(piece.values, since, piece.offsets, lives, strict=True))
         met = state.join.take(REQUEST if requests else PREDICTION, keys, halves)

@@ -34,7 +34,3 @@ class Fenced(Retry):
 
 class StateCorruptError(ShadowbusError):
     """Kept state contradicts itself or its source; it must be rebuilt, never guessed."""
-
-
-class Fatal(ShadowbusError):
-    """Going on would break a promise; stop and let a person look."""

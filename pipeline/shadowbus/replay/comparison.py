@@ -89,7 +89,6 @@ class Comparisons:
     def __init__(self, namespace: str, shadow: str, model: str, comparator: Comparator) -> None:
         self.namespace, self.model, self.comparator = namespace, model, comparator
         self._shadow = f"{shadow}@{model.rpartition('@')[2]}"
-
         self._heads: dict[tuple[str, str], bytes] = {}
 
     def trial(self, live_model: str) -> str:
@@ -123,7 +122,7 @@ class Comparisons:
                 status = "live_error"
             elif status == "compared":
                 agree = next(agreements)
-            head = self._heads.get((live_model, status)) or self._head(live_model, status)
+            head = self._head(live_model, status)
             value = b"".join((head, dumps(live), b',"shadow":', shadow, *agree, b',"weight":1.0,', next(requests)))
             rows.append((partition, key, value))
             outcomes.append((partition, live_model, status))
@@ -137,7 +136,7 @@ class Comparisons:
         settled, model = Settled(), pairs[0][5]
         lives = [cast(Live, pair[4]) for pair in pairs]
         agreements = self._agreement_texts(lives, answers.predictions, answers.scores)
-        head = self._heads.get((model, "compared")) or self._head(model, "compared")
+        head = self._head(model, "compared")
         columns = zip(pairs, lives, answers.shadows, agreements, answers.requests, strict=True)
         settled.comparisons = [
             (pair[0], pair[1], b"".join((head, dumps(live), b',"shadow":', shadow, *agree, b',"weight":1.0,', request)))
@@ -194,8 +193,10 @@ class Comparisons:
 
     def _head(self, live_model: str, status: str) -> bytes:
         """How a comparison begins; made once for each live model and status."""
-        start = {"v": VERSION, "trial": self.trial(live_model), "status": status}
-        head = self._heads[live_model, status] = dumps(start)[:-1] + b',"live":'
+        head = self._heads.get((live_model, status))
+        if head is None:
+            start = {"v": VERSION, "trial": self.trial(live_model), "status": status}
+            head = self._heads[live_model, status] = dumps(start)[:-1] + b',"live":'
         return head
 
     def _failure(self, text: str) -> bytes:

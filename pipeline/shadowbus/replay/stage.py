@@ -117,12 +117,9 @@ class ReplayStage:
     def checkpoint(self, now_ms: int) -> Outputs:
         """The changelog records of everything that finished since the last commit."""
         outputs = Outputs()
-        topic = "replay-changelog"
         for partition, state in self.partitions.items():
-            if not state.touched:
-                continue
-            rows = [(partition, key, value) for key, value in state.take_changelog()]
-            outputs.extend(topic, rows)
+            if state.touched:
+                outputs.extend("replay-changelog", ((partition, key, value) for key, value in state.take_changelog()))
         return outputs
 
     def committed(self) -> None:

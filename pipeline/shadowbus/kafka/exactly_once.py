@@ -16,18 +16,16 @@ anything in a transaction fails: abort, drop the stage, leave, and start again a
 """
 
 import contextlib
-import functools
 import gc
 import logging
 import threading
 import uuid
-from collections.abc import Mapping
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import BrokerError, Retry
-from shadowbus.kafka.changelog import end_offsets, read_back
+from shadowbus.kafka.assignment import RESTORE_SECONDS, restored_stage, starts_of
 from shadowbus.kafka.clients import make_consumer, make_producer
 from shadowbus.kafka.complaints import PASSING, again, as_next_action
 from shadowbus.kafka.job import Job
@@ -39,7 +37,6 @@ from shadowbus.stage import Input, Outputs, Stage
 
 logger = logging.getLogger("shadowbus.exactly_once")
 
-RESTORE_SECONDS = 120.0
 IDLE_SECONDS = 0.05
 TICK_SECONDS = 0.05
 
@@ -240,46 +237,13 @@ class _Membership:
         deadline = Deadline.after(RESTORE_SECONDS)
         held = frozenset(tp.partition for tp in partitions)
         logger.info("%s holds partitions %s", self.job.name, sorted(held))
-        starts = self._starts(consumer, partitions, deadline) if partitions else {}
+        starts = starts_of(consumer, partitions, self.short, deadline)
         if held:
-            self.stage = self._restored(held, starts, deadline)
+            self.stage = restored_stage(self.job, self.settings, starts, deadline)
             self.progress.next = dict(starts)
             self.progress.committed = dict(starts)
             self.progress.covered = dict(starts)
         consumer.assign([TopicPartition(self.names[topic], p, offset) for (topic, p), offset in starts.items()])
-
-    def _starts(self, consumer: Consumer, partitions: list[TopicPartition], deadline: Deadline) -> dict[Input, int]:
-        """Where to go on in each input; waits while a transaction that may still move it is open."""
-        committed = again(lambda left: consumer.committed(partitions, timeout=left), deadline)
-        starts: dict[Input, int] = {}
-        for tp in committed:
-            low, high = again(functools.partial(_watermarks, consumer, tp), deadline)
-            if tp.offset > high:
-                raise Retry(f"{tp.topic}[{tp.partition}] ends at {high}, before the committed offset {tp.offset}.")
-            if 0 <= tp.offset < low:
-                logger.error("%s[%d]: %d records were deleted unread", tp.topic, tp.partition, low - tp.offset)
-            starts[self.short[tp.topic], tp.partition] = max(tp.offset, low)
-        return starts
-
-    def _restored(self, held: frozenset[int], starts: Mapping[Input, int], deadline: Deadline) -> Stage:
-        stage = self.job.open_stage(held)
-        try:
-            ranges: dict[Input, tuple[int, int]] = {}
-            if self.job.changelog is not None:
-                name = self.job.changelog.name
-                wanted = range(self.settings.partitions) if self.job.changelog_whole else held
-                kept: list[Input] = [(name, partition) for partition in wanted]
-                ends = end_offsets(self.settings, self.names, kept, deadline)
-                ranges.update({key: (0, end) for key, end in ends.items()})
-            for key, offset in stage.resume_at(starts).items():
-                ranges[key] = (offset, starts[key])
-            started = monotonic()
-            count = read_back(self.settings, self.names, ranges, stage.restore, RESTORE_SECONDS)
-        except BaseException:
-            stage.close()
-            raise
-        logger.info("%s restored %d records in %.2f s", self.job.name, count, monotonic() - started)
-        return stage
 
     def _revoked(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         try:
@@ -330,7 +294,3 @@ def _calm_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-
-
-def _watermarks(consumer: Consumer, tp: TopicPartition, seconds: float) -> tuple[int, int]:
-    return consumer.get_watermark_offsets(tp, timeout=seconds)

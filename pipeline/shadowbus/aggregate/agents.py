@@ -22,12 +22,12 @@ from faust.transport.drivers import aiokafka as driver
 
 from shadowbus.aggregate.board import Board, Publication
 from shadowbus.aggregate.faust_kafka import FaustKafka, faust_kafka
-from shadowbus.aggregate.murmur2 import partition_of
 from shadowbus.aggregate.progress import Progress
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.kafka.changelog import end_offsets
+from shadowbus.partitioners import partition_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
 from shadowbus.topology import AGGREGATES, DEAD_LETTERS, MAX_RECORD_BYTES, PARTIALS, VERDICTS, Topic

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import orjson
 
 from shadowbus.aggregate.fold import Key, fold
-from shadowbus.aggregate.murmur2 import partition_of
 from shadowbus.aggregate.running import Running
 from shadowbus.aggregate.segments import ALL
 from shadowbus.aggregate.vitals import LatestVitals
 from shadowbus.dead_letters import dead_letter
+from shadowbus.partitioners import partition_of
 from shadowbus.records import Partial, encode
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Slice

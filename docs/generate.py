@@ -16,6 +16,7 @@ from shadowbus.settings import (
     AggregateSettings,
     GateSettings,
     JudgeSettings,
+    RekeySettings,
     ReplaySettings,
     Settings,
     ShadowSettings,
@@ -31,6 +32,7 @@ TABLES: dict[str, type] = {
     "": Settings,
     "shadow": ShadowSettings,
     "gate": GateSettings,
+    "rekey": RekeySettings,
     "replay": ReplaySettings,
     "judge": JudgeSettings,
     "aggregate": AggregateSettings,
@@ -59,6 +61,10 @@ MEANINGS = {
     "gate.min_agreement": "At least this share of answers has to be the live model's.",
     "gate.accuracy_margin": "The shadow may be less accurate than the live model by at most this; needs labels.",
     "gate.guard_segments": "Whether a segment that is shown to be worse by more than the margin blocks PROMOTE.",
+    "rekey.requests": "Requests that are keyed otherwise: the whole name of their topic; empty where there is none.",
+    "rekey.predictions": "The same for predictions.",
+    "rekey.labels": "The same for labels.",
+    "rekey.id_field": "The field that holds the request id, with dots where it lies deeper: `meta.id`.",
     "replay.join_window_ms": "How long a request waits for its prediction, and a prediction for its request.",
     "replay.remember_ids": "How many answered ids each partition remembers at least, to know duplicates.",
     "replay.max_pending": "How many records may wait in one worker before the input that is ahead is paused.",
@@ -89,7 +95,8 @@ def stages() -> str:
     rows = ["| stage | does | reads | writes | state | engine | guarantee |", "|---|---|---|---|---|---|---|"]
     for stage in STAGES:
         name = f"{stage.name} (one per shadow)" if stage.per_shadow else stage.name
-        reads, writes = (", ".join(topics) or "(inside your service)" for topics in (stage.reads, stage.writes))
+        name += " (opt-in)" if stage.opt_in else ""
+        reads, writes = ", ".join(stage.reads) or f"({stage.outside})", ", ".join(stage.writes)
         rows.append(
             f"| {name} | {stage.does} | {reads} | {writes} | {stage.state} | {stage.engine} | {stage.guarantee} |"
         )

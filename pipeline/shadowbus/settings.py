@@ -56,6 +56,22 @@ class GateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RekeySettings:
+    """`[rekey]`: topics of yours that are keyed or partitioned otherwise. The stage runs where one is named."""
+
+    requests: str = ""
+    predictions: str = ""
+    labels: str = ""
+    id_field: str = "request_id"
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The full names of the topics to read, by the topic that each is moved to."""
+        named = {"requests": self.requests, "predictions": self.predictions, "labels": self.labels}
+        return {target: source for target, source in named.items() if source}
+
+
+@dataclass(frozen=True, slots=True)
 class ReplaySettings:
     """`[replay]`: how halves wait for each other, and how much work is taken at once."""
 
@@ -105,6 +121,7 @@ class Settings:
     kafka: Mapping[str, object] = field(default_factory=dict)
     shadow: tuple[ShadowSettings, ...] = ()
     gate: GateSettings = field(default_factory=GateSettings)
+    rekey: RekeySettings = field(default_factory=RekeySettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
     aggregate: AggregateSettings = field(default_factory=AggregateSettings)
@@ -267,6 +284,13 @@ def _check(settings: Settings) -> None:
         "gate.latency_budget_ms",
         "and gate.max_over_budget go together: set both or none",
     )
+    sources = list(settings.rekey.sources.values())
+    for key, source in settings.rekey.sources.items():
+        need(bool(NAME.fullmatch(source)), f"rekey.{key}", "has to be the whole name of a topic")
+        need(sources.count(source) == 1, f"rekey.{key}", f"{source!r} is named twice")
+        own = source.startswith(f"{settings.namespace}.")
+        need(not own, f"rekey.{key}", "has to be a topic outside of the namespace")
+    need(all(settings.rekey.id_field.split(".")), "rekey.id_field", "names a field, with dots where it lies deeper")
     need(settings.worker.commit_ms >= 1, "worker.commit_ms", "has to be at least 1")
     need(settings.replay.join_window_ms >= 1, "replay.join_window_ms", "has to be at least 1")
     need(settings.replay.max_batch >= 1, "replay.max_batch", "has to be at least 1")

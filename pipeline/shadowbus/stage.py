@@ -13,6 +13,9 @@ Input = tuple[str, int]
 Row = tuple[int, bytes | None, bytes | None]
 """One record to be written: partition, key, value."""
 
+StampedRow = tuple[int, bytes | None, bytes | None, int]
+"""The same with the time that Kafka shall keep with it, in milliseconds since the epoch (0: when it is written)."""
+
 
 @dataclass(slots=True)
 class Slice:
@@ -46,6 +49,7 @@ class Outputs:
 
     records: dict[str, list[Row]] = field(default_factory=dict)
     positions: dict[Input, int] = field(default_factory=dict)
+    stamped: dict[str, list[StampedRow]] = field(default_factory=dict)
 
     def add(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
         """Append one record."""
@@ -56,7 +60,7 @@ class Outputs:
         self.records.setdefault(topic, []).extend(rows)
 
     def __bool__(self) -> bool:
-        return bool(self.records or self.positions)
+        return bool(self.records or self.positions or self.stamped)
 
 
 class Stage(Protocol):

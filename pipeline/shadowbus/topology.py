@@ -25,16 +25,22 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic: `name` without the namespace, what is in it, and how Kafka keeps it."""
+    """One topic: `name` without the namespace, what is in it, and how Kafka keeps it.
+
+    `elsewhere` is the whole name of a topic that is not this project's, which is only ever read.
+    """
 
     name: str
     holds: str
     cleanup: Literal["delete", "compact"] = "delete"
     retention_ms: int = 7 * DAY_MS
     per_shadow: bool = False
+    elsewhere: str = ""
 
     def full_name(self, namespace: str, shadow: str = "") -> str:
         """The topic's name in Kafka."""
+        if self.elsewhere:
+            return self.elsewhere
         return f"{namespace}.{shadow}.{self.name}" if self.per_shadow else f"{namespace}.{self.name}"
 
     def config(self) -> dict[str, str]:
@@ -50,7 +56,10 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: what it reads, what it writes, where it keeps its state, and what it promises."""
+    """One stage: what it reads, what it writes, where it keeps its state, and what it promises.
+
+    `outside` is what it takes from outside of the namespace. An `opt_in` one runs where the settings ask for it.
+    """
 
     name: str
     does: str
@@ -60,6 +69,8 @@ class Stage:
     engine: str
     guarantee: str
     per_shadow: bool = False
+    outside: str = ""
+    opt_in: bool = False
 
 
 REQUESTS = Topic("requests", "what production was asked")
@@ -98,6 +109,18 @@ CAPTURE = Stage(
     state="a bounded buffer",
     engine="confluent-kafka producer",
     guarantee="never raises, never blocks; counts what it drops",
+    outside="inside your service",
+)
+REKEY = Stage(
+    name="rekey",
+    does="moves records to where their request id belongs",
+    reads=(),
+    writes=("requests", "predictions", "labels", "dead-letters"),
+    state="none",
+    engine="confluent-kafka transactions",
+    guarantee="exactly once",
+    outside="topics keyed otherwise",
+    opt_in=True,
 )
 REPLAY = Stage(
     name="replay",
@@ -137,7 +160,7 @@ AGENTS = Stage(
     guarantee="at least once over idempotent partials",
 )
 
-STAGES = (CAPTURE, REPLAY, JUDGE, AGGREGATE, AGENTS)
+STAGES = (CAPTURE, REKEY, REPLAY, JUDGE, AGGREGATE, AGENTS)
 
 
 def topic_names(namespace: str, shadows: tuple[str, ...]) -> dict[str, Topic]:
@@ -152,12 +175,14 @@ def topic_names(namespace: str, shadows: tuple[str, ...]) -> dict[str, Topic]:
 def mermaid() -> str:
     """The flow as a Mermaid diagram, one arrow per stage and topic."""
     lines = ["flowchart LR", "    service([production service]) --> capture"]
+    lines += [f"    {stage.name}-source([{stage.outside}]) -.-> {stage.name}" for stage in STAGES if stage.opt_in]
     lines += [f'    {stage.name}["<b>{stage.name}</b><br/>{stage.does}"]' for stage in STAGES]
     shown = {name for stage in STAGES for name in stage.reads} | {"aggregates", "verdicts", "dead-letters"}
     lines += [f"    {topic.name}[({topic.name})]" for topic in TOPICS if topic.name in shown]
     for stage in STAGES:
         lines += [f"    {topic} --> {stage.name}" for topic in stage.reads]
-        lines += [f"    {stage.name} --> {topic}" for topic in stage.writes if topic != "dead-letters"]
+        arrow = "-.->" if stage.opt_in else "-->"
+        lines += [f"    {stage.name} {arrow} {topic}" for topic in stage.writes if topic != "dead-letters"]
     strays = [stage.name for stage in STAGES if "dead-letters" in stage.writes]
     lines.append(f"    {' & '.join(strays)} -.-> dead-letters")
     lines.append("    aggregates & verdicts --> people([status · tail · verdict · your own agents])")

@@ -172,18 +172,27 @@ class _Membership:
                     produce(name, value, key, partition)
                 except BufferError:
                     self._produce_when_there_is_room(name, partition, key, value)
+        for topic, stamped in outputs.stamped.items():
+            name = self.names[topic]
+            for partition, key, value, at_ms in stamped:
+                try:
+                    produce(name, value, key, partition, timestamp=at_ms)
+                except BufferError:
+                    self._produce_when_there_is_room(name, partition, key, value, at_ms)
         covered = self.progress.covered
         for key_, offset in outputs.positions.items():
             if offset < covered.get(key_, 0):
                 raise AssertionError(f"{self.job.name} moved {key_} back from {covered[key_]} to {offset}")
             covered[key_] = offset
 
-    def _produce_when_there_is_room(self, name: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+    def _produce_when_there_is_room(
+        self, name: str, partition: int, key: bytes | None, value: bytes | None, at_ms: int = 0
+    ) -> None:
         deadline = Deadline.after(self.settings.worker.operation_seconds)
         while True:
             self.producer.poll(0.01)
             try:
-                self.producer.produce(name, value, key, partition)
+                self.producer.produce(name, value, key, partition, timestamp=at_ms)
             except BufferError:
                 if deadline.passed:
                     raise Retry("Kafka takes no records: the send queue stays full.") from None

@@ -1,0 +1,90 @@
+"""Rekey: each record goes to the partition where its request id belongs, under that id.
+
+In: topics of any key, partitioner and partition count. Out: `requests`, `predictions`, `labels` of the namespace, keyed
+by request id and partitioned by murmur2, and `dead-letters`. Guaranteed, together with the loop that runs it: each
+record once, with its time in Kafka; those of one id that lay in one partition keep their order. Headers are not kept.
+"""
+
+from collections.abc import Mapping
+
+from shadowbus.dead_letters import dead_letter
+from shadowbus.errors import Malformed
+from shadowbus.partitioners import partition_of
+from shadowbus.rekey.identity import identified
+from shadowbus.settings import Settings
+from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.topology import MAX_RECORD_BYTES
+
+SOURCE = "rekey-"
+"""Before the name of the topic that a source is moved to: the source's name inside of this stage."""
+
+LARGEST = MAX_RECORD_BYTES - 1024
+"""A record that Kafka would refuse must not stop the others; it takes some bytes of its own with each."""
+
+MOST_AHEAD_MS = 30 * 60 * 1000
+"""Kafka refuses a record that is stamped more than an hour ahead of its own clock."""
+
+
+class RekeyStage:
+    """Has no state: what was read is written, or set aside, in the same transaction.
+
+    Args:
+        settings: The namespace, its partitions, and `[rekey]`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.partitions = settings.partitions
+        self.path = tuple(settings.rekey.id_field.split("."))
+        self.sources = {f"{SOURCE}{target}": name for target, name in settings.rekey.sources.items()}
+
+    def restore(self, records: Slice) -> None:
+        """There is nothing kept."""
+
+    def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
+        """There is no local state."""
+        return {}
+
+    def process(self, batch: list[Slice], now_ms: int) -> Outputs:
+        """Move a batch."""
+        outputs = Outputs()
+        for piece in batch:
+            self._move(piece, outputs, now_ms)
+            outputs.positions[piece.input] = piece.next_offset
+        return outputs
+
+    def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
+        """Nothing waits."""
+        return Outputs()
+
+    def drain(self, now_ms: int) -> Outputs:
+        """Nothing is ever under way."""
+        return Outputs()
+
+    def checkpoint(self, now_ms: int) -> Outputs:
+        """Nothing has to be kept."""
+        return Outputs()
+
+    def committed(self) -> None:
+        """There is no local state."""
+
+    def paused(self) -> frozenset[Input]:
+        """Never: nothing waits."""
+        return frozenset()
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def _move(self, piece: Slice, outputs: Outputs, now_ms: int) -> None:
+        moved = outputs.stamped.setdefault(piece.topic.removeprefix(SOURCE), [])
+        for key, value, at_ms, offset in zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True):
+            try:
+                identity, record = identified(value, self.path)
+                if len(identity) + len(record) > LARGEST:
+                    raise Malformed(f"the record is larger than {LARGEST} bytes")
+            except Malformed as error:
+                where = (self.sources[piece.topic], piece.partition, offset)
+                letter = dead_letter(*where, key, value, reason=str(error), now_ms=now_ms)
+                outputs.add("dead-letters", piece.partition % self.partitions, key, letter)
+                continue
+            stamp = at_ms if 0 <= at_ms <= now_ms + MOST_AHEAD_MS else now_ms
+            moved.append((partition_of(identity, self.partitions), identity, record, stamp))

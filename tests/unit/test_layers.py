@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "pipeline" / "shadowbus"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
-STAGES = {"capture", "replay", "judge", "aggregate"}
+STAGES = {"capture", "rekey", "replay", "judge", "aggregate"}
 
 KAFKA_FOLDERS = {"kafka", "capture"}
 """Where the Kafka client may be imported. Workers hand their stage to `kafka/exactly_once.py` and need no client."""

@@ -79,6 +79,7 @@ def test_the_picture_shows_every_stage_and_every_arrow() -> None:
     for stage in STAGES:
         assert f'{stage.name}["<b>{stage.name}</b><br/>{stage.does}"]' in lines
         assert {f"{topic} --> {stage.name}" for topic in stage.reads} <= lines
-        assert {f"{stage.name} --> {topic}" for topic in stage.writes if topic != "dead-letters"} <= lines
+        arrow = "-.->" if stage.opt_in else "-->"
+        assert {f"{stage.name} {arrow} {topic}" for topic in stage.writes if topic != "dead-letters"} <= lines
     boxes = {line.partition("[(")[0] for line in lines if "[(" in line}
     assert boxes == {topic.name for topic in TOPICS} - OWN_STATE

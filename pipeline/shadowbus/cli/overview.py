@@ -11,7 +11,7 @@ from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import check_topics
 from shadowbus.records import Aggregate, Verdict, decode
 from shadowbus.settings import Settings
-from shadowbus.topology import AGGREGATES, REQUESTS, STAGES, VERDICTS, Stage
+from shadowbus.topology import AGGREGATES, REKEY, REQUESTS, STAGES, VERDICTS, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ def group_name(stage: Stage, namespace: str, shadow: str = "") -> str:
 
 
 def _running(settings: Settings) -> Iterator[StageStatus]:
+    if sources := settings.rekey.sources.values():
+        yield StageStatus(REKEY.name, "", group_name(REKEY, settings.namespace), lag=dict.fromkeys(sources, 0))
     for stage in STAGES:
         if stage.reads:
             for shadow in [one.name for one in settings.shadow] if stage.per_shadow else [""]:

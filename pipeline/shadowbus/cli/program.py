@@ -12,7 +12,21 @@ from typing import Annotated
 
 import typer
 
-from shadowbus.cli import broker, bundle, demo, logs, settings, status, tail, topics, topology, up, verdict, workers
+from shadowbus.cli import (
+    broker,
+    bundle,
+    demo,
+    logs,
+    rekey,
+    settings,
+    status,
+    tail,
+    topics,
+    topology,
+    up,
+    verdict,
+    workers,
+)
 from shadowbus.cli.console import clean
 from shadowbus.cli.options import DEFAULT_CONFIG, Options, options_of
 from shadowbus.errors import ShadowbusError
@@ -65,6 +79,7 @@ app.command("topology", rich_help_panel=SET_UP)(topology.topology)
 app.command("topics", rich_help_panel=SET_UP)(topics.topics)
 app.command("settings", rich_help_panel=SET_UP)(settings.settings)
 app.command("bundle", rich_help_panel=SET_UP)(bundle.bundle)
+app.command("rekey", rich_help_panel=RUN)(rekey.rekey)
 app.command("replay", rich_help_panel=RUN)(workers.replay)
 app.command("judge", rich_help_panel=RUN)(workers.judge)
 app.command("aggregate", rich_help_panel=RUN)(workers.aggregate)

@@ -18,7 +18,8 @@ def topology(
     stages = table("Stages", "stage", "does", "reads", "writes", "state", "engine", "guarantee")
     for stage in STAGES:
         name = f"{stage.name} (one per shadow)" if stage.per_shadow else stage.name
-        reads, writes = ", ".join(stage.reads), ", ".join(stage.writes)
+        name += " (opt-in)" if stage.opt_in else ""
+        reads, writes = ", ".join(stage.reads) or f"({stage.outside})", ", ".join(stage.writes)
         stages.add_row(name, stage.does, reads, writes, stage.state, stage.engine, stage.guarantee)
     topics = table("Topics", "topic", "holds", "kept")
     for topic in TOPICS:

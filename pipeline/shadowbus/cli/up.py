@@ -42,6 +42,9 @@ def commands(settings: Settings, workers: int, debug: bool = False) -> Iterator[
     ['replay-new-0', 'judge-0', 'aggregate-0', 'agents-0']
     """
     flags = ("--debug",) if debug else ()
+    if settings.rekey.sources:
+        for number in range(workers):
+            yield Command(f"rekey-{number}", (*flags, "rekey", "--worker-id", f"rekey-{number}"))
     for shadow in settings.shadow:
         for number in range(workers):
             name = f"replay-{shadow.name}-{number}"

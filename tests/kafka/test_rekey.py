@@ -1,0 +1,123 @@
+"""Re-keying on a real broker: topics that could never be joined are, and each record is moved exactly once."""
+
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.cimpl import NewTopic
+
+from traffic import Reader, Stream, admin, end, prediction, request
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+USERS = 17
+SOURCE_PARTITIONS = 3
+
+
+@dataclass
+class Foreign:
+    """Topics as somebody else keeps them: keyed by user, three partitions, librdkafka's own partitioner."""
+
+    stream: Stream
+    names: tuple[str, str]
+    producer: Producer
+
+    def send(self, ids: list[str], *, stamp: int = 0) -> None:
+        requests, predictions = self.names
+        for number, request_id in enumerate(ids):
+            user = f"user-{number % USERS}"
+            self._send(requests, user, request(request_id), stamp)
+            self._send(predictions, user, prediction(request_id), stamp)
+        self.producer.flush()
+
+    def _send(self, topic: str, key: str, value: object, stamp: int) -> None:
+        while True:
+            try:
+                self.producer.produce(topic, json.dumps(value).encode(), key, timestamp=stamp)
+            except BufferError:
+                self.producer.poll(0.1)
+            else:
+                return
+
+
+@pytest.fixture
+def foreign(bootstrap: str, namespace: str, tmp_path: Path) -> Foreign:
+    names = (f"{namespace}-raw-requests", f"{namespace}-raw-predictions")
+    client = admin(bootstrap)
+    for future in client.create_topics([NewTopic(name, SOURCE_PARTITIONS) for name in names]).values():
+        future.result(20)
+    extra = f'[rekey]\nrequests = "{names[0]}"\npredictions = "{names[1]}"\n'
+    stream = Stream(bootstrap, namespace, tmp_path, extra=extra)
+    return Foreign(stream, names, Producer({"bootstrap.servers": bootstrap}))
+
+
+@pytest.fixture
+def readers(foreign: Foreign) -> Iterator[dict[str, Reader]]:
+    stream = foreign.stream
+    opened = {name: Reader(stream.bootstrap, stream.topic(name)) for name in ("requests", "predictions", "comparisons")}
+    yield opened
+    for reader in opened.values():
+        reader.close()
+
+
+def test_topics_keyed_by_user_are_joined_whole(foreign: Foreign, readers: dict[str, Reader]) -> None:
+    wanted = [f"request-{number:06d}" for number in range(3_000)]
+    foreign.send(wanted)
+    stream = foreign.stream
+    with stream.worker("rekey"), stream.worker("replay", "--shadow", "challenger"):
+        comparisons = readers["comparisons"].until(len(wanted))
+    assert comparisons.keys == Counter(key.encode() for key in wanted)
+    assert {value["status"] for value in comparisons.values} == {"compared"}
+
+
+def test_times_are_kept_and_what_has_no_id_is_set_aside(foreign: Foreign) -> None:
+    stream, stamp = foreign.stream, 1_700_000_000_000
+    foreign.send(["old"], stamp=stamp)
+    foreign.producer.produce(foreign.names[0], b'{"v": 1}', "user-1")
+    foreign.producer.flush()
+    letters = Reader(stream.bootstrap, stream.topic("dead-letters"))
+    settings = {"bootstrap.servers": stream.bootstrap, "group.id": "times", "auto.offset.reset": "earliest"}
+    plain = Consumer({**settings, "enable.auto.commit": False})
+    plain.subscribe([stream.topic("requests"), stream.topic("predictions")])
+    with stream.worker("rekey"):
+        letters.until(1)
+        found = plain.consume(2, 60)
+    plain.close()
+    letters.close()
+    assert [(message.key(), message.timestamp()[1]) for message in found] == [(b"old", stamp)] * 2
+    (letter,) = letters.values
+    assert (letter["topic"], letter["reason"]) == (foreign.names[0], "the field 'request_id' is missing")
+
+
+def test_a_killed_worker_moves_every_record_once(foreign: Foreign, readers: dict[str, Reader]) -> None:
+    wanted = [f"request-{number:06d}" for number in range(60_000)]
+    foreign.send(wanted)
+    stream, moved = foreign.stream, readers["requests"]
+    kills = 0
+    worker = stream.start("rekey", "--worker-id", "one")
+    try:
+        for seen in (1, 15_000, 30_000):
+            while len(moved.keys) < seen:
+                moved.read(0.05)
+                assert worker.poll() is None, stream.logs()[-3000:]
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.wait()
+            kills += len(moved.keys) < len(wanted)
+            worker = stream.start("rekey", "--worker-id", "one")
+        moved.until(len(wanted), 120)
+        readers["predictions"].until(len(wanted), 120)
+    finally:
+        assert end(worker) == 0, stream.logs()[-3000:]
+    assert kills, "no kill came in the middle"
+    for name in ("requests", "predictions"):
+        assert readers[name].keys == Counter(key.encode() for key in wanted), name
+    aborted = Reader(stream.bootstrap, stream.topic("requests"), "read_uncommitted")
+    aborted.until(len(wanted))
+    aborted.close()
+    assert set(aborted.keys) == set(moved.keys)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from shadowbus.replay.model_child import SingleRows, answer
+from shadowbus.replay.answering import Answering
 from shadowbus.replay.model_messages import pack_question
 from shadowbus.replay.model_process import Chunk
+from shadowbus.replay.single_rows import SingleRows
 from shadowbus.shadows.model import Answers, Row
 
 
@@ -29,6 +30,7 @@ class InstantModel:
     def __init__(self) -> None:
         self.waiting: list[Chunk] = []
         self.hold = False
+        self.answering = Answering(Doubler(), SingleRows(0.0))
 
     @property
     def in_flight(self) -> int:
@@ -45,7 +47,7 @@ class InstantModel:
             return
         while self.waiting:
             chunk = self.waiting.pop(0)
-            chunk.answers = answer(Doubler(), pack_question(chunk.keys, chunk.values), SingleRows(0.0))
+            chunk.answers = self.answering.answer(pack_question(chunk.keys, chunk.values))
             if wait and self.hold:
                 return
 

@@ -54,8 +54,8 @@ def ask(model: ModelProcess, deeds: list[int]) -> dict[int, str]:
         model.collect(wait=True)
     answers = asked.answers
     assert len(answers.predictions) + len(answers.failed) == len(deeds)
-    assert len(answers.shadows) == len(answers.predictions)
-    assert len(answers.requests) == len(deeds)
+    assert len(answers.scores) == len(answers.predictions)
+    assert len(answers.tails) == len(deeds)
     return {row: status for row, (status, _) in answers.failed.items()}
 
 

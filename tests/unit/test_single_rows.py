@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shadowbus.replay.model_child import BURST_SECONDS, SingleRows
+from shadowbus.replay.single_rows import BURST_SECONDS, SingleRows
 from shadowbus.shadows.model import Answers, Row
 
 
@@ -21,4 +21,4 @@ def test_a_row_that_took_longer_than_a_burst_is_not_the_last_one_timed() -> None
     sampler = SingleRows(0.2)
     sampler.credit, sampler.cost = 0.0, 2 * BURST_SECONDS
     sampler.at -= 60  # time enough to save up for one row
-    assert len(sampler.measure(Instant(), [0, 1, 2], [{}, {}, {}], [0, 1, 2])) == 1
+    assert len(sampler.measure(Instant(), 3, lambda _: {})) == 1

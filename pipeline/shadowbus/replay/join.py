@@ -4,14 +4,16 @@ In: requests and predictions, in any order, late, twice or never. Out: pairs, ea
 there before. Changes of what waits are noted, so that they can be kept in the changelog.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+from shadowbus.replay.live import Live
 
 REQUEST, PREDICTION = b"r", b"p"
 """Marks a changelog key with the side whose half it keeps."""
 
-Half = tuple[bytes, int, int, dict[str, Any] | None]
+Half = tuple[bytes, int, int, Live | None]
 """A raw value, since when it waits (milliseconds since the epoch), the offset it came from, and for a prediction what
 was read from it (None after a restore)."""
 
@@ -60,6 +62,23 @@ class Join:
         self.answered = Remembered(remember)
         self.changes: dict[bytes, Half | None] = {}
         self.fresh: list[bytes] = []
+
+    def meet(self, requests: Sequence[bytes], predictions: Sequence[bytes]) -> set[bytes]:
+        """Let the ids meet of which both halves are here, once each, and that were never seen before.
+
+        Does for them what `take` would do, all at once. The others have to be taken.
+        """
+        first, second = set(requests), set(predictions)
+        if len(first) < len(requests) or len(second) < len(predictions):
+            return set()
+        met = first & second
+        answered = self.answered
+        for known in (answered.newer, answered.older, self.requests.keys(), self.predictions.keys()):
+            if not known.isdisjoint(met):
+                met -= known & met
+        answered.newer |= met
+        self.fresh += met
+        return met
 
     def take(self, side: bytes, keys: Iterable[bytes], halves: Iterable[Half]) -> list[Met]:
         """Take halves of one side.

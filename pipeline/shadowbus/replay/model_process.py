@@ -20,9 +20,10 @@ import orjson
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import BundleError
 from shadowbus.replay.circuit import Circuit
-from shadowbus.replay.model_messages import Answers, Pipe, pack_question, unanswered, unpack_answers
+from shadowbus.replay.model_messages import Answers, Pipe, pack_question, unpack_answers
 from shadowbus.replay.model_vitals import ModelVitals
 from shadowbus.replay.model_worker import ModelWorker
+from shadowbus.replay.unanswered import unanswered
 from shadowbus.settings import ShadowSettings
 
 logger = logging.getLogger("shadowbus.model")
@@ -176,7 +177,7 @@ class ModelProcess:
                 part = self._isolate(part_keys, part_values, deadline)
             if part is None:
                 part = unanswered(part_keys, part_values, cause)
-            _append(whole, part, start)
+            whole.append(part, start)
         return whole
 
     def _try(
@@ -272,13 +273,3 @@ class ModelProcess:
             self.close()
             raise BundleError(said["error"])
         self.model = said["model"]
-
-
-def _append(whole: Answers, part: Answers, start: int) -> None:
-    whole.predictions += part.predictions
-    whole.scores += part.scores
-    whole.shadows += part.shadows
-    whole.requests += part.requests
-    whole.failed.update({row + start: cause for row, cause in part.failed.items()})
-    whole.malformed.update({row + start: reason for row, reason in part.malformed.items()})
-    whole.batch_ms += part.batch_ms

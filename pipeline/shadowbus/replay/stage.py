@@ -12,6 +12,7 @@ import contextlib
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import cast
 
 from shadowbus.compare.comparator import Comparator
@@ -19,11 +20,14 @@ from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import Malformed, StateCorruptError
 from shadowbus.records import Vitals, encode
 from shadowbus.replay.books import Entry
-from shadowbus.replay.comparison import Comparisons, Live, Pair, live_of
+from shadowbus.replay.comparison import Comparisons
 from shadowbus.replay.inbox import SIDES
 from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join
+from shadowbus.replay.live import Live, read_live, read_lives
 from shadowbus.replay.model_process import IN_FLIGHT, Chunk, ModelProcess
+from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.partition import PartitionState
+from shadowbus.replay.taken import Taken
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.stage import Input, Outputs, Slice
 
@@ -33,7 +37,7 @@ class _Unit:
     """One batch of input on its way through the model."""
 
     outputs: Outputs
-    chunks: list[tuple[Chunk, list[Pair]]] = field(default_factory=list)
+    chunks: list[tuple[Chunk, Pairs]] = field(default_factory=list)
     books: dict[int, Counter[Entry]] = field(default_factory=dict)
     changes: dict[int, tuple[dict[bytes, Half | None], list[bytes]]] = field(default_factory=dict)
     waiting: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -82,14 +86,14 @@ class ReplayStage:
         """Join what both inputs have reached, put it before the model, and return what the model has finished."""
         for piece in batch:
             self.partitions[piece.partition].inbox.add(piece)
-        self._advance(_Unit(Outputs()), [], now_ms)
+        self._advance(_Unit(Outputs()), Pairs(), now_ms)
         return self._finished(now_ms, most_under_way=IN_FLIGHT)
 
     def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
         """Expire halves whose other half will not come; publish vitals when it is time."""
         self.lags = lags
         unit = _Unit(Outputs())
-        pairs: list[Pair] = []
+        pairs = Pairs()
         for partition, state in self.partitions.items():
             self._expire(partition, state, unit, pairs, now_ms)
         self._advance(unit, pairs, now_ms)
@@ -99,12 +103,11 @@ class ReplayStage:
             self._report(outputs, now_ms)
         return outputs
 
-    def _advance(self, unit: _Unit, pairs: list[Pair], now_ms: int) -> None:
+    def _advance(self, unit: _Unit, pairs: Pairs, now_ms: int) -> None:
         for partition, state in self.partitions.items():
             at_end = {side: self.lags.get((side, partition)) == 0 for side in SIDES}
-            for piece in state.inbox.take(at_end=at_end):
-                unit.outputs.positions[piece.input] = piece.next_offset
-                self._take(piece, unit, pairs, now_ms)
+            if slices := state.inbox.take(at_end=at_end):
+                self._take(partition, state, slices, unit, pairs, now_ms)
         if unit.books:
             self._launch(unit, pairs)
 
@@ -148,70 +151,90 @@ class ReplayStage:
             self.model.collect(wait=True)
         self.units.clear()
 
-    def _take(self, piece: Slice, unit: _Unit, pairs: list[Pair], now_ms: int) -> None:
-        """Join one slice. The time of an input is the oldest of its newest records: one odd clock does not move it."""
-        state, partition = self.partitions[piece.partition], piece.partition
-        unit.count(partition, piece.topic, "read", by=len(piece.offsets))
-        state.event_ms[piece.topic] = min(piece.timestamps)
-        requests = piece.topic == "requests"
-        piece, lives = self._readable(piece, unit, now_ms)
-        since = piece.timestamps
-        if since and max(since) > now_ms:  # a clock that is ahead must not make a half wait longer
-            since = [min(at, now_ms) for at in since]
-        keys = cast("list[bytes]", piece.keys)
-        halves = cast("Iterable[Half]", zip(piece.values, since, piece.offsets, lives, strict=True))
-        met = state.join.take(REQUEST if requests else PREDICTION, keys, halves)
-        for index, other in enumerate(met):
+    def _take(
+        self, partition: int, state: PartitionState, slices: list[Slice], unit: _Unit, pairs: Pairs, now_ms: int
+    ) -> None:
+        """Join what was taken. An input's time is the oldest of its newest records: one odd clock does not move it."""
+        sides = {side: Taken() for side in SIDES}
+        for piece in slices:
+            unit.outputs.positions[piece.input] = piece.next_offset
+            unit.count(partition, piece.topic, "read", by=len(piece.offsets))
+            state.event_ms[piece.topic] = min(piece.timestamps)
+            self._read(piece, sides[piece.topic], unit, now_ms)
+        requests, predictions = sides["requests"], sides["predictions"]
+        if predictions.lives:
+            state.live_model = predictions.lives[-1].model
+        met = state.join.meet(requests.keys, predictions.keys)
+        if met:
+            first, second = requests.of(met), predictions.of(met)
+            lives = second.lives
+            if first.keys != second.keys:
+                by_key = dict(zip(second.keys, lives, strict=True))
+                lives = [by_key[key] for key in first.keys]
+            models = [live.model for live in lives]
+            pairs.extend(partition, first.keys, first.values, first.offsets, lives, models)
+        for side, taken in ((REQUEST, requests), (PREDICTION, predictions)):
+            if len(taken.keys) > len(met):
+                self._take_singly(side, partition, state, taken.without(met), unit, pairs, now_ms)
+
+    def _take_singly(
+        self, side: bytes, partition: int, state: PartitionState, taken: Taken, unit: _Unit, pairs: Pairs, now_ms: int
+    ) -> None:
+        """Halves that wait, meet what waited, or are duplicates."""
+        topic = "requests" if side == REQUEST else "predictions"
+        # A clock that is ahead must not make a half wait longer.
+        since = [min(at, now_ms) for at in taken.timestamps]
+        lives: Iterable[Live | None] = taken.lives or repeat(None)
+        halves: Iterable[Half] = zip(taken.values, since, taken.offsets, lives, strict=False)
+        for index, other in enumerate(state.join.take(side, taken.keys, halves)):
             if other is None:
                 continue
-            key = keys[index]
+            key, value, offset = taken.keys[index], taken.values[index], taken.offsets[index]
             if other is False:
-                self._set_aside(piece, index, "duplicate", unit, now_ms)
-                unit.count(partition, piece.topic, "duplicates")
-            elif requests:
-                live = other[3] or live_of(key, other[0])
-                pairs.append(
-                    (partition, key, cast(bytes, piece.values[index]), piece.offsets[index], live, live["model"])
-                )
+                self._set_aside(topic, partition, offset, key, value, "duplicate", unit, now_ms)
+                unit.count(partition, topic, "duplicates")
+            elif side == REQUEST:
+                live = other[3] or read_live(key, other[0])
+                pairs.add(partition, key, value, offset, live, live.model)
             else:
-                live = cast(Live, lives[index])
-                pairs.append((partition, key, other[0], other[2], live, live["model"]))
-        if lives and lives[-1] is not None:
-            state.live_model = lives[-1]["model"]
+                pairs.add(partition, key, other[0], other[2], taken.lives[index], taken.lives[index].model)
 
-    def _readable(self, piece: Slice, unit: _Unit, now_ms: int) -> tuple[Slice, list[Live | None]]:
-        """The records of a slice that can be joined, and what the predictions among them say; the others set aside."""
+    def _read(self, piece: Slice, taken: Taken, unit: _Unit, now_ms: int) -> None:
+        """Take over the records that can be joined, and what the predictions among them say; set the others aside."""
         if None not in piece.keys and None not in piece.values:
             keys, values = cast("list[bytes]", piece.keys), cast("list[bytes]", piece.values)
             with contextlib.suppress(Malformed):
                 if b"\xff" not in b"".join(keys) and b"" not in keys:
-                    if piece.topic == "requests":
-                        return piece, [None] * len(keys)
-                    return piece, list(map(live_of, keys, values))
-        good, lives = Slice(piece.topic, piece.partition), list[Live | None]()
-        columns = zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True)
-        for index, (key, value, at, offset) in enumerate(columns):
+                    lives = read_lives(keys, values) if piece.topic == "predictions" else []
+                    taken.extend(keys, values, piece.timestamps, piece.offsets, lives)
+                    return
+        for key, value, at, offset in zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True):
             try:
                 if value is None or not key or b"\xff" in key:
                     raise Malformed("the value is null" if value is None else "the key is not a request id")
-                lives.append(None if piece.topic == "requests" else live_of(key, value))
+                taken.extend(
+                    [key], [value], [at], [offset], read_lives([key], [value]) if piece.topic == "predictions" else []
+                )
             except Malformed as error:
-                self._set_aside(piece, index, str(error), unit, now_ms)
+                self._set_aside(piece.topic, piece.partition, offset, key, value, str(error), unit, now_ms)
                 unit.count(piece.partition, piece.topic, "dead_lettered")
-                continue
-            good.keys.append(key)
-            good.values.append(value)
-            good.timestamps.append(at)
-            good.offsets.append(offset)
-        return good, lives
 
-    def _set_aside(self, piece: Slice, index: int, reason: str, unit: _Unit, now_ms: int) -> None:
-        key, value, offset = piece.keys[index], piece.values[index], piece.offsets[index]
-        source = f"{self.settings.namespace}.{piece.topic}"
-        letter = dead_letter(source, piece.partition, offset, key, value, reason=reason, now_ms=now_ms)
-        unit.outputs.add("dead-letters", piece.partition, key, letter)
+    def _set_aside(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        reason: str,
+        unit: _Unit,
+        now_ms: int,
+    ) -> None:
+        source = f"{self.settings.namespace}.{topic}"
+        letter = dead_letter(source, partition, offset, key, value, reason=reason, now_ms=now_ms)
+        unit.outputs.add("dead-letters", partition, key, letter)
 
-    def _expire(self, partition: int, state: PartitionState, unit: _Unit, pairs: list[Pair], now_ms: int) -> None:
+    def _expire(self, partition: int, state: PartitionState, unit: _Unit, pairs: Pairs, now_ms: int) -> None:
         """What waited longer than the join window, by the time of the input that should have brought the other half.
 
         While that input has records left, its own time counts, so that a backlog expires nothing; once it is read to
@@ -223,23 +246,23 @@ class ReplayStage:
             time_ms = state.event_ms[other] if behind else now_ms
             for key, half in state.join.expired(side, time_ms - window):
                 if side == REQUEST:
-                    pairs.append((partition, key, half[0], half[2], None, state.live_model))
+                    pairs.add(partition, key, half[0], half[2], None, state.live_model)
                     unit.count(partition, "requests", "read", by=0)  # the partition has changed
                 else:
-                    live = half[3] or live_of(key, half[0])
+                    live = half[3] or read_live(key, half[0])
                     unit.outputs.add("comparisons", partition, key, self.comparisons.unpaired(key, live, half[1]))
-                    unit.count(partition, "comparisons", self.comparisons.trial(live["model"]), "request_missing")
+                    unit.count(partition, "comparisons", self.comparisons.trial(live.model), "request_missing")
 
-    def _launch(self, unit: _Unit, pairs: list[Pair]) -> None:
+    def _launch(self, unit: _Unit, pairs: Pairs) -> None:
         for partition, state in self.partitions.items():
             if partition in unit.books:
                 unit.changes[partition] = state.join.take_changes()
                 unit.waiting[partition] = (len(state.join.requests), len(state.join.predictions))
         start = 0
         while start < len(pairs):
-            rows = pairs[start : start + self.model.chunk_rows(self.settings.replay.max_batch)]
+            rows = pairs.part(start, start + self.model.chunk_rows(self.settings.replay.max_batch))
             start += len(rows)
-            chunk = Chunk([pair[1] for pair in rows], [pair[2] for pair in rows])
+            chunk = Chunk(rows.keys, rows.values)
             while self.model.in_flight >= IN_FLIGHT:
                 self.model.collect(wait=True)
             self.model.ask(chunk)

@@ -36,6 +36,11 @@ class FeatureMatrix:
         self._takes_text = takes_text
         self._pick = _picker(names) if names else None
 
+    @property
+    def of_numbers(self) -> bool:
+        """Whether it is a plain matrix of float64."""
+        return not self._takes_text
+
     def build(self, rows: Sequence[Row]) -> NDArray[Any]:
         """The matrix of n rows, float64 or object.
 

@@ -7,7 +7,10 @@ for less.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from shadowbus.errors import ShadowbusError
 
@@ -77,5 +80,31 @@ class Model(Protocol):
 
         Returns:
             n tuples of names (positions as text when the model has no names), or None when no row lacks any.
+        """
+        ...
+
+
+@runtime_checkable
+class MatrixModel(Model, Protocol):
+    """A model that may also be asked with a matrix, which saves building it from rows."""
+
+    @property
+    def reads_matrix(self) -> bool:
+        """Whether this one reads numbers only, each in its place."""
+        ...
+
+    @property
+    def width(self) -> int | None:
+        """How many features it reads, if it knows."""
+        ...
+
+    def predict_matrix(self, matrix: NDArray[np.float64]) -> Answers:
+        """Answer a batch of n rows of k numbers in training order, not-a-number where one is absent.
+
+        Returns:
+            The answers, which say nothing of what is missing.
+
+        Raises:
+            PredictionError: As `predict`.
         """
         ...

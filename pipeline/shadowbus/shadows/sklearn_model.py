@@ -6,6 +6,7 @@ score per class. Guaranteed: answers have the right shape and are finite, or the
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,15 @@ class SklearnModel:
         if not rows:
             return Answers([], None if self._classes is None else [])
         matrix = self._matrix.build(rows)
+        answers = self.predict_matrix(matrix)
+        return replace(answers, missing=self._matrix.missing(rows)) if _may_lack(matrix) else answers
+
+    def predict_matrix(self, matrix: Any) -> Answers:
+        """Answer a batch of n rows that are in a matrix already; see `MatrixModel.predict_matrix`.
+
+        Raises:
+            PredictionError: As `predict`.
+        """
         try:
             with warnings.catch_warnings():
                 # Columns were put in the order of the names already; scikit-learn cannot see that.
@@ -95,9 +105,18 @@ class SklearnModel:
                 predictions, probabilities = self._ask(matrix)
         except Exception as error:  # what an estimator raises is its own affair; here it is one batch's failure
             raise PredictionError(f"{type(error).__name__}: {error}", suspects=_incomplete(matrix)) from error
-        answers = _plain(predictions, len(rows))
-        scores = None if probabilities is None else self._scores(probabilities, len(rows))
-        return Answers(answers, scores, self._matrix.missing(rows) if _may_lack(matrix) else None)
+        answers = _plain(predictions, len(matrix))
+        return Answers(answers, None if probabilities is None else self._scores(probabilities, len(matrix)))
+
+    @property
+    def reads_matrix(self) -> bool:
+        """Whether the estimator reads numbers only, each in its place."""
+        return self._matrix.of_numbers
+
+    @property
+    def width(self) -> int | None:
+        """How many features the estimator reads, if it knows."""
+        return self._matrix.width
 
     def missing(self, rows: Sequence[Row]) -> list[tuple[str, ...]] | None:
         """The features each row lacks, or None when no row lacks any."""

@@ -1,0 +1,48 @@
+"""A random sample of rows, predicted one at a time: the only honest latency of a model that is fed in batches."""
+
+import contextlib
+import random
+from collections.abc import Callable
+from typing import Any
+
+from shadowbus.clock import monotonic, perf_ns
+from shadowbus.shadows.model import Model
+
+BURST_SECONDS = 0.01
+"""The most that single rows may hold up one chunk."""
+
+
+class SingleRows:
+    """May spend a fixed share of the time that passes.
+
+    So it measures many rows when traffic is low and never slows a backlog down by more than that share.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share, self.credit, self.cost, self.at = share, BURST_SECONDS, 0.001, monotonic()
+
+    def measure(self, model: Model, count: int, features_of: Callable[[int], Any]) -> dict[int, float]:
+        """Latencies in milliseconds of some of `count` rows, by row.
+
+        Args:
+            model: Predicts them.
+            count: How many rows the model has just predicted together.
+            features_of: A row's features.
+        """
+        now = monotonic()
+        most = max(BURST_SECONDS, self.cost)  # one row at least: a slow model is measured too, only less often
+        self.credit = min(self.credit + (now - self.at) * self.share, most)
+        self.at = now
+        latencies: dict[int, float] = {}
+        for row in random.sample(range(count), min(count, max(0, int(self.credit / self.cost)))):
+            single = [features_of(row)]
+            started = perf_ns()
+            with contextlib.suppress(Exception):
+                model.predict(single)
+                latencies[row] = (perf_ns() - started) / 1e6
+            spent = (perf_ns() - started) / 1e9
+            self.credit -= spent
+            self.cost = 0.9 * self.cost + 0.1 * max(spent, 1e-6)
+            if self.credit <= 0:
+                break
+        return latencies

@@ -6,7 +6,7 @@ those of the last commit; nothing of an open transaction is taken for committed,
 
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -16,7 +16,7 @@ from shadowbus.kafka.changelog import end_offsets, read_back
 from shadowbus.kafka.complaints import again
 from shadowbus.kafka.job import Job
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Stage
+from shadowbus.stage import Input, Slice, Stage
 
 logger = logging.getLogger("shadowbus.exactly_once")
 
@@ -52,7 +52,9 @@ def starts_of(
     return starts
 
 
-def restored_stage(job: Job, settings: Settings, starts: Mapping[Input, int], deadline: Deadline) -> Stage:
+def restored_stage(
+    job: Job, settings: Settings, starts: Mapping[Input, int], deadline: Deadline, reached: Callable[[str], None]
+) -> Stage:
     """A new stage over the partitions in `starts`, with its kept state as of the last commit.
 
     Args:
@@ -60,6 +62,7 @@ def restored_stage(job: Job, settings: Settings, starts: Mapping[Input, int], de
         settings: How to reach Kafka.
         starts: Where the last commit left each input.
         deadline: By when Kafka has to have said where the changelog ends.
+        reached: Told of the fault point, with each slice that was given to the stage.
 
     Raises:
         Retry: Kept state could not be read in time.
@@ -67,6 +70,11 @@ def restored_stage(job: Job, settings: Settings, starts: Mapping[Input, int], de
     """
     held, names = frozenset(partition for _, partition in starts), job.topic_names(settings.namespace)
     stage = job.open_stage(held)
+
+    def give(piece: Slice) -> None:
+        stage.restore(piece)
+        reached("during-restore")
+
     try:
         ranges: dict[Input, tuple[int, int]] = {}
         if job.changelog is not None:
@@ -77,7 +85,7 @@ def restored_stage(job: Job, settings: Settings, starts: Mapping[Input, int], de
         for key, offset in stage.resume_at(starts).items():
             ranges[key] = (offset, starts[key])
         started = monotonic()
-        count = read_back(settings, names, ranges, stage.restore, RESTORE_SECONDS)
+        count = read_back(settings, names, ranges, give, RESTORE_SECONDS)
     except BaseException:
         stage.close()
         raise

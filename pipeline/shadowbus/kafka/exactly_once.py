@@ -18,22 +18,24 @@ anything in a transaction fails: abort, drop the stage, leave, and start again a
 import contextlib
 import gc
 import logging
+import os
 import threading
-import uuid
+from collections.abc import Callable
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from shadowbus.clock import Deadline, monotonic, now_ms
-from shadowbus.errors import BrokerError, Retry
+from shadowbus.errors import BrokerError, Fenced, Retry
 from shadowbus.kafka.assignment import RESTORE_SECONDS, restored_stage, starts_of
 from shadowbus.kafka.clients import make_consumer, make_producer
-from shadowbus.kafka.complaints import PASSING, again, as_next_action
+from shadowbus.kafka.complaints import again, as_next_action
+from shadowbus.kafka.fault_points import fault_of
+from shadowbus.kafka.intake import Intake
 from shadowbus.kafka.job import Job
+from shadowbus.kafka.owners import NOBODY, marked, owners_of, transactional_id
 from shadowbus.kafka.patience import Patience
-from shadowbus.kafka.progress import Progress
-from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Outputs, Stage
+from shadowbus.stage import Outputs, Stage
 
 logger = logging.getLogger("shadowbus.exactly_once")
 
@@ -55,9 +57,10 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
         StateCorruptError: Kept state contradicts itself.
     """
     _calm_the_collector()
+    reached = fault_of(os.environ)
     pause = 0.2
     while not stop.is_set():
-        membership = _Membership(job, settings, worker_id)
+        membership = _Membership(job, settings, worker_id, reached)
         started = monotonic()
         try:
             membership.serve(stop)
@@ -70,35 +73,27 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
 class _Membership:
     """One membership of the group: a consumer, a producer, and the stage over the partitions held."""
 
-    def __init__(self, job: Job, settings: Settings, worker_id: str) -> None:
-        self.job, self.settings, self.worker_id = job, settings, worker_id
+    def __init__(self, job: Job, settings: Settings, worker_id: str, reached: Callable[[str], None]) -> None:
+        self.job, self.settings, self.worker_id, self.reached = job, settings, worker_id, reached
+        self.group = job.group(settings.namespace)
+        self.id = transactional_id(self.group, worker_id)
         self.names = job.topic_names(settings.namespace)
-        self.short = {full: name for name, full in self.names.items()}
         self.stage: Stage | None = None
-        self.progress = Progress()
         self.in_transaction = False
-        self.paused: frozenset[Input] = frozenset()
         self.patience = Patience(settings.worker.operation_seconds + 5)
         self.consumer: Consumer
         self.producer: Producer
+        self.intake: Intake
 
     def serve(self, stop: threading.Event) -> None:
         """Join, work until `stop` is set or the membership is over, leave."""
-        worker, group = self.settings.worker, self.job.group(self.settings.namespace)
-        member = self.worker_id or uuid.uuid4().hex[:12]
-        self.producer = make_producer(
-            self.settings,
-            **{
-                "transactional.id": f"{group}-{member}",
-                "transaction.timeout.ms": worker.transaction_timeout_ms,
-                "linger.ms": 100,  # a commit sends what is there at once, and nobody sees anything before
-            },
-        )
+        worker = self.settings.worker
+        self.producer = _producer(self.settings, self.id)
         static = {"group.instance.id": self.worker_id} if self.worker_id else {}
         self.consumer = make_consumer(
             self.settings,
             **{
-                "group.id": group,
+                "group.id": self.group,
                 "partition.assignment.strategy": "range",
                 "enable.partition.eof": True,
                 "session.timeout.ms": worker.session_timeout_ms,
@@ -106,6 +101,7 @@ class _Membership:
                 **static,
             },
         )
+        self.intake = Intake(self.consumer, self.names)
         try:
             with as_next_action(self.job.name):
                 self.producer.init_transactions(worker.operation_seconds)
@@ -126,44 +122,24 @@ class _Membership:
             messages = self.consumer.consume(worker.fetch_records, IDLE_SECONDS)  # 2
             if self.stage is None:
                 continue
-            if messages:
-                self._process(messages)
+            if batch := self.intake.take(messages):
+                self._produce(self.stage.process(batch, now_ms()))  # 3
             now = monotonic()
             if now >= tick_at or not messages:
                 tick_at = now + TICK_SECONDS
-                self._produce(self.stage.tick(now_ms(), self._lags()))
-                self._pause(self.stage.paused())
+                self._produce(self.stage.tick(now_ms(), self.intake.lags()))
+                self.intake.pause(self.stage.paused())
             if now >= commit_at:
                 commit_at = now + worker.commit_ms / 1000
                 self._commit()
         self._finish()
 
-    def _process(self, messages: list[Message]) -> None:
-        slices, ends, errors = slices_of(messages, self.short)
-        for error in errors:
-            if error.code() not in PASSING:
-                raise KafkaException(error)
-        fresh = [piece for piece in slices if piece.input in self.progress.next]
-        for piece in fresh:
-            # After a rebalance librdkafka may hand out once more what was taken before it.
-            while piece.offsets and piece.offsets[0] < self.progress.next[piece.input]:
-                for column in (piece.keys, piece.values, piece.timestamps, piece.offsets):
-                    column.pop(0)
-            if piece.offsets:
-                self.progress.next[piece.input] = piece.next_offset
-                self.progress.ends.pop(piece.input, None)
-        self.progress.ends.update({key: end for key, end in ends.items() if key in self.progress.next})
-        batch = [piece for piece in fresh if piece.offsets]
-        if batch and self.stage is not None:
-            self._produce(self.stage.process(batch, now_ms()))  # 3
-
     def _produce(self, outputs: Outputs) -> None:
         """Step 4."""
         if not outputs:
             return
-        if not self.in_transaction:
-            self.producer.begin_transaction()
-            self.in_transaction = True
+        self.reached("before-produce")
+        self._begin()
         produce = self.producer.produce
         for topic, rows in outputs.records.items():
             name = self.names[topic]
@@ -179,11 +155,12 @@ class _Membership:
                     produce(name, value, key, partition, timestamp=at_ms)
                 except BufferError:
                     self._produce_when_there_is_room(name, partition, key, value, at_ms)
-        covered = self.progress.covered
-        for key_, offset in outputs.positions.items():
-            if offset < covered.get(key_, 0):
-                raise AssertionError(f"{self.job.name} moved {key_} back from {covered[key_]} to {offset}")
-            covered[key_] = offset
+        self.intake.progress.cover(outputs.positions)
+
+    def _begin(self) -> None:
+        if not self.in_transaction:
+            self.producer.begin_transaction()
+            self.in_transaction = True
 
     def _produce_when_there_is_room(
         self, name: str, partition: int, key: bytes | None, value: bytes | None, at_ms: int = 0
@@ -203,36 +180,40 @@ class _Membership:
         """Steps 5 and 6."""
         if self.stage is not None:
             self._produce(self.stage.checkpoint(now_ms()))
-        positions = self.progress.uncommitted()
+        positions = self.intake.progress.uncommitted()
         if not positions and not self.in_transaction:
             return
-        if not self.in_transaction:
-            self.producer.begin_transaction()
-            self.in_transaction = True
+        self._begin()
         deadline = Deadline.after(self.settings.worker.operation_seconds)
-        offsets = [TopicPartition(self.names[topic], p, offset) for (topic, p), offset in positions.items()]
-        if offsets:
-            metadata = self.consumer.consumer_group_metadata()
-            with self.patience.during("send_offsets_to_transaction"):
-                again(lambda left: self.producer.send_offsets_to_transaction(offsets, metadata, left), deadline)
+        self.reached("before-offsets")
+        # Never without a position: it is with them that Kafka checks whether these partitions are still ours.
+        offsets = marked(positions or self.intake.progress.committed, self.names, self.id)
+        metadata = self.consumer.consumer_group_metadata()
+        with self.patience.during("send_offsets_to_transaction"):
+            again(lambda left: self.producer.send_offsets_to_transaction(offsets, metadata, left), deadline)
+        self.reached("before-commit")
         with self.patience.during("commit_transaction"):
             again(self.producer.commit_transaction, deadline)
         self.in_transaction = False
-        self.progress.committed.update(positions)
+        self.intake.progress.committed.update(positions)
+        self.reached("after-commit")
         if self.stage is not None:
             self.stage.committed()  # 6
 
     def _finish(self) -> None:
         if self.stage is not None:
             self._produce(self.stage.drain(now_ms()))
+            self.reached("during-revoke")
             self._commit()
+            with contextlib.suppress(KafkaException):
+                self._sign(NOBODY)
         self._drop()
 
     def _drop(self) -> None:
         if self.stage is not None:
             self.stage.close()
             self.stage = None
-        self.progress, self.paused = Progress(), frozenset()
+        self.intake.begin({})
 
     def _abort(self) -> None:
         if self.in_transaction:
@@ -246,13 +227,30 @@ class _Membership:
         deadline = Deadline.after(RESTORE_SECONDS)
         held = frozenset(tp.partition for tp in partitions)
         logger.info("%s holds partitions %s", self.job.name, sorted(held))
-        starts = starts_of(consumer, partitions, self.short, deadline)
         if held:
-            self.stage = restored_stage(self.job, self.settings, starts, deadline)
-            self.progress.next = dict(starts)
-            self.progress.committed = dict(starts)
-            self.progress.covered = dict(starts)
+            self._fence(owners_of(self.settings, self.group, partitions, deadline))
+        starts = starts_of(consumer, partitions, self.intake.short, deadline)
+        if held:
+            self.stage = restored_stage(self.job, self.settings, starts, deadline, self.reached)
+            self.intake.begin(starts)
+            self._sign(self.id)
         consumer.assign([TopicPartition(self.names[topic], p, offset) for (topic, p), offset in starts.items()])
+
+    def _fence(self, owners: list[str]) -> None:
+        """End the transactions of workers that are gone: a producer that starts under the same id aborts them.
+
+        One that is only thought to be gone is thereby kept from writing.
+        """
+        for owner in owners:
+            if owner != self.id:
+                with self.patience.during("init_transactions"):
+                    _producer(self.settings, owner).init_transactions(self.settings.worker.operation_seconds)
+                logger.info("%s ended what %s left", self.job.name, owner)
+
+    def _sign(self, owner: str) -> None:
+        """Write beside the committed offsets whose transactions may be open there."""
+        with self.patience.during("commit"):
+            self.consumer.commit(offsets=marked(self.intake.progress.committed, self.names, owner), asynchronous=False)
 
     def _revoked(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         try:
@@ -266,36 +264,28 @@ class _Membership:
         self._abort()
         self._drop()
         consumer.unassign()
+        raise Fenced("its session was over, and others may have its partitions")  # and have fenced this producer
 
     def _leave(self) -> None:
         self._abort()
         self._drop()
         with contextlib.suppress(KafkaException, Retry, BrokerError), self.patience.during("close"):
             self.consumer.close()
-        self.producer.purge()
-        self.producer.flush(0)
+        with contextlib.suppress(KafkaException):  # a producer that was fenced refuses everything
+            self.producer.purge()
+            self.producer.flush(0)
         self.patience.end()
 
-    def _pause(self, wanted: frozenset[Input]) -> None:
-        held = {key: TopicPartition(self.names[key[0]], key[1]) for key in self.progress.next}
-        if changed := [held[key] for key in wanted - self.paused if key in held]:
-            self.consumer.pause(changed)
-        if changed := [held[key] for key in self.paused - wanted if key in held]:
-            self.consumer.resume(changed)
-        self.paused = wanted
 
-    def _lags(self) -> dict[Input, int]:
-        """How many records are not yet taken, by input, as far as known."""
-        lags: dict[Input, int] = {}
-        for key, offset in self.progress.next.items():
-            if key in self.progress.ends:
-                lags[key] = 0
-                continue
-            tp = TopicPartition(self.names[key[0]], key[1])
-            _, high = self.consumer.get_watermark_offsets(tp, cached=True)
-            if high >= 0:
-                lags[key] = max(1, high - offset)
-        return lags
+def _producer(settings: Settings, name: str) -> Producer:
+    return make_producer(
+        settings,
+        **{
+            "transactional.id": name,
+            "transaction.timeout.ms": settings.worker.transaction_timeout_ms,
+            "linger.ms": 100,  # a commit sends what is there at once, and nobody sees anything before
+        },
+    )
 
 
 def _calm_the_collector() -> None:

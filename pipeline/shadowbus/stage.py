@@ -70,16 +70,25 @@ class Stage(Protocol):
     """
 
     def restore(self, records: Slice) -> None:
-        """Take back kept state, before any input; called until all of it was given.
+        """Take back kept state, before any input: first all of the changelog, then what `resume_at` asked for.
 
         Raises:
             StateCorruptError: The state contradicts itself.
         """
 
     def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
-        """For a stage with local state: up to where it has applied each input, at most what is committed.
+        """Up to where the state has applied each input, where that is less than what is committed.
 
-        The records from there to the committed position are given to `restore`.
+        Called once, after all of the changelog. What is missing up to the committed position is given to `restore`.
+
+        Raises:
+            StateCorruptError: The state contradicts itself, or goes beyond what is committed.
+        """
+
+    def lost(self, records: Mapping[Input, int]) -> None:
+        """How many records of each input Kafka deleted before they were read; called once, after `restore`.
+
+        They have to show in the account books. The next commit stands behind them.
         """
 
     def process(self, batch: list[Slice], now_ms: int) -> Outputs:

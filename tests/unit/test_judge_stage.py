@@ -72,6 +72,7 @@ class Log:
         self.letters: list[dict[str, Any]] = []
         self.restarts = 0
         self.stage = open_stage(folder)
+        self.stage.resume_at({})
 
     def send(self, records: Iterable[Sent]) -> None:
         for record in records:
@@ -121,19 +122,17 @@ class Log:
             self.kept.append(value)
 
     def restart(self) -> None:
-        """Read all kept state back: three topics, each in its order, in an arbitrary order between them."""
+        """Read all kept state back: the books, then two topics, each in its order, in any order between them."""
         self.stage.close()
         self.stage = open_stage(self.folder)
         self.restarts += 1
         chance = random.Random(self.restarts)
         committed: dict[Input, int] = {(topic, 0): offset for topic, offset in self.taken.items()}
-        resume = self.stage.resume_at(committed)
         books: list[bytes | None] = [*self.kept[-2:]]
         count = len(books)
-        ahead = {
-            "books": [Slice("judge-changelog", 0, [b"books"] * count, books, [0] * count, [*range(count)])]
-            * (count > 0)
-        }
+        self.stage.restore(Slice("judge-changelog", 0, [b"books"] * count, books, [0] * count, [*range(count)]))
+        resume = self.stage.resume_at(committed)
+        ahead: dict[str, list[Slice]] = {}
         for topic, stop in self.taken.items():
             starts = [*range(resume[topic, 0], stop, 7)]
             ahead[topic] = [self.piece(topic, start, min(start + 7, stop)) for start in starts]
@@ -141,9 +140,8 @@ class Log:
             self.stage.restore(chance.choice(left).pop(0))
 
     def books(self) -> dict[str, dict[str, int]]:
-        document: dict[str, dict[str, int]] = json.loads(self.kept[-1])
-        del document["expired_to"]
-        return document
+        document = json.loads(self.kept[-1])
+        return {side: document[side] for side in ("comparisons", "labels")}
 
     def found(self) -> Counter[tuple[str, str]]:
         return Counter((record["request_id"], record["trial"]) for record in map(json.loads, self.outcomes))
@@ -181,8 +179,16 @@ def test_what_cannot_be_used_becomes_a_dead_letter_and_the_books_say_so(log: Log
     log.step("comparisons", 9)
     assert len(log.letters) == 4
     assert log.books() == {
-        "labels": {"read": 5, "kept": 1, "duplicates": 1, "too_old": 0, "dead_lettered": 3},
-        "comparisons": {"read": 2, "not_compared": 1, "judged": 0, "waiting": 0, "expired": 0, "dead_lettered": 1},
+        "labels": {"read": 5, "kept": 1, "duplicates": 1, "too_old": 0, "dead_lettered": 3, "never_read": 0},
+        "comparisons": {
+            "read": 2,
+            "not_compared": 1,
+            "judged": 0,
+            "waiting": 0,
+            "expired": 0,
+            "dead_lettered": 1,
+            "never_read": 0,
+        },
     }
 
 
@@ -237,7 +243,7 @@ def expire(log: Log) -> None:
 def left_in_store(log: Log) -> list[object]:
     log.stage.close()
     database = Rdict(str(log.folder / "0"), Options(raw_mode=True))
-    rows: list[object] = [key for key in database.keys() if key != b"\x00positions"]  # noqa: SIM118
+    rows: list[object] = [key for key in database.keys() if key not in (b"\x00positions", b"\x00state")]  # noqa: SIM118
     database.close()
     return rows
 
@@ -272,7 +278,14 @@ def test_a_label_of_long_ago_is_counted_and_not_kept(log: Log) -> None:
     expire(log)
     log.topics["labels"].append((label(1, 1), 0))
     log.step("labels", 1)
-    assert log.books()["labels"] == {"read": 1, "kept": 0, "duplicates": 0, "too_old": 1, "dead_lettered": 0}
+    assert log.books()["labels"] == {
+        "read": 1,
+        "kept": 0,
+        "duplicates": 0,
+        "too_old": 1,
+        "dead_lettered": 0,
+        "never_read": 0,
+    }
     assert left_in_store(log) == []
 
 

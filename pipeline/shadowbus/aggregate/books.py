@@ -81,7 +81,9 @@ def _side(side: str, absent: str, vitals: Mapping[int, Mapping[str, Any]], findi
         entries = Counter({name: _count(page, name) for name in ("read", "duplicates", "dead_lettered", "waiting")})
         became = Counter({status: count for status, count in _all_statuses(record) if status != absent})
         gap = abs(entries["read"] - (entries.total() - entries["read"]) - became.total())
-        findings.add(gap, f"{gap} {side} of partition {partition} are unaccounted for.")
+        missed = _count(page, "never_read")
+        why = f": {missed} were deleted or passed over before they were read" if missed else ""
+        findings.add(gap, f"{gap} {side} of partition {partition} are unaccounted for{why}.")
         sums, compared, gaps = sums + entries, compared + became, gaps + gap
     names = ("read", "duplicates", "dead_lettered", "waiting")
     return {**{name: sums[name] for name in names}, "compared": dict(sorted(compared.items())), "gap": gaps}

@@ -36,6 +36,15 @@ class Running:
         self.segments.setdefault(key.trial, Segments()).keep(key.segment)
         self._note(key)
 
+    def reached(self, topic: str) -> int:
+        """Up to where the restored totals count an input; the whole trials have seen all of it.
+
+        Raises:
+            StateCorruptError: They cannot be read.
+        """
+        whole = [key for key in self.kept if key.segment == key.window == ALL]
+        return max((_next_offset(key, self.kept[key], topic) for key in whole), default=0)
+
     def add(self, folded: Folded, now_ms: int) -> None:
         """Add what a slice brought, then drop the windows that are too old."""
         for key, part in folded.totals.items():
@@ -81,8 +90,22 @@ class Running:
                 self.dropped.add(key)
 
 
+def _next_offset(key: Key, value: bytes, topic: str) -> int:
+    try:
+        return int(orjson.loads(value)["next_offsets"].get(topic, 0))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _corrupt(key, error) from error
+
+
 def _totals(key: Key, value: bytes) -> Totals:
     try:
         return Totals.from_record(orjson.loads(value)["totals"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise StateCorruptError(f"The kept totals of {key.text()} cannot be read: {error!r}.") from error
+        raise _corrupt(key, error) from error
+
+
+def _corrupt(key: Key, error: Exception) -> StateCorruptError:
+    return StateCorruptError(
+        f"The kept totals of {key.text()} cannot be read: {error!r}. Delete the topic of the partials and run "
+        "`shadowbus topics --create`: the totals are then counted again, from comparisons and outcomes."
+    )

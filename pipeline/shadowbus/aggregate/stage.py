@@ -15,6 +15,7 @@ from shadowbus.aggregate.running import Running
 from shadowbus.aggregate.segments import ALL
 from shadowbus.aggregate.vitals import LatestVitals
 from shadowbus.dead_letters import dead_letter
+from shadowbus.errors import StateCorruptError
 from shadowbus.partitioners import partition_of
 from shadowbus.records import Partial, encode
 from shadowbus.settings import Settings
@@ -42,7 +43,11 @@ class AggregateStage:
         """Take back the partials of the source partitions held here, whichever partition they were written to.
 
         A record whose key is not a partial's was not written by this stage: it is no state. The agents set it aside.
+        Comparisons and outcomes come where a source partition has no partials: they are counted again.
         """
+        if records.topic != "partials":
+            self._count(records, max(records.timestamps))
+            return
         for key, value in zip(records.keys, records.values, strict=True):
             parts = (key or b"").decode("utf-8", "replace").split("|")
             if len(parts) == 4 and parts[3].isdecimal() and (parts[2] == ALL or parts[2].isdecimal()):
@@ -51,11 +56,24 @@ class AggregateStage:
                     source.running.restore(Key(*parts[:3]), value)
 
     def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
-        """Nothing is kept locally; the totals restored reach exactly to what is committed."""
+        """The totals restored reach exactly to what is committed; where there are none, they are counted again."""
+        resume: dict[Input, int] = {}
         for (topic, partition), offset in committed.items():
             if topic != "vitals":
-                self.sources[partition].running.next_offsets[topic] = offset
-        return {}
+                running = self.sources[partition].running
+                if not running.trials:
+                    resume[topic, partition] = 0
+                elif (reached := running.reached(topic)) > offset:
+                    raise StateCorruptError(
+                        f"The partials of source partition {partition} count {topic} up to offset {reached}, but only "
+                        f"{offset} is committed: the topic was made anew, or the group's offsets were moved "
+                        "back. Start over in a new namespace."
+                    )
+                running.next_offsets[topic] = offset
+        return resume
+
+    def lost(self, records: Mapping[Input, int]) -> None:
+        """Nothing to count: comparisons that replay claims to have written, and that are not counted, show as a gap."""
 
     def process(self, batch: list[Slice], now_ms: int) -> Outputs:
         """Add a batch to the totals; they are written at the next commit."""
@@ -65,11 +83,8 @@ class AggregateStage:
             if piece.topic == "vitals":
                 rejected = source.vitals.take(piece, now_ms)
             else:
-                budget_ms = self.settings.gate.latency_budget_ms
-                folded = fold(piece, source.running.segments, self.window_ms, budget_ms)
-                source.running.add(folded, now_ms)
+                rejected = self._count(piece, now_ms)
                 source.running.next_offsets[piece.topic] = piece.next_offset
-                rejected = folded.rejected
             for index, reason in rejected:
                 self._set_aside(piece, index, reason, outputs, now_ms)
             outputs.positions[piece.input] = piece.next_offset
@@ -109,6 +124,12 @@ class AggregateStage:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def _count(self, piece: Slice, now_ms: int) -> list[tuple[int, str]]:
+        running = self.sources[piece.partition].running
+        folded = fold(piece, running.segments, self.window_ms, self.settings.gate.latency_budget_ms)
+        running.add(folded, now_ms)
+        return folded.rejected
 
     def _write(self, outputs: Outputs, key: Key, source: int, value: bytes | None) -> None:
         partition = partition_of(key.trial.encode(), self.settings.partitions)

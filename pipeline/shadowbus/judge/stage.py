@@ -7,9 +7,8 @@ of an id counts; a later one is a duplicate.
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +16,24 @@ import orjson
 
 from shadowbus.compare import Comparator
 from shadowbus.dead_letters import dead_letter
-from shadowbus.errors import Malformed, StateCorruptError
-from shadowbus.judge.entry import START, Entry, Label, Mark, Waiting, hour_of
+from shadowbus.errors import Malformed
+from shadowbus.judge.entry import Entry, Label, Waiting, hour_of
+from shadowbus.judge.held import BOOKS_KEY, SIDES, Books, Held
 from shadowbus.judge.pending import Pending
 from shadowbus.records import VERSION, Vitals, encode, parse_object
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Slice
-
-BOOKS_KEY = b"books"
-SIDES = {
-    "comparisons": ("read", "not_compared", "judged", "waiting", "expired", "dead_lettered"),
-    "labels": ("read", "kept", "duplicates", "too_old", "dead_lettered"),
-}
-"""What is counted. On each side, read = the sum of the others. A label is too old if it can count for nothing any more
-when it comes."""
-
-EXPIRED_TO = "expired_to"
-"""In the changelog, beside the books: the mark up to which everything is over and counted, as [hour, id in hex]."""
+from shadowbus.topology import JUDGE_BOOKS
 
 MARKS_PER_TICK = 2_000
 """How many marks are looked at in one call, so that much that is over at once does not hold up the rest."""
-
-Books = Counter[tuple[str, str]]
-
-
-@dataclass(slots=True)
-class _Held:
-    """One partition. `expired_to` only grows, and is committed before anything it covers is deleted."""
-
-    pending: Pending
-    books: Books = field(default_factory=Counter)
-    positions: dict[str, int] = field(default_factory=dict)
-    newest_ms: dict[str, int] = field(default_factory=dict)
-    expired_to: Mark = START
 
 
 @dataclass(slots=True)
 class _Pass:
     """Where the results of one slice go; those of a restore go nowhere."""
 
-    held: _Held
+    held: Held
     partition: int
     outputs: Outputs
     books: Books
@@ -84,39 +61,44 @@ class JudgeStage:
     ) -> None:
         self.settings, self.comparators, self.worker = settings, comparators, worker
         self.horizon = max(1, math.ceil(settings.judge.horizon_days * 24))  # hours
-        self.held = {partition: _Held(Pending(folder / str(partition))) for partition in held}
+        name = JUDGE_BOOKS.full_name(settings.namespace)
+        self.held = {p: Held(f"{name}[{p}]", Pending(folder / str(p))) for p in held}
         self.touched: set[int] = set()
         self.vitals_at = 0
 
     def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
-        """What the local state has applied. A state that is ahead of Kafka belongs to other topics, and is wiped."""
+        """What the local state has applied. One that is of other topics, or ahead of Kafka, is wiped.
+
+        Where the books are gone, they are counted again from what Kafka still has.
+        """
         resume: dict[Input, int] = {}
         for partition, held in self.held.items():
+            if held.start({topic: committed.get((topic, partition), 0) for topic in SIDES}):
+                self.touched.add(partition)
             kept = held.pending.positions()
-            if any(offset > committed.get((topic, partition), 0) for topic, offset in kept.items()):
-                held.pending.wipe()
-                kept = {}
-            for topic in SIDES:
-                resume[topic, partition] = kept.get(topic, 0)
-                held.positions[topic] = committed.get((topic, partition), 0)
+            resume.update({(topic, partition): kept.get(topic, 0) for topic in SIDES})
         return resume
 
     def restore(self, records: Slice) -> None:
         """Take back the books; or apply input that the local state has not seen, whose outputs are long committed."""
-        held = self.held.get(records.partition)
-        if held is None:
+        held = self.held[records.partition]
+        if records.topic not in SIDES:
+            held.restore(records)
             return
-        if records.topic in SIDES:
-            self._apply(records, Outputs(), Counter(), 0)
-            held.pending.write({**held.pending.positions(), records.topic: records.next_offset})
-            return
-        for key, value in zip(records.keys, records.values, strict=True):
-            if key != BOOKS_KEY or value is None:
-                raise StateCorruptError(f"The judge's changelog has a record of no known kind: {key!r}.")
-            kept = orjson.loads(value)
-            hour, identity = kept.pop(EXPIRED_TO, (0, ""))
-            held.expired_to = (hour, bytes.fromhex(identity))
-            held.books = Counter({(side, name): count for side in kept for name, count in kept[side].items()})
+        known = held.known(records)
+        if known < len(records.offsets):
+            self.lost({records.input: len(records.offsets) - known})
+        columns = (records.keys, records.values, records.timestamps, records.offsets)
+        seen = Slice(records.topic, records.partition, *(column[:known] for column in columns))  # type: ignore[arg-type]
+        self._apply(seen, Outputs(), held.counted, 0)
+        held.pending.write({**held.pending.positions(), records.topic: records.next_offset})
+
+    def lost(self, records: Mapping[Input, int]) -> None:
+        """Count them."""
+        for (topic, partition), count in records.items():
+            for name in ("read", "never_read"):
+                self.held[partition].books[topic, name] += count
+            self.touched.add(partition)
 
     def process(self, batch: list[Slice], now_ms: int) -> Outputs:
         """Judge what can be judged now; keep the rest."""
@@ -139,7 +121,9 @@ class JudgeStage:
             self.vitals_at = now_ms
             for partition in self.held:
                 lag = sum(lags.get((topic, partition), 0) for topic in SIDES)
-                record = Vitals("judge", "", self.worker, partition, now_ms, books=self._books(partition), lag=lag)
+                record = Vitals(
+                    "judge", "", self.worker, partition, now_ms, books=self.held[partition].document(), lag=lag
+                )
                 outputs.add("vitals", partition, f"judge||{partition}".encode(), encode(record))
         return outputs
 
@@ -151,9 +135,7 @@ class JudgeStage:
         """The books as they stand, and up to where they have counted what is over."""
         outputs = Outputs()
         for partition in sorted(self.touched):
-            hour, identity = self.held[partition].expired_to
-            record = {**self._books(partition), EXPIRED_TO: [hour, identity.hex()]}
-            outputs.add("judge-changelog", partition, BOOKS_KEY, orjson.dumps(record))
+            outputs.add("judge-changelog", partition, BOOKS_KEY, self.held[partition].to_bytes())
         self.touched.clear()
         return outputs
 
@@ -170,10 +152,6 @@ class JudgeStage:
         """Let go of the folders."""
         for held in self.held.values():
             held.pending.close()
-
-    def _books(self, partition: int) -> dict[str, object]:
-        books = self.held[partition].books
-        return {side: {name: books[side, name] for name in names} for side, names in SIDES.items()}
 
     def _expire(self, partition: int, now_ms: int, lags: Mapping[Input, int]) -> None:
         """Take out what is over. Time stands where reading stands: what is still unread may hold the label."""

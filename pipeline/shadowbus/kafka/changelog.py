@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Retry
 from shadowbus.kafka.clients import make_admin, make_consumer, plainly
+from shadowbus.kafka.complaints import PASSING
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Slice
 
 BATCH = 10_000
-_PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT)
 
 
 def end_offsets(
@@ -84,7 +84,7 @@ def _read(
             raise Retry(f"Kept state of {sorted(left)} could not be read to its end in time.")
         slices, ends, errors = slices_of(consumer.consume(BATCH, 0.2), topics)
         for error in errors:
-            if error.code() not in _PASSING:
+            if error.code() not in PASSING:
                 raise KafkaException(error)
         if slices:
             deadline = Deadline.after(silence_s)

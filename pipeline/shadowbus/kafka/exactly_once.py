@@ -26,7 +26,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import BrokerError, Fenced, Retry
-from shadowbus.kafka.assignment import RESTORE_SECONDS, restored_stage, starts_of
+from shadowbus.kafka.assignment import RESTORE_SECONDS, Standing, restored_stage, standing_of
 from shadowbus.kafka.clients import make_consumer, make_producer
 from shadowbus.kafka.complaints import again, as_next_action
 from shadowbus.kafka.fault_points import fault_of
@@ -79,6 +79,7 @@ class _Membership:
         self.id = transactional_id(self.group, worker_id)
         self.names = job.topic_names(settings.namespace)
         self.stage: Stage | None = None
+        self.standing = Standing()
         self.in_transaction = False
         self.patience = Patience(settings.worker.operation_seconds + 5)
         self.consumer: Consumer
@@ -96,6 +97,7 @@ class _Membership:
                 "group.id": self.group,
                 "partition.assignment.strategy": "range",
                 "enable.partition.eof": True,
+                "auto.offset.reset": "error",  # a position that is gone is looked at in step 1, never passed over
                 "session.timeout.ms": worker.session_timeout_ms,
                 "heartbeat.interval.ms": max(100, worker.session_timeout_ms // 4),
                 **static,
@@ -187,7 +189,7 @@ class _Membership:
         deadline = Deadline.after(self.settings.worker.operation_seconds)
         self.reached("before-offsets")
         # Never without a position: it is with them that Kafka checks whether these partitions are still ours.
-        offsets = marked(positions or self.intake.progress.committed, self.names, self.id)
+        offsets = marked(positions or self.intake.progress.committed, self.names, self.id, self.standing.ids)
         metadata = self.consumer.consumer_group_metadata()
         with self.patience.during("send_offsets_to_transaction"):
             again(lambda left: self.producer.send_offsets_to_transaction(offsets, metadata, left), deadline)
@@ -213,7 +215,7 @@ class _Membership:
         if self.stage is not None:
             self.stage.close()
             self.stage = None
-        self.intake.begin({})
+        self.intake.begin({}, {})
 
     def _abort(self) -> None:
         if self.in_transaction:
@@ -229,10 +231,11 @@ class _Membership:
         logger.info("%s holds partitions %s", self.job.name, sorted(held))
         if held:
             self._fence(owners_of(self.settings, self.group, partitions, deadline))
-        starts = starts_of(consumer, partitions, self.intake.short, deadline)
+        self.standing = standing_of(consumer, partitions, self.job, self.settings, deadline)
+        starts = self.standing.starts
         if held:
-            self.stage = restored_stage(self.job, self.settings, starts, deadline, self.reached)
-            self.intake.begin(starts)
+            self.stage = restored_stage(self.job, self.settings, self.standing, deadline, self.reached)
+            self.intake.begin(starts, self.standing.committed)
             self._sign(self.id)
         consumer.assign([TopicPartition(self.names[topic], p, offset) for (topic, p), offset in starts.items()])
 
@@ -249,8 +252,9 @@ class _Membership:
 
     def _sign(self, owner: str) -> None:
         """Write beside the committed offsets whose transactions may be open there."""
+        offsets = marked(self.intake.progress.committed, self.names, owner, self.standing.ids)
         with self.patience.during("commit"):
-            self.consumer.commit(offsets=marked(self.intake.progress.committed, self.names, owner), asynchronous=False)
+            self.consumer.commit(offsets=offsets, asynchronous=False)
 
     def _revoked(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         try:

@@ -24,9 +24,9 @@ class Intake:
         self.progress = Progress()
         self.paused: frozenset[Input] = frozenset()
 
-    def begin(self, starts: Mapping[Input, int]) -> None:
-        """Stand at these offsets, and nowhere else."""
-        self.progress, self.paused = Progress.at(starts), frozenset()
+    def begin(self, starts: Mapping[Input, int], committed: Mapping[Input, int]) -> None:
+        """Stand at these offsets, and nowhere else; `committed` is before them where records were lost."""
+        self.progress, self.paused = Progress.at(starts, committed), frozenset()
 
     def take(self, messages: Sequence[Message]) -> list[Slice]:
         """What is new in what the consumer handed out, by partition.

@@ -12,7 +12,8 @@ class Job:
     """What one worker runs: the stage, its topics, and the group that shares the work.
 
     `changelog` is read whole before input is taken: the partitions assigned, or every partition of it where
-    `changelog_whole` (a compacted topic that is not laid out by source partition).
+    `changelog_whole` (a compacted topic that is not laid out by source partition). `anew` says how a person starts over
+    where the inputs are other topics than before.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Job:
     shadow: str = ""
     changelog: Topic | None = None
     changelog_whole: bool = False
+    anew: str = "Start over in a new namespace."
 
     def group(self, namespace: str) -> str:
         """The consumer group, one per stage and shadow."""

@@ -17,9 +17,9 @@ class Progress:
     ends: dict[Input, int] = field(default_factory=dict)  # inputs read to their end, and where that was
 
     @classmethod
-    def at(cls, starts: Mapping[Input, int]) -> "Progress":
-        """At the beginning of an assignment: all three stand where the last commit left them."""
-        return cls(dict(starts), dict(starts), dict(starts))
+    def at(cls, starts: Mapping[Input, int], committed: Mapping[Input, int]) -> "Progress":
+        """At the beginning of an assignment. Where records were lost, the next commit has to stand behind them."""
+        return cls(dict(starts), dict(starts), dict(committed))
 
     def take(self, slices: Iterable[Slice], ends: Mapping[Input, int]) -> list[Slice]:
         """Note what was read.

@@ -44,6 +44,9 @@ class RekeyStage:
         """There is no local state."""
         return {}
 
+    def lost(self, records: Mapping[Input, int]) -> None:
+        """The loop logs it. There are no books of topics from outside."""
+
     def process(self, batch: list[Slice], now_ms: int) -> Outputs:
         """Move a batch."""
         outputs = Outputs()

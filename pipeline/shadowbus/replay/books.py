@@ -1,7 +1,9 @@
 """The account books of one source partition: what was read, and what became of every single record.
 
 For each input: read = duplicates + dead-lettered + still waiting + compared, whatever the status. They are counted
-where things happen, kept in the changelog with the state they describe, and published with the vitals.
+where things happen, kept in the changelog with the state they describe, and published with the vitals. Records that
+nobody could read, because Kafka had deleted them or somebody moved the group on, are `never_read`: they count as read,
+nothing balances them, and so the books show a gap.
 """
 
 from collections import Counter
@@ -30,6 +32,7 @@ class Books:
                 "duplicates": self.counts[side, "duplicates"],
                 "dead_lettered": self.counts[side, "dead_lettered"],
                 "waiting": self.waiting[side],
+                "never_read": self.counts[side, "never_read"],
                 "next_offset": self.next_offsets.get(side, 0),
             }
             for side in SIDES
@@ -42,14 +45,24 @@ class Books:
 
     @classmethod
     def from_record(cls, document: dict[str, Any]) -> "Books":
-        """Read them back."""
+        """Read them back.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: They are not books.
+        """
         books = cls()
         for side in SIDES:
-            for name in ("read", "duplicates", "dead_lettered"):
-                books.counts[side, name] = document[side][name]
-            books.waiting[side] = document[side]["waiting"]
-            books.next_offsets[side] = document[side]["next_offset"]
+            for name in ("read", "duplicates", "dead_lettered", "never_read"):
+                books.counts[side, name] = _count(document[side][name])
+            books.waiting[side] = _count(document[side]["waiting"])
+            books.next_offsets[side] = _count(document[side]["next_offset"])
         for trial, statuses in document["comparisons"].items():
             for status, count in statuses.items():
-                books.counts["comparisons", trial, status] = count
+                books.counts["comparisons", trial, status] = _count(count)
         return books
+
+
+def _count(found: object) -> int:
+    if not isinstance(found, int) or found < 0:
+        raise ValueError(f"{found!r} is not a count")
+    return found

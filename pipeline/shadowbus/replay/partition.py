@@ -1,32 +1,47 @@
 """The state of one source partition: what waits, what was answered, the books, and how all of it is kept.
 
 The changelog of a partition holds four kinds of records: a waiting request (`r` and its id), a waiting prediction (`p`
-and its id), the ids answered in one transaction (`a` and a number that grows), and `books`.
+and its id), the ids answered in one transaction (`a` and a number that grows), and `books`. What is restored is checked
+against itself and what is committed: a state that was damaged, cut short or belongs to other topics is an error.
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
 
-from shadowbus.errors import StateCorruptError
-from shadowbus.replay.books import Books
+from shadowbus.errors import Malformed, StateCorruptError
+from shadowbus.replay.books import SIDES, Books
 from shadowbus.replay.inbox import Inbox
 from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join, merge_change
+from shadowbus.replay.live import read_lives
+from shadowbus.stage import Slice
 
 BOOKS_KEY = b"books"
 ANSWERED = b"a"
 UNKNOWN_MODEL = "unknown"
 
-_HALF = struct.Struct(">qq")  # since when it waits, and its offset
+ANEW = (
+    "Give the shadow another name in the settings and run `shadowbus topics --create`: it then begins anew, with the "
+    "oldest requests that Kafka has."
+)
+"""What to do about state that is not to be trusted: that name is in the group's, the trial's and the changelog's."""
+
+_HALF = struct.Struct(">qqI")  # since when it waits, its offset, and how many bytes follow
 _BETWEEN = b"\xff"  # between ids; never in one, since it is not UTF-8
 
 
 @dataclass(slots=True)
 class PartitionState:
-    """`join` and `inbox` run ahead; the rest is as of the last unit of work that is finished."""
+    """`join` and `inbox` run ahead; the rest is as of the last unit of work that is finished.
+
+    `name` is the changelog partition's, for what is said of it; `entries` are the numbers of the `a` records restored;
+    `kept` says whether the changelog had any books.
+    """
 
     join: Join
+    name: str = ""
     inbox: Inbox = field(default_factory=Inbox)
     books: Books = field(default_factory=Books)
     changes: dict[bytes, Half | None] = field(default_factory=dict)
@@ -35,30 +50,104 @@ class PartitionState:
     live_model: str = UNKNOWN_MODEL
     event_ms: dict[str, int] = field(default_factory=lambda: {"requests": 0, "predictions": 0})
     touched: bool = False
+    entries: set[int] = field(default_factory=set)
+    kept: bool = False
 
-    def restore(self, key: bytes, value: bytes | None) -> None:
-        """Take back one changelog record.
+    def restore(self, records: Slice) -> None:
+        """Take back changelog records.
 
         Raises:
-            StateCorruptError: It is of no known kind.
+            StateCorruptError: One is not what this stage writes; the message says which.
         """
+        for key, value, offset in zip(records.keys, records.values, records.offsets, strict=True):
+            try:
+                self._take_back(key, value)
+            except (KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
+                raise self._corrupt(
+                    f"has a record that replay did not write, or that was damaged (offset {offset}, key "
+                    f"{(key or b'')[:40]!r}): {error!r}."
+                ) from error
+
+    def check(self, committed: Mapping[str, int]) -> None:
+        """All of the changelog is restored: is it whole, and does it belong to what is committed?
+
+        Args:
+            committed: The committed position of each input.
+
+        Raises:
+            StateCorruptError: It is not, or does not.
+        """
+        for side, halves in zip(SIDES, (self.join.requests, self.join.predictions), strict=True):
+            reached, waiting = self.books.next_offsets.get(side, 0), self.books.waiting[side]
+            if reached > committed[side]:
+                raise self._corrupt(
+                    f"counts {side} up to offset {reached}, but only {committed[side]} is committed: the "
+                    "topic was made anew, or the group's offsets were moved back."
+                )
+            if len(halves) != waiting or any(half[2] >= reached for half in halves.values()):
+                raise self._corrupt(
+                    f"says that {waiting} {side} wait, and holds {len(halves)}: a part of it is missing."
+                )
+        wanted = range(min(self.entries, default=0), self.entry)  # the oldest may be forgotten, and then the next
+        if self.entries != set(wanted):
+            raise self._corrupt("no longer has all the ids that were answered: a part of it is missing.")
+        self._read_predictions()
+
+    def never_read(self, side: str, count: int) -> None:
+        """Records before the committed position that were never taken: nothing balances them in the books."""
+        self.books.counts[side, "read"] += count
+        self.books.counts[side, "never_read"] += count
+        self.touched = True
+
+    def skipped(self, side: str, count: int, next_offset: int) -> None:
+        """Records that are there, before the committed position and behind the books.
+
+        Raises:
+            StateCorruptError: There are no books.
+        """
+        if not self.kept:
+            raise self._corrupt(f"is empty, though {side} were read: it was deleted, or not restored.")
+        self.never_read(side, count)
+        self.books.next_offsets[side] = next_offset
+
+    def _corrupt(self, what: str) -> StateCorruptError:
+        return StateCorruptError(f"{self.name} {what} {ANEW}")
+
+    def _take_back(self, key: bytes | None, value: bytes | None) -> None:
+        if key is None:
+            raise ValueError("it has no key")
         join, kind, rest = self.join, key[:1], key[1:]
-        if key == BOOKS_KEY:
-            document = orjson.loads(value or b"{}")
-            self.books = Books.from_record(document)
-            self.live_model = document["live_model"]
-        elif kind == ANSWERED:
-            if value is not None:
-                join.answered.newer.update(value.split(_BETWEEN))
-                join.answered.note(key)
-            self.entry = max(self.entry, int.from_bytes(rest, "big") + 1)
-        elif kind in (REQUEST, PREDICTION):
+        if kind in (REQUEST, PREDICTION):
             halves = join.requests if kind == REQUEST else join.predictions
             halves.pop(rest, None)
             if value is not None:
-                halves[rest] = (value[_HALF.size :], *_HALF.unpack_from(value), None)
-        else:
-            raise StateCorruptError(f"The changelog has a key of no known kind: {key[:40]!r}.")
+                since, offset, length = _HALF.unpack_from(value)
+                if len(value) != _HALF.size + length:
+                    raise ValueError(f"{len(value) - _HALF.size} of {length} bytes are there")
+                halves[rest] = (value[_HALF.size :], since, offset, None)
+        elif kind == ANSWERED and len(rest) == 8:
+            number = int.from_bytes(rest, "big")
+            self.entry = max(self.entry, number + 1)
+            self.entries.discard(number)
+            if value is not None:
+                self.entries.add(number)
+                join.answered.newer.update(value.split(_BETWEEN))
+                join.answered.note(key)
+        elif key == BOOKS_KEY and value is not None:
+            document = orjson.loads(value)
+            self.books, self.live_model, self.kept = Books.from_record(document), str(document["live_model"]), True
+            self.entry = max(self.entry, document["entries"])
+        elif value is not None or key == BOOKS_KEY:  # what was written by mistake may be deleted again
+            raise ValueError("its key is of no known kind" if value is not None else "the books were deleted")
+
+    def _read_predictions(self) -> None:
+        halves = self.join.predictions
+        try:
+            lives = read_lives(list(halves), [half[0] for half in halves.values()])
+        except Malformed as error:
+            raise self._corrupt(f"holds a prediction that cannot be read: {error}.") from error
+        for (key, half), live in zip(list(halves.items()), lives, strict=True):
+            halves[key] = (*half[:3], live)
 
     def keep(self, changes: dict[bytes, Half | None], fresh: list[bytes]) -> None:
         """Note the changes of a unit that is finished."""
@@ -69,7 +158,7 @@ class PartitionState:
     def take_changelog(self) -> list[tuple[bytes, bytes | None]]:
         """The changelog records, key and value, of everything that changed since the last call."""
         rows: list[tuple[bytes, bytes | None]] = [
-            (key, None if half is None else _HALF.pack(half[1], half[2]) + half[0])
+            (key, None if half is None else _HALF.pack(half[1], half[2], len(half[0])) + half[0])
             for key, half in self.changes.items()
         ]
         if self.fresh:
@@ -77,6 +166,8 @@ class PartitionState:
             rows.append((entry, _BETWEEN.join(self.fresh)))
             rows.extend((old, None) for old in self.join.answered.note(entry))
             self.entry += 1
-        rows.append((BOOKS_KEY, orjson.dumps({**self.books.record(), "live_model": self.live_model})))
+        rows.append(
+            (BOOKS_KEY, orjson.dumps({**self.books.record(), "live_model": self.live_model, "entries": self.entry}))
+        )
         self.changes, self.fresh, self.touched = {}, [], False
         return rows

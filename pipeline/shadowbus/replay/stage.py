@@ -17,7 +17,7 @@ from typing import cast
 
 from shadowbus.compare.comparator import Comparator
 from shadowbus.dead_letters import dead_letter
-from shadowbus.errors import Malformed, StateCorruptError
+from shadowbus.errors import Malformed
 from shadowbus.records import Vitals, encode
 from shadowbus.replay.books import Entry
 from shadowbus.replay.comparison import Comparisons
@@ -30,6 +30,7 @@ from shadowbus.replay.partition import PartitionState
 from shadowbus.replay.taken import Taken
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.topology import REPLAY_CHANGELOG
 
 
 @dataclass(slots=True)
@@ -61,7 +62,8 @@ class ReplayStage:
     ) -> None:
         self.settings, self.shadow, self.model = settings, shadow, model
         self.worker = worker
-        self.partitions = {p: PartitionState(Join(settings.replay.remember_ids)) for p in held}
+        changelog = REPLAY_CHANGELOG.full_name(settings.namespace, shadow.name)
+        self.partitions = {p: PartitionState(Join(settings.replay.remember_ids), f"{changelog}[{p}]") for p in held}
         self.units: deque[_Unit] = deque()
         self.lags: Mapping[Input, int] = {}
         self.held_back: frozenset[Input] = frozenset()
@@ -69,18 +71,27 @@ class ReplayStage:
         self.comparisons = Comparisons(settings.namespace, shadow.name, model.model, comparator)
 
     def restore(self, records: Slice) -> None:
-        """Take back what waited, what was answered, and the books."""
-        state = self.partitions.get(records.partition)
-        if state is None:
-            return
-        for key, value in zip(records.keys, records.values, strict=True):
-            if key is None:
-                raise StateCorruptError(f"The changelog of partition {records.partition} has a record without a key.")
-            state.restore(key, value)
+        """Take back what waited, what was answered, and the books; count what the books have never seen."""
+        state = self.partitions[records.partition]
+        if records.topic in SIDES:
+            state.skipped(records.topic, len(records.offsets), records.next_offset)
+        else:
+            state.restore(records)
 
     def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
-        """Nothing is kept locally."""
-        return {}
+        """Where the books end, if more is committed: the group was moved on, or there are only transaction markers."""
+        resume: dict[Input, int] = {}
+        for partition, state in self.partitions.items():
+            positions = {side: committed.get((side, partition), 0) for side in SIDES}
+            state.check(positions)
+            reached = {side: state.books.next_offsets.get(side, 0) for side in SIDES}
+            resume.update({(side, partition): reached[side] for side in SIDES if reached[side] < positions[side]})
+        return resume
+
+    def lost(self, records: Mapping[Input, int]) -> None:
+        """Count them as read: nothing will balance them."""
+        for (topic, partition), count in records.items():
+            self.partitions[partition].never_read(topic, count)
 
     def process(self, batch: list[Slice], now_ms: int) -> Outputs:
         """Join what both inputs have reached, put it before the model, and return what the model has finished."""

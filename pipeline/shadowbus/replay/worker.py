@@ -6,6 +6,7 @@ from shadowbus.compare import make_comparator
 from shadowbus.kafka.exactly_once import run
 from shadowbus.kafka.job import Job
 from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.partition import ANEW
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, PREDICTIONS, REPLAY_CHANGELOG, REQUESTS, VITALS
@@ -35,6 +36,7 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
         outputs=(COMPARISONS, VITALS, DEAD_LETTERS),
         changelog=REPLAY_CHANGELOG,
         open_stage=open_stage,
+        anew=ANEW,
     )
     try:
         run(job, settings, stop, worker_id)

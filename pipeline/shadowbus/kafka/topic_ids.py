@@ -1,0 +1,74 @@
+"""Which topics these are, and whether they are laid out as the settings say.
+
+A topic that is deleted and made anew has the same name and another id. Offsets and state that belong to the old one say
+nothing about the new one, even where they would fit.
+"""
+
+import threading
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+
+from shadowbus.clock import Deadline
+from shadowbus.errors import BrokerError
+from shadowbus.kafka.clients import make_admin
+from shadowbus.kafka.complaints import again
+from shadowbus.kafka.job import Job
+from shadowbus.settings import Settings
+
+NEWS_SECONDS = 5.0
+"""How long the news of a new topic may take to every broker."""
+
+PAUSE_S = 0.2
+
+
+def topic_ids(job: Job, settings: Settings, deadline: Deadline) -> dict[str, str]:
+    """The ids of all topics of a job, by their names in the topology.
+
+    Args:
+        job: What the worker runs.
+        settings: How to reach Kafka, and how many partitions every topic of the namespace has to have.
+        deadline: By when Kafka has to have answered.
+
+    Raises:
+        BrokerError: A topic is missing, or has another number of partitions than the settings say.
+        KafkaException: Kafka does not say.
+    """
+    names = job.topic_names(settings.namespace)
+    elsewhere = {topic.name for topic in job.inputs if topic.elsewhere}
+    found = _found(settings, names, deadline)
+    for name, topic in found.items():
+        count = len(topic.partitions)
+        if count != settings.partitions and name not in elsewhere:
+            raise BrokerError(
+                f"The topic {names[name]} has {count} partitions, and {settings.source} says partitions = "
+                f"{settings.partitions}, so the two halves of a request would not meet. If the setting was changed, "
+                "set it back; if the topic was, start over in a new namespace."
+            )
+    return {name: str(topic.topic_id) for name, topic in found.items()}
+
+
+def _found(settings: Settings, names: dict[str, str], deadline: Deadline) -> dict[str, Any]:
+    admin, patience, pause = make_admin(settings), Deadline.after(NEWS_SECONDS), threading.Event()
+    while True:
+        futures = again(lambda left: _asked(admin, names, left), deadline)
+        missing = [name for name, topic in futures.items() if topic is None]
+        if not missing:
+            return futures
+        if patience.passed:
+            raise BrokerError(f"The topic {names[missing[0]]} is missing: create it with `shadowbus topics --create`.")
+        pause.wait(PAUSE_S)
+
+
+def _asked(admin: Any, names: dict[str, str], seconds: float) -> dict[str, Any]:
+    """What Kafka says of each topic; None for one that it does not have."""
+    futures = admin.describe_topics(TopicCollection(list(names.values())), request_timeout=seconds)
+    found: dict[str, Any] = {}
+    for name, full in names.items():
+        try:
+            found[name] = futures[full].result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+            found[name] = None
+    return found

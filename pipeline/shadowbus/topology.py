@@ -72,6 +72,10 @@ class Stage:
     outside: str = ""
     opt_in: bool = False
 
+    def group(self, namespace: str, shadow: str = "") -> str:
+        """The consumer group of its workers."""
+        return ".".join(part for part in (namespace, shadow, self.name) if part)
+
 
 REQUESTS = Topic("requests", "what production was asked")
 PREDICTIONS = Topic("predictions", "what production answered")

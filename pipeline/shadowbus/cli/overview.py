@@ -82,7 +82,7 @@ def group_name(stage: Stage, namespace: str, shadow: str = "") -> str:
     >>> group_name(REPLAY, "churn", "challenger")
     'churn.challenger.replay'
     """
-    return ".".join(part for part in (namespace, shadow, stage.name) if part)
+    return stage.group(namespace, shadow)
 
 
 def _running(settings: Settings) -> Iterator[StageStatus]:

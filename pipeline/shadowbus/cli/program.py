@@ -16,6 +16,7 @@ from shadowbus.cli import (
     broker,
     bundle,
     demo,
+    doctor,
     logs,
     rekey,
     settings,
@@ -87,6 +88,7 @@ app.command("agents", rich_help_panel=RUN)(workers.agents)
 app.command("up", rich_help_panel=RUN)(up.up)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
 app.command("tail", rich_help_panel=LOOK)(tail.tail)
+app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
 app.command("status", rich_help_panel=LOOK)(status.status)
 app.command("verdict", rich_help_panel=LOOK)(verdict.verdict)
 

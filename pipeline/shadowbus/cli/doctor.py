@@ -7,6 +7,7 @@ import orjson
 import typer
 from rich.console import Console
 from rich.padding import Padding
+from rich.table import Table
 
 from shadowbus.cli.console import cell, emit, output, tell
 from shadowbus.cli.options import settings_of
@@ -60,8 +61,10 @@ def _show(evidence: "Evidence", diagnosis: "Diagnosis", console: Console) -> Non
 def _show_finding(finding: "Finding", console: Console) -> None:
     head = cell(f"{finding.severity.upper()}  ", STYLES[finding.severity])
     console.print(head + cell(f"{finding.what}  [{finding.check}]"), soft_wrap=True)
+    rows = Table.grid(padding=(0, 1, 0, 0))
     for title, words in (("seen", finding.evidence), ("do", finding.fix)):
-        console.print(Padding(cell(f"{title:<5}", "bold") + cell(words), (0, 0, 0, 9), expand=False))
+        rows.add_row(cell(title, "bold"), cell(words))
+    console.print(Padding(rows, (0, 0, 0, 9), expand=False))
     console.print()
 
 

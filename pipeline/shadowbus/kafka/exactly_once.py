@@ -103,7 +103,7 @@ class _Membership:
                 **static,
             },
         )
-        self.intake = Intake(self.consumer, self.names)
+        self.intake = Intake(self.consumer, self.settings, self.names)
         try:
             with as_next_action(self.job.name):
                 self.producer.init_transactions(worker.operation_seconds)
@@ -130,7 +130,7 @@ class _Membership:
             if now >= tick_at or not messages:
                 tick_at = now + TICK_SECONDS
                 self._produce(self.stage.tick(now_ms(), self.intake.lags()))
-                self.intake.pause(self.stage.paused())
+            self.intake.pause(self.stage.paused())
             if now >= commit_at:
                 commit_at = now + worker.commit_ms / 1000
                 self._commit()

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from shadowbus.clock import monotonic
 from shadowbus.kafka.complaints import PASSING
+from shadowbus.kafka.idle import Idle
 from shadowbus.kafka.progress import Progress
 from shadowbus.kafka.slices import slices_of
+from shadowbus.settings import Settings
 from shadowbus.stage import Input, Slice
 
 
@@ -15,11 +18,14 @@ class Intake:
 
     Args:
         consumer: A member of the group.
+        settings: How to reach Kafka, and how many records are read at once.
         names: Full topic names by their names in the topology.
     """
 
-    def __init__(self, consumer: Consumer, names: Mapping[str, str]) -> None:
+    def __init__(self, consumer: Consumer, settings: Settings, names: Mapping[str, str]) -> None:
         self.consumer, self.names = consumer, names
+        self.fetch_records = settings.worker.fetch_records
+        self.idle, self.more = Idle(settings, names), False
         self.short = {full: name for name, full in names.items()}
         self.progress = Progress()
         self.paused: frozenset[Input] = frozenset()
@@ -27,6 +33,7 @@ class Intake:
     def begin(self, starts: Mapping[Input, int], committed: Mapping[Input, int]) -> None:
         """Stand at these offsets, and nowhere else; `committed` is before them where records were lost."""
         self.progress, self.paused = Progress.at(starts, committed), frozenset()
+        self.idle.forget()
 
     def take(self, messages: Sequence[Message]) -> list[Slice]:
         """What is new in what the consumer handed out, by partition.
@@ -38,10 +45,16 @@ class Intake:
         for error in errors:
             if error.code() not in PASSING:
                 raise KafkaException(error)
+        self.idle.at_end(ends, monotonic())
+        self.more = len(messages) >= self.fetch_records
         return self.progress.take(slices, ends)
 
     def pause(self, wanted: frozenset[Input]) -> None:
         """Leave these inputs alone, and take the others."""
+        if wanted == self.paused:
+            return
+        for key in wanted:
+            self.progress.ends.pop(key, None)  # what comes from now on is not seen; Kafka tells of the end once more
         held = {key: TopicPartition(self.names[key[0]], key[1]) for key in self.progress.next}
         if changed := [held[key] for key in wanted - self.paused if key in held]:
             self.consumer.pause(changed)
@@ -50,10 +63,11 @@ class Intake:
         self.paused = wanted
 
     def lags(self) -> dict[Input, int]:
-        """How many records are not yet taken, by input, as far as known."""
+        """How many records are not yet taken, by input, as far as known; 0 only where Kafka says so."""
         lags: dict[Input, int] = {}
+        idle = set() if self.more else self.idle.known(self.progress.ends, monotonic())
         for key, offset in self.progress.next.items():
-            if key in self.progress.ends:
+            if key in idle:
                 lags[key] = 0
                 continue
             tp = TopicPartition(self.names[key[0]], key[1])

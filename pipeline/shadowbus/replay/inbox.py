@@ -26,6 +26,11 @@ class Inbox:
         self._held[piece.topic].append(piece)
         self.count[piece.topic] += len(piece.offsets)
 
+    def newest_ms(self, side: str) -> int:
+        """The time of the last record that is held; 0 if there is none."""
+        held = self._held[side]
+        return held[-1].timestamps[-1] if held else 0
+
     def take(self, *, at_end: dict[str, bool]) -> list[Slice]:
         """What may be taken now, requests first.
 

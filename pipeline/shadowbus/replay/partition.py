@@ -93,6 +93,15 @@ class PartitionState:
             raise self._corrupt("no longer has all the ids that were answered: a part of it is missing.")
         self._read_predictions()
 
+    def pending(self) -> dict[str, int]:
+        """How many records of each input are in memory, joined or not."""
+        waiting = {"requests": len(self.join.requests), "predictions": len(self.join.predictions)}
+        return {side: waiting[side] + self.inbox.count[side] for side in SIDES}
+
+    def newest_ms(self, side: str) -> int:
+        """Up to which time an input has been read."""
+        return max(self.inbox.newest_ms(side), self.event_ms[side])
+
     def never_read(self, side: str, count: int) -> None:
         """Records before the committed position that were never taken: nothing balances them in the books."""
         self.books.counts[side, "read"] += count

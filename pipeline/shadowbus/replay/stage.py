@@ -116,7 +116,9 @@ class ReplayStage:
 
     def _advance(self, unit: _Unit, pairs: Pairs, now_ms: int) -> None:
         for partition, state in self.partitions.items():
-            at_end = {side: self.lags.get((side, partition)) == 0 for side in SIDES}
+            # An input that is left alone must not hold up the other, which is to bring what it waits for.
+            held_back = self.held_back
+            at_end = {side: self.lags.get((side, partition)) == 0 or (side, partition) in held_back for side in SIDES}
             if slices := state.inbox.take(at_end=at_end):
                 self._take(partition, state, slices, unit, pairs, now_ms)
         if unit.books:
@@ -140,20 +142,22 @@ class ReplayStage:
         """Nothing is kept locally."""
 
     def paused(self) -> frozenset[Input]:
-        """Inputs that are so far ahead of the other that their halves fill the memory set aside for them."""
+        """Inputs whose halves fill the memory set aside for them; of two of a partition, the one ahead in time.
+
+        One input of a partition is always read on, so what waits for it is met, or expires by its time, or by the clock
+        once it is read to its end: whatever never comes, a pause ends.
+        """
         most = max(1, self.settings.replay.max_pending // max(1, len(self.partitions)))
-        ahead: set[Input] = set()
+        full: set[Input] = set()
         for partition, state in self.partitions.items():
-            counts = {
-                "requests": state.inbox.count["requests"] + len(state.join.requests),
-                "predictions": state.inbox.count["predictions"] + len(state.join.predictions),
-            }
-            first, other = sorted(SIDES, key=counts.__getitem__, reverse=True)
-            enough = most // 2 if (first, partition) in self.held_back else most
-            # Waiting for the other input helps only as long as that has something left to read.
-            if counts[first] > enough and self.lags.get((other, partition), 1) > 0:
-                ahead.add((first, partition))
-        self.held_back = frozenset(ahead)
+            over = [
+                side
+                for side, count in state.pending().items()
+                if count > (most // 2 if (side, partition) in self.held_back else most)
+            ]
+            if over:
+                full.add((max(over, key=state.newest_ms), partition))
+        self.held_back = frozenset(full)
         return self.held_back
 
     def close(self) -> None:

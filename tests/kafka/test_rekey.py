@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # an independent implementation
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.cimpl import NewTopic
 
@@ -17,12 +18,13 @@ from traffic import Reader, Stream, admin, end, prediction, request
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 USERS = 17
-SOURCE_PARTITIONS = 3
+SOURCE_PARTITIONS = (3, 5)
 
 
 @dataclass
 class Foreign:
-    """Topics as somebody else keeps them: keyed by user, three partitions, librdkafka's own partitioner."""
+    """Topics as others keep them: librdkafka's own partitioner, requests by user in three partitions, predictions by
+    session in five."""
 
     stream: Stream
     names: tuple[str, str]
@@ -31,9 +33,8 @@ class Foreign:
     def send(self, ids: list[str], *, stamp: int = 0) -> None:
         requests, predictions = self.names
         for number, request_id in enumerate(ids):
-            user = f"user-{number % USERS}"
-            self._send(requests, user, request(request_id), stamp)
-            self._send(predictions, user, prediction(request_id), stamp)
+            self._send(requests, f"user-{number % USERS}", request(request_id), stamp)
+            self._send(predictions, f"session-{number // 3}", prediction(request_id), stamp)
         self.producer.flush()
 
     def _send(self, topic: str, key: str, value: object, stamp: int) -> None:
@@ -50,7 +51,8 @@ class Foreign:
 def foreign(bootstrap: str, namespace: str, tmp_path: Path) -> Foreign:
     names = (f"{namespace}-raw-requests", f"{namespace}-raw-predictions")
     client = admin(bootstrap)
-    for future in client.create_topics([NewTopic(name, SOURCE_PARTITIONS) for name in names]).values():
+    topics = [NewTopic(name, count) for name, count in zip(names, SOURCE_PARTITIONS, strict=True)]
+    for future in client.create_topics(topics).values():
         future.result(20)
     extra = f'[rekey]\nrequests = "{names[0]}"\npredictions = "{names[1]}"\n'
     stream = Stream(bootstrap, namespace, tmp_path, extra=extra)
@@ -66,7 +68,7 @@ def readers(foreign: Foreign) -> Iterator[dict[str, Reader]]:
         reader.close()
 
 
-def test_topics_keyed_by_user_are_joined_whole(foreign: Foreign, readers: dict[str, Reader]) -> None:
+def test_topics_keyed_otherwise_are_joined_whole(foreign: Foreign, readers: dict[str, Reader]) -> None:
     wanted = [f"request-{number:06d}" for number in range(3_000)]
     foreign.send(wanted)
     stream = foreign.stream
@@ -91,6 +93,7 @@ def test_times_are_kept_and_what_has_no_id_is_set_aside(foreign: Foreign) -> Non
     plain.close()
     letters.close()
     assert [(message.key(), message.timestamp()[1]) for message in found] == [(b"old", stamp)] * 2
+    assert {message.partition() for message in found} == {(murmur2(b"old") & 0x7FFFFFFF) % 4}
     (letter,) = letters.values
     assert (letter["topic"], letter["reason"]) == (foreign.names[0], "the field 'request_id' is missing")
 

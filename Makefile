@@ -77,5 +77,5 @@ docs: setup ## Write the generated parts of the documentation anew
 
 .PHONY: clean
 clean: ## Remove .venv, caches and built models
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist pipeline/*.egg-info models/built
+	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist pipeline/*.egg-info models/built
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

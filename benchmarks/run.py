@@ -1,110 +1,125 @@
-"""`make bench`: the replay stage next to a raw transactional copy of the same records, in one run, on a real broker.
+"""`make bench`: the replay stage beside what a user would pick instead and beside the limit, on a real broker.
 
-Usage: python benchmarks/run.py [--pairs N] [--rounds N]
+Usage: python benchmarks/run.py [--only NAMES] [--rounds N] [--pairs N] [--json] [--out FOLDER]
+
+NAMES are candidates (shadowbus, raw-copy, plain, faust, …), `peers` for all of these, or further measurements: latency,
+models, scaling, backlog. Without --only all of them run, which takes about a quarter of an hour. Results go to
+results.json and results.md; what was not measured in this run is not in them.
 """
 
 import argparse
 import json
-import platform
-import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-from confluent_kafka.admin import AdminClient, NewTopic
-from measure import Row, measure
-from workload import make_bundle, produce_pairs
+from backlog import backlog
+from bench import Bench
+from candidate import RAW_COPY, SHADOWBUS, Candidate, peers
+from confluent_kafka import KafkaException
+from cost_model import renew_page
+from heavy_models import heavy_models
+from latency import latency
+from machine import machine
+from outputs import WrongOutputError
+from peers_venv import PeersVenv
+from processes import CandidateFailedError, say
+from report import Document, markdown, write_results
+from scaling import scaling
+from throughput import Throughput, throughput
+from workload import make_bundle
 
+from shadowbus.errors import ShadowbusError
 from shadowbus.kafka.embedded import EmbeddedKafka
-from shadowbus.kafka.topics import create_topics
-from shadowbus.settings import load_settings
 
 HERE = Path(__file__).parent
+SECTIONS = ("latency", "models", "scaling", "backlog")
+NO_CLEANING = {"log.cleaner.backoff.ms": "86400000"}
+"""Compaction would make the bytes that are counted in changelogs depend on when it happens to run."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=300_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    rounds: list[list[Row]] = []
-    with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(heap_mb=1024) as kafka:
-        make_bundle(Path(folder))
-        for number in range(options.rounds):
-            print(f"round {number + 1} of {options.rounds}: {options.pairs} pairs", file=sys.stderr)
-            rounds.append(one_round(kafka.bootstrap, f"bench{number}", Path(folder), options.pairs))
-    rows = [middle([r[i] for r in rounds]) for i in range(len(rounds[0]))]
-    write(rows)
-
-
-def one_round(bootstrap: str, namespace: str, folder: Path, pairs: int) -> list[Row]:
-    """Fresh topics and records, then each candidate in turn."""
-    config = folder / f"{namespace}.toml"
-    config.write_text(
-        f'namespace = "{namespace}"\n[kafka]\n"bootstrap.servers" = "{bootstrap}"\n'
-        f'[[shadow]]\nname = "challenger"\nmodel = "{folder / "bundle"}"\n'
-    )
-    create_topics(load_settings(config))
-    copies = [f"{namespace}.copied-{name}" for name in ("requests", "predictions")]
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for future in admin.create_topics([NewTopic(topic, 4, 1) for topic in copies]).values():
-        future.result()
-    produce_pairs(bootstrap, namespace, pairs)
-    python = sys.executable
-    return [
-        measure(
-            "raw-copy",
-            [python, str(HERE / "raw_copy.py"), bootstrap, namespace],
-            bootstrap=bootstrap,
-            topics=copies,
-            pairs=pairs,
-            guarantee="exactly once",
-        ),
-        measure(
-            "shadowbus",
-            [python, "-m", "shadowbus", "--config", str(config), "replay", "--shadow", "challenger"],
-            bootstrap=bootstrap,
-            topics=[f"{namespace}.comparisons"],
-            pairs=pairs,
-            guarantee="exactly once",
-        ),
+    options = _options()
+    venv = PeersVenv()
+    everyone = [RAW_COPY, SHADOWBUS, *peers(venv.python)]
+    wanted = _wanted(options.only, [candidate.name for candidate in everyone])
+    candidates = [
+        candidate
+        for candidate in everyone
+        if candidate.name in wanted and (not candidate.installed_apart or venv.install(candidate.name))
     ]
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        data = Path(folder) / "kafka"
+        with EmbeddedKafka(heap_mb=1024, data_dir=data, properties=NO_CLEANING) as kafka:
+            bench = Bench(kafka.bootstrap, data, make_bundle(Path(folder)))
+            document, failed = _measure(bench, candidates, wanted, options)
+    write_results(document, options.out)
+    if options.out == HERE and not options.only:
+        renew_page(document)
+    say(markdown(document))
+    if options.json:
+        print(json.dumps(document))
+    if failed:
+        raise SystemExit(f"No figures, because they failed: {', '.join(failed)}.")
 
 
-def middle(rows: list[Row]) -> Row:
-    """The round whose speed is the median."""
-    return sorted(rows, key=lambda row: row.pairs_per_s)[(len(rows) - 1) // 2]
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="NAMES", help="what to measure, with commas between")
+    parser.add_argument("--rounds", type=int, default=3, help="of shadowbus and the raw copy, in turns")
+    parser.add_argument("--pairs", type=int, default=300_000, help="at most, for each candidate")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each measurement of latency")
+    parser.add_argument("--backlog-pairs", type=int, default=2_000_000)
+    parser.add_argument("--apart-pairs", type=int, default=500_000)
+    parser.add_argument("--json", action="store_true", help="print the results as JSON on stdout")
+    parser.add_argument("--out", type=Path, default=HERE, metavar="FOLDER", help="where the results go")
+    return parser.parse_args()
 
 
-def machine() -> dict[str, object]:
-    return {
-        "cores": psutil.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30),
-        "system": platform.system(),
-        "processor": platform.machine(),
-        "python": platform.python_version(),
+def _wanted(only: str, candidates: list[str]) -> set[str]:
+    """The names that were asked for; all of them when none was."""
+    known = {*candidates, *SECTIONS}
+    if not only:
+        return known
+    names = {name.strip() for name in only.split(",")}
+    if "peers" in names:
+        names = names - {"peers"} | set(candidates) - {RAW_COPY.name, SHADOWBUS.name}
+    if names - known:
+        raise SystemExit(f"--only: {', '.join(sorted(names - known))}? There are {', '.join(sorted(known))}, peers.")
+    return names
+
+
+def _measure(
+    bench: Bench, candidates: list[Candidate], wanted: set[str], options: argparse.Namespace
+) -> tuple[Document, list[str]]:
+    """Everything that is wanted, and the names of what failed."""
+    found = throughput(bench, candidates, pairs=options.pairs, rounds=options.rounds)
+    document: dict[str, object] = {"machine": machine(), **found.records()}
+    measurements: dict[str, Callable[[], object]] = {
+        "latency": lambda: latency(bench, _full_rate(found), options.seconds),
+        "models": lambda: heavy_models(bench, options.pairs),
+        "scaling": lambda: scaling(bench, options.pairs),
+        "backlog": lambda: backlog(bench, pairs=options.backlog_pairs, apart_pairs=options.apart_pairs),
     }
+    failed = list(found.failed)
+    for name, measurement in measurements.items():
+        if name not in wanted:
+            continue
+        try:
+            document[name] = measurement()
+        except (CandidateFailedError, WrongOutputError, KafkaException, ShadowbusError) as error:
+            say(f"{name} failed and is left out: {error}")
+            failed.append(name)
+    return document, failed
 
 
-def write(rows: list[Row]) -> None:
-    """Write results.json and results.md, and print the table."""
-    document = {"machine": machine(), "rows": [row.record() for row in rows]}
-    (HERE / "results.json").write_text(json.dumps(document, indent=2) + "\n")
-    limit = next(row.pairs_per_s for row in rows if row.name == "raw-copy")
-    lines = ["| candidate | pairs/s | against the raw copy | CPU µs/pair | peak MiB | guarantee | pairs | unique |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    lines += [
-        f"| {row.name} | {row.pairs_per_s:,.0f} | {row.pairs_per_s / limit:.2f} | {row.cpu_us_per_pair:.1f} "
-        f"| {row.peak_mib:.0f} | {row.guarantee} | {row.pairs:,} | {row.unique:,} |"
-        for row in rows
-    ]
-    about = ", ".join(f"{key} {value}" for key, value in machine().items())
-    text = (
-        "\n".join(lines)
-        + f"\n\nBroker, worker and model on one machine ({about}). Figures of the median round; see `run.py`.\n"
-    )
-    (HERE / "results.md").write_text(text)
-    print(text)
+def _full_rate(found: Throughput) -> float:
+    """What shadowbus does: as measured in this run, else as in the results that are there."""
+    rows = found.rows
+    if all(row["name"] != SHADOWBUS.name for row in rows):
+        rows = json.loads((HERE / "results.json").read_text())["rows"]
+        say("shadowbus was not measured in this run; the full rate is that of results.json")
+    return next(float(str(row["pairs_per_s"])) for row in rows if row["name"] == SHADOWBUS.name)
 
 
 if __name__ == "__main__":

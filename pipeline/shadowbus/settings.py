@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shadowbus.errors import SettingsError
+from shadowbus.topology import topic_names
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a namespace and a shadow may be called: it becomes part of topic names."""
@@ -284,12 +285,11 @@ def _check(settings: Settings) -> None:
         "gate.latency_budget_ms",
         "and gate.max_over_budget go together: set both or none",
     )
-    sources = list(settings.rekey.sources.values())
+    own, sources = topic_names(settings.namespace, tuple(names)), list(settings.rekey.sources.values())
     for key, source in settings.rekey.sources.items():
         need(bool(NAME.fullmatch(source)), f"rekey.{key}", "has to be the whole name of a topic")
         need(sources.count(source) == 1, f"rekey.{key}", f"{source!r} is named twice")
-        own = source.startswith(f"{settings.namespace}.")
-        need(not own, f"rekey.{key}", "has to be a topic outside of the namespace")
+        need(source not in own, f"rekey.{key}", f"has to be a topic of yours, and {source!r} belongs to this namespace")
     need(all(settings.rekey.id_field.split(".")), "rekey.id_field", "names a field, with dots where it lies deeper")
     need(settings.worker.commit_ms >= 1, "worker.commit_ms", "has to be at least 1")
     need(settings.replay.join_window_ms >= 1, "replay.join_window_ms", "has to be at least 1")

@@ -325,6 +325,7 @@ def test_features_that_requests_do_not_bring() -> None:
     assert (found.severity, found.check) == ("problem", "features")
     assert "'income' (100)" in found.evidence
     assert diagnose(with_samples(requests=good("requests", features=[1, 2]))).findings == ()
+    assert "3 (100)" in only(with_samples(requests=good("requests", features=[1, 2, 3]))).evidence
 
 
 def test_stages_that_do_not_run() -> None:

@@ -126,7 +126,10 @@ def test_a_worker_without_a_source_says_so() -> None:
 @pytest.mark.parametrize(
     ("table", "wrong"),
     [
-        ({"requests": "churn.requests"}, "'rekey.requests' has to be a topic outside of the namespace"),
+        (
+            {"requests": "churn.requests"},
+            "'rekey.requests' has to be a topic of yours, and 'churn.requests' belongs to this namespace",
+        ),
         ({"requests": "raw", "labels": "raw"}, "'raw' is named twice"),
         ({"labels": "no spaces"}, "'rekey.labels' has to be the whole name of a topic"),
         ({"requests": "raw", "id_field": "meta."}, "'rekey.id_field' names a field"),
@@ -136,6 +139,11 @@ def test_settings_that_cannot_work_are_refused(table: dict[str, str], wrong: str
     with pytest.raises(SettingsError) as caught:
         parse_settings({"namespace": "churn", "rekey": table}, Path("shadow.toml"), {})
     assert wrong in str(caught.value)
+
+
+def test_a_source_may_have_a_name_like_the_namespace() -> None:
+    named = parse_settings({"namespace": "churn", "rekey": {"labels": "churn.raw"}}, Path("shadow.toml"), {})
+    assert named.rekey.sources == {"labels": "churn.raw"}
 
 
 def test_up_runs_the_stage_only_where_it_is_asked_for() -> None:

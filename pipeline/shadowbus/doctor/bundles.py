@@ -26,9 +26,9 @@ def check_features(evidence: Evidence) -> Iterator[Finding]:
     sample = evidence.samples.get("requests")
     brought = [one.parsed["features"] for one in sample.records if not one.wrong] if sample else []
     named = [set(features) for features in brought if isinstance(features, dict)]
-    if not named:
-        return
+    lengths = [len(features) for features in brought if isinstance(features, list)]
     for bundle in evidence.bundles:
+        yield from _lengths(bundle, lengths)
         absent = Counter(name for name in bundle.features or () for features in named if name not in features)
         if not absent:
             continue
@@ -39,6 +39,17 @@ def check_features(evidence: Evidence) -> Iterator[Finding]:
             f"Requests lack features that {bundle.shadow} was trained on.",
             f"absent in so many of {len(named)} sampled requests: {told}.",
             "Send them in `features` under the names in the bundle's manifest, or bundle a model without them.",
+        )
+
+
+def _lengths(bundle: BundleFacts, lengths: list[int]) -> Iterator[Finding]:
+    wrong = Counter(length for length in lengths if bundle.features and length != len(bundle.features))
+    if wrong and bundle.features:
+        told = listed([f"{length} ({count})" for length, count in wrong.most_common()])
+        yield problem(
+            f"Requests bring another number of features than {bundle.shadow} was trained on.",
+            f"it was trained on {len(bundle.features)}; so many sampled requests have as many: {told}.",
+            "Send features by name, or as a list in the order of the bundle's manifest.",
         )
 
 

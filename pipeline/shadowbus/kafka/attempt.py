@@ -5,6 +5,9 @@ from confluent_kafka import KafkaError, KafkaException
 from shadowbus.kafka.clients import make_producer, plainly
 from shadowbus.settings import Settings
 
+_ANOTHER = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+"""Somebody else tries under the same id at this moment: it works for both."""
+
 
 def try_transaction(settings: Settings, transactional_id: str, seconds: float) -> tuple[str, str]:
     """Begin a transaction and abort it, with nothing in it.
@@ -25,7 +28,9 @@ def try_transaction(settings: Settings, transactional_id: str, seconds: float) -
         producer.abort_transaction(seconds)
     except KafkaException as error:
         reason = error.args[0]
-        return (reason.name() if isinstance(reason, KafkaError) else "UNKNOWN"), plainly(error)
+        if reason.code() in _ANOTHER:
+            return "", ""
+        return reason.name(), plainly(error)
     finally:
         producer.purge()
     return "", ""

@@ -1,9 +1,10 @@
 """What a rate takes beyond this machine: partitions, workers and bytes, by formulas from what was measured.
 
 Usage: python benchmarks/cost_model.py [RATE …]
+       python benchmarks/cost_model.py --write
 
-In: results.json of a whole `make bench`. Out: the tables of docs/scaling.md, where each formula is explained. A whole
-`make bench` writes them there by itself.
+In: results.json of a whole `make bench`. Out: the tables of docs/scaling.md, where each formula is explained; with
+--write they go into that page, which a whole `make bench` does by itself.
 """
 
 import json
@@ -171,6 +172,9 @@ def renew_page(document: Document) -> None:
 
 def main() -> None:
     document = json.loads((HERE / "results.json").read_text())
+    if sys.argv[1:] == ["--write"]:
+        renew_page(document)
+        return
     print(tables(document, [int(rate) for rate in sys.argv[1:]] or RATES))
 
 

@@ -1,5 +1,6 @@
 """Re-keying on a real broker: topics that could never be joined are, and each record is moved exactly once."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,6 +14,9 @@ from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # an i
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.cimpl import NewTopic
 
+from shadowbus.cli.overview import look
+from shadowbus.clock import Deadline
+from shadowbus.settings import RekeySettings
 from traffic import Reader, Stream, admin, end, prediction, request
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
@@ -76,6 +80,16 @@ def test_topics_keyed_otherwise_are_joined_whole(foreign: Foreign, readers: dict
         comparisons = readers["comparisons"].until(len(wanted))
     assert comparisons.keys == Counter(key.encode() for key in wanted)
     assert {value["status"] for value in comparisons.values} == {"compared"}
+
+
+def test_status_shows_the_stage_and_a_source_that_is_missing(foreign: Foreign) -> None:
+    foreign.send(["one", "two"])
+    seen = look(foreign.stream.settings, Deadline.after(60))
+    (stage,) = [stage for stage in seen.stages if stage.stage == "rekey"]
+    assert stage.lag == dict.fromkeys(foreign.names, 2)
+    lost = RekeySettings(requests="no-such-topic", predictions=foreign.names[1])
+    notes = look(dataclasses.replace(foreign.stream.settings, rekey=lost), Deadline.after(60)).notes
+    assert "The topic no-such-topic, which [rekey] names, is missing." in notes
 
 
 def test_times_are_kept_and_what_has_no_id_is_set_aside(foreign: Foreign) -> None:

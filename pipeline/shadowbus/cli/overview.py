@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from shadowbus.cli.verdict import verdicts
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
+from shadowbus.kafka.clients import make_admin, reach
 from shadowbus.kafka.groups import GroupState, group_states
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import check_topics
@@ -57,8 +58,9 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
     """
     differences = check_topics(settings)
     missing = [difference.topic for difference in differences if difference.what == "topic"]
+    lost = _lost_sources(settings)
     stages = list(_running(settings))
-    reads = {one.group: [name for name in one.lag if name not in missing] for one in stages}
+    reads = {one.group: [name for name in one.lag if name not in (*missing, *lost)] for one in stages}
     groups, ever = group_states(settings, reads, deadline)
     seen = [_seen(one, groups[one.group]) for one in stages]
     aggregates, decided = (
@@ -71,7 +73,10 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
         stages=seen,
         trials=list(_trials(aggregates.values())),
         verdicts=sorted((found.record for found in verdicts(decided.values())), key=lambda one: one.trial),
-        notes=list(_notes(settings, missing, len(differences) - len(missing), seen, ever)),
+        notes=[
+            *(f"The topic {name}, which [rekey] names, is missing." for name in lost),
+            *_notes(settings, missing, len(differences) - len(missing), seen, ever),
+        ],
     )
 
 
@@ -93,6 +98,11 @@ def _running(settings: Settings) -> Iterator[StageStatus]:
             for shadow in [one.name for one in settings.shadow] if stage.per_shadow else [""]:
                 topics = {f"{settings.namespace}.{name}": 0 for name in stage.reads}
                 yield StageStatus(stage.name, shadow, group_name(stage, settings.namespace, shadow), lag=topics)
+
+
+def _lost_sources(settings: Settings) -> list[str]:
+    existing = reach(make_admin(settings)).topics if settings.rekey.sources else {}
+    return [name for name in settings.rekey.sources.values() if name not in existing]
 
 
 def _seen(stage: StageStatus, group: GroupState) -> StageStatus:

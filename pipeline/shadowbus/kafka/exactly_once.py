@@ -20,7 +20,7 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
@@ -32,10 +32,11 @@ from shadowbus.kafka.complaints import again, as_next_action
 from shadowbus.kafka.fault_points import fault_of
 from shadowbus.kafka.intake import Intake
 from shadowbus.kafka.job import Job
+from shadowbus.kafka.outgoing import hand_over
 from shadowbus.kafka.owners import NOBODY, marked, owners_of, transactional_id
 from shadowbus.kafka.patience import Patience
 from shadowbus.settings import Settings
-from shadowbus.stage import Outputs, Stage
+from shadowbus.stage import Input, Outputs, Stage
 
 logger = logging.getLogger("shadowbus.exactly_once")
 
@@ -80,6 +81,7 @@ class _Membership:
         self.names = job.topic_names(settings.namespace)
         self.stage: Stage | None = None
         self.standing = Standing()
+        self.generation: object = None
         self.in_transaction = False
         self.patience = Patience(settings.worker.operation_seconds + 5)
         self.consumer: Consumer
@@ -142,21 +144,7 @@ class _Membership:
             return
         self.reached("before-produce")
         self._begin()
-        produce = self.producer.produce
-        for topic, rows in outputs.records.items():
-            name = self.names[topic]
-            for partition, key, value in rows:
-                try:
-                    produce(name, value, key, partition)
-                except BufferError:
-                    self._produce_when_there_is_room(name, partition, key, value)
-        for topic, stamped in outputs.stamped.items():
-            name = self.names[topic]
-            for partition, key, value, at_ms in stamped:
-                try:
-                    produce(name, value, key, partition, timestamp=at_ms)
-                except BufferError:
-                    self._produce_when_there_is_room(name, partition, key, value, at_ms)
+        hand_over(self.producer, self.names, outputs, self.settings.worker.operation_seconds)
         self.intake.progress.cover(outputs.positions)
 
     def _begin(self) -> None:
@@ -164,51 +152,42 @@ class _Membership:
             self.producer.begin_transaction()
             self.in_transaction = True
 
-    def _produce_when_there_is_room(
-        self, name: str, partition: int, key: bytes | None, value: bytes | None, at_ms: int = 0
-    ) -> None:
-        deadline = Deadline.after(self.settings.worker.operation_seconds)
-        while True:
-            self.producer.poll(0.01)
-            try:
-                self.producer.produce(name, value, key, partition, timestamp=at_ms)
-            except BufferError:
-                if deadline.passed:
-                    raise Retry("Kafka takes no records: the send queue stays full.") from None
-            else:
-                return
-
-    def _commit(self) -> None:
+    def _commit(self, *, leaving: bool = False) -> None:
         """Steps 5 and 6."""
-        if self.stage is not None:
-            self._produce(self.stage.checkpoint(now_ms()))
-        positions = self.intake.progress.uncommitted()
-        if not positions and not self.in_transaction:
+        if self.stage is None:
             return
+        self._produce(self.stage.checkpoint(now_ms()))
+        progress = self.intake.progress
+        positions = progress.uncommitted()
+        if leaving:
+            self._send({**progress.committed, **positions}, NOBODY)
+        elif positions or self.in_transaction:
+            # Never without a position: it is with them that Kafka checks whether these partitions are still ours.
+            self._send(positions or progress.committed, self.id)
+        else:
+            return
+        self.stage.committed()  # 6
+
+    def _send(self, positions: Mapping[Input, int], owner: str) -> None:
+        """Step 5; with each position goes whose transaction may be open there from now on."""
         self._begin()
         deadline = Deadline.after(self.settings.worker.operation_seconds)
+        offsets = marked(positions, self.names, owner, self.standing.ids)
         self.reached("before-offsets")
-        # Never without a position: it is with them that Kafka checks whether these partitions are still ours.
-        offsets = marked(positions or self.intake.progress.committed, self.names, self.id, self.standing.ids)
-        metadata = self.consumer.consumer_group_metadata()
         with self.patience.during("send_offsets_to_transaction"):
-            again(lambda left: self.producer.send_offsets_to_transaction(offsets, metadata, left), deadline)
+            again(lambda left: self.producer.send_offsets_to_transaction(offsets, self.generation, left), deadline)
         self.reached("before-commit")
         with self.patience.during("commit_transaction"):
             again(self.producer.commit_transaction, deadline)
         self.in_transaction = False
         self.intake.progress.committed.update(positions)
         self.reached("after-commit")
-        if self.stage is not None:
-            self.stage.committed()  # 6
 
     def _finish(self) -> None:
         if self.stage is not None:
             self._produce(self.stage.drain(now_ms()))
             self.reached("during-revoke")
-            self._commit()
-            with contextlib.suppress(KafkaException):
-                self._sign(NOBODY)
+            self._commit(leaving=True)
         self._drop()
 
     def _drop(self) -> None:
@@ -229,6 +208,10 @@ class _Membership:
         deadline = Deadline.after(RESTORE_SECONDS)
         held = frozenset(tp.partition for tp in partitions)
         logger.info("%s holds partitions %s", self.job.name, sorted(held))
+        # Of this moment: asked for later, after the session was lost, it would be empty, and Kafka checks no empty one.
+        self.generation = consumer.consumer_group_metadata()
+        if not consumer.memberid():
+            raise Fenced("its session was over before it began")
         if held:
             self._fence(owners_of(self.settings, self.group, partitions, deadline))
         self.standing = standing_of(consumer, partitions, self.job, self.settings, deadline)
@@ -236,7 +219,7 @@ class _Membership:
         if held:
             self.stage = restored_stage(self.job, self.settings, self.standing, deadline, self.reached)
             self.intake.begin(starts, self.standing.committed)
-            self._sign(self.id)
+            self._send(self.intake.progress.committed, self.id)
         consumer.assign([TopicPartition(self.names[topic], p, offset) for (topic, p), offset in starts.items()])
 
     def _fence(self, owners: list[str]) -> None:
@@ -249,12 +232,6 @@ class _Membership:
                 with self.patience.during("init_transactions"):
                     _producer(self.settings, owner).init_transactions(self.settings.worker.operation_seconds)
                 logger.info("%s ended what %s left", self.job.name, owner)
-
-    def _sign(self, owner: str) -> None:
-        """Write beside the committed offsets whose transactions may be open there."""
-        offsets = marked(self.intake.progress.committed, self.names, owner, self.standing.ids)
-        with self.patience.during("commit"):
-            self.consumer.commit(offsets=offsets, asynchronous=False)
 
     def _revoked(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         try:

@@ -4,7 +4,7 @@
 
     SHADOWBUS_FAULT=before-commit            crash, the first time
     SHADOWBUS_FAULT=before-commit:3:error    raise, the third time
-    SHADOWBUS_FAULT_MARK=FILE                made when it fires; while it is there, nothing fires
+    SHADOWBUS_FAULT_MARK=FILE                made when it fires; while it is there, nothing counts and nothing fires
 
 A crash is `kill -9` by the worker's own hand: nothing is flushed, closed or said. An error is a `Retry`, what Kafka's
 passing failures become. Without `SHADOWBUS_FAULT`, reaching a point is an empty call, once a batch or commit.
@@ -39,7 +39,8 @@ class Fault:
         point: One of `POINTS`.
         time: The how-manieth time it is reached, from 1.
         how: One of `HOWS`.
-        mark: A file that is made when it fires, and keeps it from firing again, in this process and any other.
+        mark: A file that is made when it fires, and keeps it from firing again, in this process and any other. One
+            that is there from the start holds the fault back until it is removed.
 
     Raises:
         SettingsError: There is no such point, time or way to fail.
@@ -64,7 +65,7 @@ class Fault:
 
     def __call__(self, point: str) -> None:
         """The loop has come to `point`."""
-        if point != self.point:
+        if point != self.point or (self.mark is not None and self.mark.exists()):
             return
         self.left -= 1
         if self.left or not self._first():

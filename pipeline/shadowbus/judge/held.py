@@ -43,6 +43,7 @@ class Held:
 
     `name` is the changelog partition's. `counted` are the books that input counts in which is read again: none, unless
     they are being rebuilt. `counted_to` is up to where the books reached when they were restored; None without any.
+    `damaged` is what cannot be taken back, by key.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Held:
     state: str = ""
     counted: Books = field(default_factory=Counter)
     counted_to: dict[str, int] | None = None
+    damaged: dict[bytes | None, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, object]:
         """The books, as they stand in the vitals."""
@@ -66,20 +68,14 @@ class Held:
         return orjson.dumps({**self.document(), **kept})
 
     def restore(self, records: Slice) -> None:
-        """Take back changelog records.
-
-        Raises:
-            StateCorruptError: One is not what the judge writes; the message says which.
-        """
+        """Take back changelog records; the last one of a key counts, damaged or not."""
         for key, value, offset in zip(records.keys, records.values, records.offsets, strict=True):
             try:
                 self._take_back(key, value)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise StateCorruptError(
-                    f"{self.name} has a record that the judge did not write, or that was damaged (offset {offset}, key "
-                    f"{(key or b'')[:40]!r}): {error!r}. Delete that topic and run `shadowbus topics --create`: the "
-                    "books are then counted again, from comparisons and labels."
-                ) from error
+                self.damaged[key] = f"offset {offset}, key {(key or b'')[:40]!r}: {error!r}"
+            else:
+                self.damaged.pop(key, None)
 
     def start(self, committed: Mapping[str, int]) -> bool:
         """All of the changelog is restored: bring the local state in line with it.
@@ -91,8 +87,13 @@ class Held:
             Whether the books begin, or begin again.
 
         Raises:
-            StateCorruptError: The books go beyond what is committed.
+            StateCorruptError: The changelog is damaged, or the books go beyond what is committed.
         """
+        for what in self.damaged.values():
+            raise StateCorruptError(
+                f"{self.name} has a record that the judge did not write, or that was damaged ({what}). Delete that "
+                "topic and run `shadowbus topics --create`: the books are then counted again, from both inputs."
+            )
         for topic, reached in (self.counted_to or {}).items():
             if reached > committed[topic]:
                 raise StateCorruptError(

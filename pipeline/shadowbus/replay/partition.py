@@ -37,7 +37,7 @@ class PartitionState:
     """`join` and `inbox` run ahead; the rest is as of the last unit of work that is finished.
 
     `name` is the changelog partition's, for what is said of it; `entries` are the numbers of the `a` records restored;
-    `kept` says whether the changelog had any books.
+    `kept` says whether the changelog had any books; `damaged` what cannot be taken back, by key.
     """
 
     join: Join
@@ -52,21 +52,17 @@ class PartitionState:
     touched: bool = False
     entries: set[int] = field(default_factory=set)
     kept: bool = False
+    damaged: dict[bytes | None, str] = field(default_factory=dict)
 
     def restore(self, records: Slice) -> None:
-        """Take back changelog records.
-
-        Raises:
-            StateCorruptError: One is not what this stage writes; the message says which.
-        """
+        """Take back changelog records; as in any compacted topic the last one of a key counts, damaged or not."""
         for key, value, offset in zip(records.keys, records.values, records.offsets, strict=True):
             try:
                 self._take_back(key, value)
             except (KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
-                raise self._corrupt(
-                    f"has a record that replay did not write, or that was damaged (offset {offset}, key "
-                    f"{(key or b'')[:40]!r}): {error!r}."
-                ) from error
+                self.damaged[key] = f"offset {offset}, key {(key or b'')[:40]!r}: {error!r}"
+            else:
+                self.damaged.pop(key, None)
 
     def check(self, committed: Mapping[str, int]) -> None:
         """All of the changelog is restored: is it whole, and does it belong to what is committed?
@@ -77,6 +73,8 @@ class PartitionState:
         Raises:
             StateCorruptError: It is not, or does not.
         """
+        for what in self.damaged.values():
+            raise self._corrupt(f"has a record that replay did not write, or that was damaged ({what}).")
         for side, halves in zip(SIDES, (self.join.requests, self.join.predictions), strict=True):
             reached, waiting = self.books.next_offsets.get(side, 0), self.books.waiting[side]
             if reached > committed[side]:

@@ -316,7 +316,7 @@ def move(stream: Stream, topic: str, positions: dict[int, int]) -> None:
 def comparison(request_id: str) -> dict[str, Any]:
     live = {"model": "champion@1", "prediction": 1, "scores": None, "latency_ms": 1.0, "error": None}
     base = {"v": 1, "request_id": request_id, "timestamp_ms": 1_000, "trial": "champion@1~challenger@2"}
-    more = {"agree": True, "distance": None, "weight": 1.0, "segments": {}, "missing_features": []}
+    more: dict[str, Any] = {"agree": True, "distance": None, "weight": 1.0, "segments": {}, "missing_features": []}
     return {**base, "status": "compared", "live": live, "shadow": {**live, "model": "linear@2"}, **more}
 
 

@@ -1,32 +1,30 @@
-"""The model process: whatever a row does to it, that row alone bears the status, and the others are predicted."""
+"""The model process in its usual course: asked, killed, closed; and the circuit that lets it rest."""
 
+import doctest
 import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import joblib
-import orjson
 import psutil
 import pytest
 
-from fakes.misbehaving import EXIT, FINE, HANG, MEMORY, NAN, PRINT, QUIT, RAISE, SEGFAULT, SHAPE, Misbehaving
+from fakes.misbehaving import Deed, Misbehaving, bundle_of
+from fakes.questions import ask, chunk
 from shadowbus.errors import BundleError
-from shadowbus.replay.circuit import DEATHS, FIRST_PAUSE, WITHIN_SECONDS, Circuit
-from shadowbus.replay.model_process import Chunk, ModelProcess
+from shadowbus.replay import last_words
+from shadowbus.replay.circuit import DEATHS, FIRST_PAUSE, PATIENCE_SECONDS, REGAIN, WITHIN_SECONDS, Circuit
+from shadowbus.replay.model_process import ModelProcess
 from shadowbus.settings import ShadowSettings
-from shadowbus.shadows.bundle import write_bundle
 
 Open = Callable[..., ModelProcess]
+
+FINE, EXIT = Deed.FINE, Deed.EXIT
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("misbehaving")
-    joblib.dump(Misbehaving(), folder / "model.joblib")
-    out = folder / "bundle"
-    write_bundle(folder / "model.joblib", name="m", version="1", out=out, features=["deed"], now_ms=0)
-    return out
+    return bundle_of(Misbehaving(), tmp_path_factory.mktemp("misbehaving"))
 
 
 @pytest.fixture
@@ -35,57 +33,6 @@ def model(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelProces
     process = ModelProcess(ShadowSettings("s", "m", timeout_ms=200, allow_pickle=True, memory_mb=512), bundle)
     yield process
     process.close()
-
-
-def chunk(deeds: list[int]) -> Chunk:
-    keys = [b"r%d" % number for number in range(len(deeds))]
-    values = [
-        orjson.dumps({"request_id": key.decode(), "timestamp_ms": 1, "features": {"deed": deed}})
-        for key, deed in zip(keys, deeds, strict=True)
-    ]
-    return Chunk(keys, values)
-
-
-def ask(model: ModelProcess, deeds: list[int]) -> dict[int, str]:
-    """The statuses of the rows that failed."""
-    asked = chunk(deeds)
-    model.ask(asked)
-    while asked.answers is None:
-        model.collect(wait=True)
-    answers = asked.answers
-    assert len(answers.predictions) + len(answers.failed) == len(deeds)
-    assert len(answers.scores) == len(answers.predictions)
-    assert len(answers.tails) == len(deeds)
-    return {row: status for row, (status, _) in answers.failed.items()}
-
-
-@pytest.mark.parametrize(
-    ("deed", "status"),
-    [
-        (RAISE, "shadow_error"),
-        (NAN, "shadow_error"),
-        (QUIT, "shadow_error"),
-        (MEMORY, "shadow_error"),
-        (HANG, "shadow_timeout"),
-        (EXIT, "shadow_crash"),
-        (SEGFAULT, "shadow_crash"),
-    ],
-)
-def test_guilty_rows_bear_the_status_and_the_others_are_predicted(model: ModelProcess, deed: int, status: str) -> None:
-    deeds = [FINE] * 100
-    deeds[17] = deeds[60] = deed
-    assert ask(model, deeds) == {17: status, 60: status}
-    assert ask(model, [FINE] * 100) == {}
-
-
-def test_a_model_that_answers_in_a_wrong_shape_fails_every_row(model: ModelProcess) -> None:
-    assert ask(model, [SHAPE, FINE, FINE, FINE]) == {0: "shadow_error"}
-
-
-def test_a_model_that_prints_a_gigabyte_is_not_heard(model: ModelProcess) -> None:
-    failed = ask(model, [FINE, PRINT, FINE])
-    assert set(failed) <= {1}
-    assert ask(model, [FINE] * 3) == {}
 
 
 def test_what_is_asked_behind_a_crash_is_answered_too(model: ModelProcess) -> None:
@@ -103,7 +50,7 @@ def test_a_worker_killed_from_outside_costs_no_row(model: ModelProcess) -> None:
     assert ask(model, [FINE] * 10) == {}
     os.kill(model.vitals.pid, signal.SIGKILL)
     assert ask(model, [FINE] * 10) == {}
-    assert model.vitals.deaths == 1
+    assert model.vitals.deaths == {"crash": 1}
 
 
 def test_a_killed_keeper_is_started_again(model: ModelProcess) -> None:
@@ -117,9 +64,10 @@ def test_a_killed_keeper_is_started_again(model: ModelProcess) -> None:
 
 
 def test_a_model_that_always_crashes_opens_the_circuit_and_the_worker_keeps_pace(model: ModelProcess) -> None:
-    failed = ask(model, [EXIT] * (DEATHS + 30))
-    assert set(failed.values()) == {"shadow_crash", "shadow_unavailable"}
-    assert set(ask(model, [FINE] * 5).values()) == {"shadow_unavailable"}
+    failed = ask(model, [EXIT] * (2 * DEATHS))
+    assert {status for status, _ in failed.values()} == {"shadow_crash", "shadow_unavailable"}
+    texts = {text for status, text in ask(model, [FINE] * 5).values() if status == "shadow_unavailable"}
+    assert texts == {str(model.report()["circuit_reason"])}
     assert model.report()["circuit"] == "open"
 
 
@@ -142,10 +90,11 @@ def test_a_pickle_is_refused_unless_allowed(bundle: Path) -> None:
 
 def test_the_circuit_opens_after_many_deaths_and_closes_after_a_pause() -> None:
     circuit = Circuit()
+    step = WITHIN_SECONDS / DEATHS / 2
     for number in range(DEATHS):
-        assert circuit.allows(number / 10)
-        circuit.died(number / 10)
-    opened = (DEATHS - 1) / 10
+        assert circuit.allows(number * step)
+        circuit.died(number * step)
+    opened = (DEATHS - 1) * step
     assert not circuit.allows(opened + FIRST_PAUSE - 0.01)
     assert circuit.allows(opened + FIRST_PAUSE)
 
@@ -155,3 +104,31 @@ def test_deaths_that_are_far_apart_leave_the_circuit_closed() -> None:
     for number in range(DEATHS * 2):
         circuit.died(number * WITHIN_SECONDS)
         assert circuit.allows(number * WITHIN_SECONDS)
+
+
+def test_the_circuit_opens_when_patience_is_spent_and_rests_longer_each_time() -> None:
+    circuit, now = Circuit(), 1_000.0
+    circuit.lost(PATIENCE_SECONDS - 1, now)
+    assert circuit.allows(now)
+    assert circuit.patience(now) == pytest.approx(1)
+    circuit.lost(1, now + 1)  # lost time brings nothing back
+    assert not circuit.allows(now + 1 + FIRST_PAUSE - 0.01)
+    now += 1 + FIRST_PAUSE
+    assert circuit.allows(now)
+    assert circuit.patience(now) == pytest.approx(FIRST_PAUSE * REGAIN)
+    circuit.lost(FIRST_PAUSE, now + FIRST_PAUSE)
+    assert not circuit.allows(now + FIRST_PAUSE + 2 * FIRST_PAUSE - 0.01)
+    assert circuit.opened == 2
+
+
+def test_little_loss_again_and_again_is_borne_for_ever() -> None:
+    circuit = Circuit()
+    for number in range(1, 1_000):
+        circuit.lost(REGAIN, number * (1 + REGAIN))
+        assert circuit.allows(number * (1 + REGAIN))
+
+
+def test_the_examples_of_last_words() -> None:
+    result = doctest.testmod(last_words)
+    assert result.attempted
+    assert not result.failed

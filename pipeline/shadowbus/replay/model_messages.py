@@ -1,13 +1,10 @@
 """What crosses the border between a worker and its model process, and nothing else does.
 
-A message is its length (4 bytes, big-endian) and that many bytes. A question carries raw request values: parsing them
-is the model process's work, on another core. An answer carries the model's answers as columns, and for each request the
-end of its comparison, ready to be put in. Errors cross as text.
+Questions and answers go through the channel of `pipe.py`. A question carries raw request values: parsing them is the
+model process's work, on another core. An answer carries the model's answers as columns, and for each request the end of
+its comparison, ready to be put in. Errors cross as text.
 """
 
-import contextlib
-import fcntl
-import os
 import struct
 from array import array
 from collections.abc import Sequence
@@ -19,11 +16,10 @@ import orjson
 
 from shadowbus.records import Scores
 
-_LENGTH = struct.Struct(">I")
 _COUNT = struct.Struct("=II")
 
-PIPE_BYTES = 1024 * 1024
-"""What Linux lets any user make a pipe hold."""
+FORK, KILL, GONE = b"f", b"k", b"g"
+"""What the keeper is asked for: a new worker; an end to one that hangs; an end to one whose channel has closed."""
 
 
 @dataclass(slots=True)
@@ -108,55 +104,3 @@ def _unpack(block: bytes) -> tuple[bytes, list[bytes]]:
     lengths.frombytes(block[start:end])
     pieces = [block[here:there] for here, there in pairwise(accumulate(lengths, initial=end))]
     return block[_COUNT.size : start], pieces
-
-
-class Pipe:
-    """One end of a channel between two processes: a descriptor to read from, and one to write to.
-
-    Pipes are made as large as the system allows, so that the next question waits inside while the last is answered.
-    """
-
-    def __init__(self, reading: int, writing: int) -> None:
-        self.reading, self.writing = reading, writing
-
-    def send(self, block: bytes) -> None:
-        """Send one message; waits until the other side has room for it.
-
-        Raises:
-            OSError: The other side is gone.
-        """
-        view = memoryview(_LENGTH.pack(len(block)) + block)
-        while view:
-            view = view[os.write(self.writing, view) :]
-
-    def receive(self) -> bytes | None:
-        """Receive one message; None when the other side is gone."""
-        head = self._exactly(_LENGTH.size)
-        return None if head is None else self._exactly(_LENGTH.unpack(head)[0])
-
-    def close(self) -> None:
-        """Close both ends; the other side sees it."""
-        os.close(self.reading)
-        os.close(self.writing)
-
-    def _exactly(self, size: int) -> bytes | None:
-        pieces: list[bytes] = []
-        while size:
-            try:
-                piece = os.read(self.reading, size)
-            except OSError:
-                return None
-            if not piece:
-                return None
-            pieces.append(piece)
-            size -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def make_pipes() -> tuple[Pipe, Pipe]:
-    """Both ends of a channel."""
-    first, second = os.pipe(), os.pipe()
-    for reading, _ in (first, second):
-        with contextlib.suppress(OSError, AttributeError):
-            fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    return Pipe(first[0], second[1]), Pipe(second[0], first[1])

@@ -4,23 +4,18 @@ The model is never trusted. It may raise, hang, crash, print, leak: all of that 
 rows that caused it. Chunks are answered in the order in which they were asked.
 """
 
-import contextlib
 import logging
-import os
-import socket
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import BundleError
-from shadowbus.replay.circuit import Circuit
-from shadowbus.replay.model_messages import Answers, Pipe, pack_question, unpack_answers
+from shadowbus.replay.circuit import PATIENCE_SECONDS, Circuit
+from shadowbus.replay.death import Death
+from shadowbus.replay.model_keeper import ModelKeeper
+from shadowbus.replay.model_messages import Answers, pack_question, unpack_answers
 from shadowbus.replay.model_vitals import ModelVitals
 from shadowbus.replay.model_worker import ModelWorker
 from shadowbus.replay.unanswered import unanswered
@@ -37,11 +32,8 @@ IN_FLIGHT = 6
 CHUNK_SECONDS = 1.0
 """The least that several rows together may take: a machine that is busy for a moment is not a model that hangs."""
 
-ISOLATION_SECONDS = 12.0
-"""The least time to find the guilty rows of a chunk; what is not tried by then was unavailable. It leaves room for one
-load of the model, and stays below the transaction's timeout."""
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+RELOAD_SECONDS = 10.0
+"""How long rows wait for a model whose keeper has died to be loaded again, before they go without it."""
 
 
 @dataclass(slots=True)
@@ -63,16 +55,20 @@ class ModelProcess:
     def __init__(self, shadow: ShadowSettings, bundle: Path, single_row_share: float = 0.05) -> None:
         self.shadow, self.bundle, self.share = shadow, bundle, single_row_share
         self.timeout = shadow.timeout_ms / 1000
-        self.circuit = Circuit()
+        self.circuit = Circuit(max(PATIENCE_SECONDS, 8 * self.timeout))
         self.vitals = ModelVitals()
-        self.model = ""
         self._asked: deque[Chunk] = deque()
         self._waiting_since = 0.0
-        self._keeper: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
         self._worker: ModelWorker | None = None
         self._row_seconds: float | None = None
-        self._load()
+        self._keeper = self._new_keeper()
+        try:
+            while not self._keeper.loaded(shadow.load_seconds):
+                pass
+        except BaseException:
+            self._keeper.close()
+            raise
+        self.model = self._keeper.model
 
     def chunk_rows(self, most: int) -> int:
         """How many rows to ask at once, so that a chunk takes at most a quarter of the deadline."""
@@ -100,11 +96,14 @@ class ModelProcess:
         while self._asked:
             chunk = self._asked[0]
             if chunk.answers is None:
+                overdue = self._overdue()  # before the look: what is gone has said all it ever will
                 block = self._next_block(wait=wait)
                 if block is not None:
                     self._answered(chunk, unpack_answers(block), monotonic() - self._waiting_since)
-                elif wait or self._overdue():
+                elif wait or overdue:
                     self._fell(chunk)
+                    if chunk.answers is None:
+                        continue
                 else:
                     return
             self._asked.popleft()
@@ -113,19 +112,15 @@ class ModelProcess:
 
     def report(self) -> dict[str, object]:
         """The model's part of a vitals record."""
-        return {"name": self.model, **self.vitals.record(not self.circuit.allows(monotonic()))}
+        return {"name": self.model, **self.vitals.record(self.circuit, monotonic())}
 
     def close(self) -> None:
-        """Ask the process to end by closing its sockets, wait a moment, kill."""
-        self._drop_worker()
-        if self._control is not None:
-            self._control.close()
-        if self._keeper is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._keeper.wait(2.0)
-            self._keeper.kill()
-            self._keeper.wait()
-        self._keeper, self._control = None, None
+        """End the keeper, and with it the worker."""
+        self.vitals.keeper_ends()
+        self._keeper.close()
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
 
     def _overdue(self) -> bool:
         gone = self._worker is None or self._worker.gone.is_set()
@@ -156,15 +151,14 @@ class ModelProcess:
 
     def _fell(self, chunk: Chunk) -> None:
         """The model did not answer this chunk: find the guilty rows, then ask the later chunks again."""
-        self._bury()
-        # Also a row that was alone is asked once more: the machine, not the row, may have been at fault.
-        chunk.answers = self._isolate(chunk.keys, chunk.values, self._isolation_deadline())
-        for later in self._asked:
-            if later.answers is None:
-                self._send(later)
-
-    def _isolation_deadline(self) -> Deadline:
-        return Deadline.after(max(ISOLATION_SECONDS, 8 * self.timeout))
+        if self._bury(self._waiting_since).kind != "retired":
+            # Also a row that was alone is asked once more: the machine, not the row, may have been at fault.
+            deadline = Deadline.after(self.circuit.patience(monotonic()))
+            chunk.answers = self._isolate(chunk.keys, chunk.values, deadline)
+        for waiting in self._asked:
+            if waiting.answers is None:
+                self._send(waiting)
+        self._waiting_since = monotonic()
 
     def _isolate(self, keys: Sequence[bytes], values: Sequence[bytes], deadline: Deadline) -> Answers:
         """Answer rows that may bring the model down, part by part, until the guilty stand alone."""
@@ -184,92 +178,87 @@ class ModelProcess:
         self, keys: Sequence[bytes], values: Sequence[bytes], deadline: Deadline
     ) -> tuple[Answers | None, tuple[str, str]]:
         """Ask one part and wait for it; on failure, why."""
-        if deadline.passed or not self.circuit.allows(monotonic()) or not self._ready():
-            return None, self._unavailable()
-        worker = self._worker
-        assert worker is not None  # noqa: S101
-        seconds = self._seconds_for(len(keys))
-        worker.ask(pack_question(keys, values))
-        block = worker.next_answer(seconds)
-        if block is None:
-            return None, self._bury()
-        self.vitals.rows += len(keys)
-        return unpack_answers(block), ("", "")
+        while not deadline.passed and self._ready():
+            worker, since = self._worker, monotonic()
+            assert worker is not None  # noqa: S101
+            worker.ask(pack_question(keys, values))
+            block = worker.next_answer(self._seconds_for(len(keys)))
+            if block is not None:
+                answers = unpack_answers(block)
+                self.vitals.rows += len(keys)
+                self.vitals.batch_ms += answers.batch_ms
+                return answers, ("", "")
+            death = self._bury(since)
+            if death.kind != "retired":
+                return None, death.cause
+        return None, self._unavailable()
 
     def _send(self, chunk: Chunk) -> None:
         """Put a chunk on its way; where the model must not or cannot be asked, that is its answer."""
-        if self.circuit.allows(monotonic()) and self._ready() and self._worker is not None:
+        if self._ready() and self._worker is not None:
             self._worker.ask(pack_question(chunk.keys, chunk.values))
         else:
             chunk.answers = unanswered(chunk.keys, chunk.values, self._unavailable())
 
     def _unavailable(self) -> tuple[str, str]:
-        return "shadow_unavailable", self.circuit.reason or "the model could not be started in time"
+        if not self.circuit.allows(monotonic()):
+            return "shadow_unavailable", self.circuit.reason
+        return "shadow_unavailable", "the model could not be started, or asked, in time"
 
-    def _bury(self) -> tuple[str, str]:
-        """End a worker that hangs or is dead; returns the status and text of what it did."""
-        worker = self._worker
-        hung = worker is not None and not worker.gone.is_set()
-        logger.warning("%s %s; it is started again", self.model, "does not answer" if hung else "died")
-        self._drop_worker()
-        self.vitals.deaths += 1
-        self.circuit.died(monotonic())
-        if hung:
-            return "shadow_timeout", f"no answer within {self.shadow.timeout_ms:g} ms"
-        return "shadow_crash", "the model's process died"
-
-    def _drop_worker(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+    def _bury(self, since: float) -> Death:
+        """End a worker that was asked at a time and hangs, is dead or had enough; returns what it died of."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return Death("crash", "the model could not be started")
+        death = self._keeper.end(worker)
+        self.vitals.deaths[death.kind] += 1
+        self.vitals.pid = 0
+        if death.kind == "retired":
+            logger.info("%s: %s; a fresh process goes on", self.model, death.text)
+            return death
+        logger.warning("%s: %s; it is started again", self.model, death.text)
+        now = monotonic()
+        self.circuit.died(now)
+        self.circuit.lost(now - since, now)
+        return death
 
     def _ready(self) -> bool:
-        """Have a worker; fork one, or load the model anew, when there is none."""
-        if self._worker is not None:
-            return True
+        """Have a worker; fork one, or load the model anew, when there is none and the circuit allows it."""
         for _ in range(2):
-            if self._keeper is None or self._keeper.poll() is not None:
-                self.close()
-                self._load()
-            control = self._control
-            assert control is not None  # noqa: S101
-            with contextlib.suppress(OSError):
-                control.sendall(b"+")
-                message, descriptors, _, _ = socket.recv_fds(control, 64, 2)
-                if len(descriptors) == 2:
-                    self._worker = ModelWorker(Pipe(*descriptors), int(message))
-                    self.vitals.pid = int(message)
-                    return True
-            self.close()
+            if not self.circuit.allows(monotonic()):
+                return False
+            if self._worker is not None or not self._loaded():
+                break
+            self._worker = self._keeper.fork()
+            if self._worker is None:
+                self._replace_keeper()
+            else:
+                self.vitals.pid = self._worker.pid
+        return self._worker is not None
+
+    def _loaded(self) -> bool:
+        """Whether the model is loaded. One that cannot be loaded again is one that has to rest."""
+        since = monotonic()
+        if self._keeper.gone:
+            self._replace_keeper()
+        try:
+            if self._keeper.loaded(min(RELOAD_SECONDS, self.circuit.patience(since))):
+                return True
+            now = monotonic()
+            self.circuit.lost(now - since, now)
+        except BundleError as error:
+            logger.warning("%s cannot be loaded again: %s", self.model, error)
+            self._replace_keeper()
+            self.circuit.open("could not be loaded again", monotonic())
         return False
 
-    def _load(self) -> None:
-        here, there = socket.socketpair()
-        shadow = self.shadow
-        command = [sys.executable, "-m", "shadowbus.replay.model_child"]
-        command += ["--control", str(there.fileno()), "--bundle", str(self.bundle), "--threads", str(shadow.threads)]
-        command += ["--memory-mb", str(shadow.memory_mb), "--single-row-share", str(self.share)]
-        command += ["--allow-pickle"] if shadow.allow_pickle else []
-        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(shadow.threads))}
-        self._keeper = subprocess.Popen(
-            command,
-            pass_fds=[there.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        there.close()
-        here.settimeout(shadow.load_seconds)
-        self._control = here
+    def _replace_keeper(self) -> None:
+        self.vitals.keeper_ends()
+        self._keeper.close()
+        self._keeper = self._new_keeper()
+
+    def _new_keeper(self) -> ModelKeeper:
+        keeper = ModelKeeper(self.shadow, self.bundle, self.share)
         self.vitals.loads += 1
-        block = b""
-        with contextlib.suppress(OSError):
-            block = here.recv(65_536)
-        said = (
-            orjson.loads(block) if block else {"error": f"The model in {self.bundle} did not load in time, or crashed."}
-        )
-        if "error" in said:
-            self.close()
-            raise BundleError(said["error"])
-        self.model = said["model"]
+        self.vitals.keeper = keeper.pid
+        return keeper

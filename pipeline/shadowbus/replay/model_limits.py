@@ -1,0 +1,106 @@
+"""What a model's process may take from the machine, and that nothing of it outlives the one who watches it."""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+MEGABYTE = 1024 * 1024
+
+THREAD_ROOM = 64 * MEGABYTE
+"""What a thread takes without having computed anything: its stack, and the buffer that BLAS keeps for it."""
+
+LIBRARY_ROOM = 64 * MEGABYTE
+"""What becomes resident of libraries that were loaded and are used for the first time; it is no model's fault."""
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How much memory a model's process had when the model was loaded, and how much more it may take, in bytes.
+
+    Two limits, because neither is enough (`docs/decisions/0013-model-memory.md`): writable memory beyond the limit is
+    refused by the kernel, which the model sees as an exception; resident memory of any kind is watched from outside.
+    """
+
+    resident: int
+    writable: int
+    room: int
+
+    @classmethod
+    def now(cls, megabytes: int, threads: int) -> "Memory":
+        """What this process has, and may take more."""
+        resident, writable = _taken(psutil.Process())
+        return cls(resident, writable, megabytes * MEGABYTE + threads * THREAD_ROOM)
+
+    def refuse_more(self) -> None:
+        """From now on an allocation beyond the limit fails in this process, and in whatever it starts."""
+        if sys.platform == "linux":
+            most = self.writable + self.room
+            resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+    def exceeded(self, pid: int) -> bool:
+        """Whether a process is resident with more than it may."""
+        with contextlib.suppress(psutil.Error):
+            return _taken(psutil.Process(pid))[0] > self.resident + self.room + LIBRARY_ROOM
+        return False
+
+    def grown(self) -> int:
+        """By how much this process has grown, in bytes."""
+        resident, writable = _taken(psutil.Process())
+        return max(resident - self.resident, writable - self.writable)
+
+
+def _taken(process: psutil.Process) -> tuple[int, int]:
+    found = process.memory_info()
+    return found.rss, getattr(found, "data", 0)
+
+
+def detach() -> None:
+    """Make this process (the keeper) hear no signal that is meant for the worker, and the first to go for memory.
+
+    What a model's process starts and leaves behind becomes the keeper's child.
+    """
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    _no_core()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def end_with(control: socket.socket, *, on: bool) -> None:
+    """Whether this process dies the moment the other end of a socket closes, whatever it is doing."""
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
+    flags = fcntl.fcntl(control, fcntl.F_GETFL)
+    fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
+    if on and select.select([control], [], [], 0)[0]:  # it closed before anybody would have said so
+        raise SystemExit(1)
+
+
+def become_worker(keeper: int, memory: Memory) -> None:
+    """Make this process, just forked, one that ends with its keeper and takes no more than it may."""
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != keeper:
+        os._exit(1)
+    memory.refuse_more()
+
+
+def _no_core() -> None:
+    """A crash that is found by crashing it again must not write gigabytes each time."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -21,6 +21,7 @@ from traffic import Stream, admin, end, prediction, request
 pytestmark = pytest.mark.kafka
 
 WATCHFUL = '[kafka.consumer]\n"topic.metadata.refresh.interval.ms" = 1000\n[worker]\nvitals_seconds = 0.5\n'
+WATCHFUL += "[replay]\njoin_window_ms = 3600000\n"
 REPLAY = ("replay", "--shadow", "challenger", "--worker-id", "one")
 CHANGELOG = "challenger.replay-changelog"
 

@@ -274,7 +274,10 @@ def _check(settings: Settings) -> None:
         )
         need(names.count(shadow.name) == 1, f"shadow[{i}].name", f"{shadow.name!r} is used twice")
         need(shadow.timeout_ms > 0, f"shadow[{i}].timeout_ms", "has to be more than 0")
+        most = settings.worker.transaction_timeout_ms / 10  # or a row that hangs is not told from others in time
+        need(shadow.timeout_ms <= most, f"shadow[{i}].timeout_ms", "is over a tenth of worker.transaction_timeout_ms")
         need(shadow.threads >= 1, f"shadow[{i}].threads", "has to be at least 1")
+        need(shadow.memory_mb >= 1, f"shadow[{i}].memory_mb", "has to be at least 1")
     gate = settings.gate
     need(0 < gate.alpha < 1, "gate.alpha", "has to be between 0 and 1")
     for key in ("max_error_rate", "max_over_budget", "min_agreement", "accuracy_margin"):

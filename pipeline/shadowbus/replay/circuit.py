@@ -6,7 +6,7 @@ DEATHS = 100
 WITHIN_SECONDS = 10.0
 
 PATIENCE_SECONDS = 12.0
-"""How long the worker may wait in vain. One transaction has to outlast it, and one load of the model takes less."""
+"""How long the worker may wait in vain at once, where nobody says otherwise. One load of the model takes less."""
 
 REGAIN = 0.4
 """Seconds of patience that come back in a second: in the long run no more than about this share of time is lost."""

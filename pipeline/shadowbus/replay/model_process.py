@@ -35,6 +35,9 @@ CHUNK_SECONDS = 1.0
 RELOAD_SECONDS = 10.0
 """How long rows wait for a model whose keeper has died to be loaded again, before they go without it."""
 
+TELL_SECONDS = 5.0
+"""At most so often a death is logged."""
+
 
 @dataclass(slots=True)
 class Chunk:
@@ -48,17 +51,30 @@ class Chunk:
 class ModelProcess:
     """A shadow's model in a process of its own.
 
+    Args:
+        shadow: The model's settings.
+        bundle: Where the model is.
+        single_row_share: The share of time that goes into predicting rows one at a time.
+        patience: How many seconds may be lost to it at once; a transaction has to outlast that.
+
     Raises:
         BundleError: The bundle cannot be trusted or loaded.
     """
 
-    def __init__(self, shadow: ShadowSettings, bundle: Path, single_row_share: float = 0.05) -> None:
+    def __init__(
+        self,
+        shadow: ShadowSettings,
+        bundle: Path,
+        single_row_share: float = 0.05,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         self.shadow, self.bundle, self.share = shadow, bundle, single_row_share
         self.timeout = shadow.timeout_ms / 1000
-        self.circuit = Circuit(max(PATIENCE_SECONDS, 8 * self.timeout))
+        self.circuit = Circuit(patience)
         self.vitals = ModelVitals()
         self._asked: deque[Chunk] = deque()
         self._waiting_since = 0.0
+        self._told, self._tell_at = 0, 0.0
         self._worker: ModelWorker | None = None
         self._row_seconds: float | None = None
         self._keeper = self._new_keeper()
@@ -216,11 +232,19 @@ class ModelProcess:
         if death.kind == "retired":
             logger.info("%s: %s; a fresh process goes on", self.model, death.text)
             return death
-        logger.warning("%s: %s; it is started again", self.model, death.text)
         now = monotonic()
+        self._tell(death, now)
         self.circuit.died(now)
         self.circuit.lost(now - since, now)
         return death
+
+    def _tell(self, death: Death, now: float) -> None:
+        """Log a death, unless one was told just now: a model may die many times a second."""
+        if now >= self._tell_at:
+            untold = self.vitals.deaths.total() - self._told - 1
+            since = f" ({untold} more since the last of these lines)" if untold else ""
+            logger.warning("%s: %s; it is started again%s", self.model, death.text, since)
+            self._told, self._tell_at = self.vitals.deaths.total(), now + TELL_SECONDS
 
     def _ready(self) -> bool:
         """Have a worker; fork one, or load the model anew, when there is none and the circuit allows it."""

@@ -11,6 +11,9 @@ from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, PREDICTIONS, REPLAY_CHANGELOG, REQUESTS, VITALS
 
+PATIENCE_SHARE = 0.6
+"""The share of a transaction's timeout that a bad model may take in vain: what was begun has to end too."""
+
 
 def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, worker_id: str = "") -> None:
     """Replay for one shadow until `stop` is set.
@@ -22,7 +25,8 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
     """
     shadow = settings.shadow_named(shadow_name)
     comparator = make_comparator(shadow.task, shadow.options)
-    model = ModelProcess(shadow, settings.model_path(shadow), settings.replay.single_row_share)
+    patience = PATIENCE_SHARE * settings.worker.transaction_timeout_ms / 1000
+    model = ModelProcess(shadow, settings.model_path(shadow), settings.replay.single_row_share, patience)
 
     def open_stage(held: frozenset[int]) -> ReplayStage:
         return ReplayStage(

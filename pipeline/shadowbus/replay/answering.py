@@ -5,8 +5,10 @@ An exception is an answer: the batch is halved until the rows that raise stand a
 """
 
 import contextlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, starmap
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from shadowbus.clock import perf_ns
 from shadowbus.replay.model_messages import Answers, unpack_question
-from shadowbus.replay.request_reader import NONE_MISSING, RequestReader, Requests, matrix_values
+from shadowbus.replay.request_reader import RequestReader, Requests, lacking
 from shadowbus.replay.single_rows import SingleRows
 from shadowbus.shadows.model import MatrixModel, Model
 
@@ -49,11 +51,10 @@ class Answering:
         answers.latencies = self.sampler.measure(
             self.model, len(predicted), lambda position: self.reader.features_of(values[predicted[position]])
         )
-        answers.tails = [start + NONE_MISSING for start in requests.starts]
-        if missing:
-            for position, row in enumerate(requests.rows):
-                if names := missing.get(row):
-                    answers.tails[position] = requests.starts[position] + orjson.dumps(names) + b"}"
+        answers.tails = requests.tails
+        for position, row in enumerate(requests.rows if missing else ()):
+            if names := missing.get(row):
+                answers.tails[position] = lacking(answers.tails[position], names)
         return answers
 
     def _predict(self, requests: Requests, values: Sequence[bytes], answers: Answers) -> dict[int, tuple[str, ...]]:
@@ -80,7 +81,11 @@ class Answering:
         """The rows in training order; what is absent or null is not-a-number."""
         places = requests.places or []
         width = len(places[0])
-        flat = np.fromiter(matrix_values(places), np.float64, len(places) * width).reshape(-1, width)
+        try:
+            flat = np.frombuffer(b"".join(starmap(struct.Struct(f"{width}d").pack, places)))
+        except struct.error:  # one of them is None
+            flat = np.fromiter(chain.from_iterable(places), np.float64, len(places) * width)
+        flat = flat.reshape(-1, width)
         if model.feature_names is None:
             return flat
         if not self._order:

@@ -8,16 +8,17 @@ records.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import repeat
 from operator import attrgetter
 from typing import Any
 
-import orjson
 from msgspec import Raw, Struct, defstruct
 from msgspec.json import Decoder
 from msgspec.structs import astuple
+from orjson import JSONDecodeError, dumps, loads
 
 from shadowbus.errors import Malformed
+from shadowbus.replay.json_column import json_column
 from shadowbus.replay.live import UNREADABLE
 
 MAX_SEGMENTS_BYTES = 4_096
@@ -29,12 +30,9 @@ WIDEST = 500
 KNOWN_SEGMENTS = 2_000
 """How many different segments to keep as checked; traffic usually has few."""
 
-NONE_MISSING = b"[]}"
-"""How a comparison ends that lacks no feature."""
-
 Number = float | bool | None
 
-_ESCAPED = re.compile(rb'["\\\x00-\x1f]')
+_ESCAPED = bytes(range(32)) + b'"\\'
 _UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
 _NULL = Raw(b"null")
 
@@ -69,7 +67,7 @@ class Requests:
 
     rows: list[int]
     features: list[Any]
-    starts: list[bytes]
+    tails: list[bytes]
     places: list[tuple[Number, ...]] | None = None
     malformed: dict[int, str] = field(default_factory=dict)
 
@@ -97,7 +95,7 @@ class RequestReader:
             places = list(map(tuple if self._expected is None else astuple, map(_features, found)))
             if self.width is not None and set(map(len, places)) != {self.width}:
                 raise Malformed("a list of another length")
-            return Requests(list(range(len(found))), [], self._starts(keys, found), places)
+            return Requests(list(range(len(found))), [], self._tails(keys, found), places)
         except (Malformed, *UNREADABLE):
             return self._carefully(keys, values)
 
@@ -124,27 +122,36 @@ class RequestReader:
         for row, (key, value) in enumerate(zip(keys, values, strict=True)):
             try:
                 request = read_request(value)
-                found.starts += self._starts([key], [request])
+                found.tails += self._tails([key], [request])
                 found.features.append(request.features)
                 found.rows.append(row)
             except Malformed as error:
                 found.malformed[row] = str(error)
         return found
 
-    def _starts(self, keys: list[bytes], requests: Sequence[Any]) -> list[bytes]:
-        """How the end of each comparison begins: id, time and segments."""
+    def _tails(self, keys: list[bytes], requests: Sequence[Any]) -> list[bytes]:
+        """The end of each comparison: id, time and segments, and no missing features."""
         if list(map(str.encode, map(_ids, requests))) != keys:
             raise Malformed("the field 'request_id' has to be text and the same as the record's key")
-        plain = _ESCAPED.search(b"".join(keys)) is None
-        ids = keys if plain else [orjson.dumps(key.decode())[1:-1] for key in keys]
-        segments = list(map(self._segments, map(bytes, map(_segments, requests))))
-        return [
-            b'"request_id":"%b","timestamp_ms":%d,"segments":%b,"missing_features":' % start
-            for start in zip(ids, map(_times, requests), segments, strict=True)
-        ]
+        joined = b"".join(keys)
+        ids = keys if joined.translate(None, _ESCAPED) == joined else [dumps(key.decode())[1:-1] for key in keys]
+        raws = list(map(bytes, map(_segments, requests)))
+        segments = list(map(self._known.get, raws))
+        if None in segments:
+            segments = list(map(self._checked, raws))
+        columns = (
+            repeat(b'"request_id":"'),
+            ids,
+            repeat(b'","timestamp_ms":'),
+            json_column(list(map(_times, requests))),
+            repeat(b',"segments":'),
+            segments,
+            repeat(b',"missing_features":[]}'),
+        )
+        return list(map(b"".join, zip(*columns, strict=False)))
 
-    def _segments(self, raw: bytes) -> bytes:
-        """Checked, and as compact JSON."""
+    def _checked(self, raw: bytes) -> bytes:
+        """A request's segments as compact JSON."""
         text = self._known.get(raw)
         if text is None:
             text = _compact(raw)
@@ -176,17 +183,17 @@ def _placed(names: Sequence[str]) -> type[Any]:
 
 def _compact(raw: bytes) -> bytes:
     try:
-        segments = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
+        segments = loads(raw)
+    except JSONDecodeError as error:
         raise Malformed(f"not a request: {error}") from error
     if segments is not None and type(segments) is not dict:
         raise Malformed("the field 'segments' has to be an object")
-    text = orjson.dumps(segments or {})
+    text = dumps(segments or {})
     if len(text) > MAX_SEGMENTS_BYTES:
         raise Malformed(f"the field 'segments' has more than {MAX_SEGMENTS_BYTES} bytes")
     return text
 
 
-def matrix_values(places: list[tuple[Number, ...]]) -> chain[Number]:
-    """All values of all rows, one after another."""
-    return chain.from_iterable(places)
+def lacking(tail: bytes, names: Sequence[str]) -> bytes:
+    """The end of a comparison whose request lacks these features."""
+    return tail.removesuffix(b"[]}") + dumps(names) + b"}"

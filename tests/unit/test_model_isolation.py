@@ -124,8 +124,10 @@ def test_the_guilty_row_bears_status_and_reason_the_others_are_predicted_and_the
 
 @pytest.mark.parametrize("deed", HARMLESS, ids=lambda deed: deed.name)
 def test_what_harms_nobody_is_no_fault(model: ModelProcess, deed: Deed) -> None:
+    before = model.vitals.deaths.total()
     assert ask(model, [Deed.FINE, deed, Deed.FINE]) == {}
     assert ask(model, [Deed.FINE] * 300) == {}
+    assert model.vitals.deaths.total() == before
 
 
 @pytest.mark.parametrize("deed", [Deed.PRINT, Deed.SHOUT], ids=lambda deed: deed.name)
@@ -159,6 +161,15 @@ def test_a_row_that_kills_the_keeper_too_is_found_and_the_model_loaded_again(
     assert set(failed.values()) <= {"shadow_unavailable"}
     until(lambda: ask(model, [Deed.FINE] * 10) == {}, "the model is never there again", 90)
     assert model.vitals.loads > 1
+
+
+def test_a_worker_that_computes_dies_with_its_keeper(own: Callable[..., ModelProcess]) -> None:
+    model = own()
+    assert ask(model, [Deed.FINE]) == {}
+    worker, keeper = psutil.Process(model.vitals.pid), psutil.Process(model.vitals.keeper)
+    model.ask(chunk([Deed.BUSY] * 2))
+    keeper.kill()
+    until(lambda: not alive(worker), "the worker computes on for nobody", 2.0)
 
 
 def test_a_slow_leak_costs_no_row_and_no_memory(own: Callable[..., ModelProcess]) -> None:

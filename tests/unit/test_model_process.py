@@ -15,6 +15,7 @@ from shadowbus.errors import BundleError
 from shadowbus.replay import last_words
 from shadowbus.replay.circuit import DEATHS, FIRST_PAUSE, PATIENCE_SECONDS, REGAIN, WITHIN_SECONDS, Circuit
 from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.model_vitals import ModelVitals
 from shadowbus.settings import ShadowSettings
 
 Open = Callable[..., ModelProcess]
@@ -126,6 +127,13 @@ def test_little_loss_again_and_again_is_borne_for_ever() -> None:
     for number in range(1, 1_000):
         circuit.lost(REGAIN, number * (1 + REGAIN))
         assert circuit.allows(number * (1 + REGAIN))
+
+
+def test_operators_are_told_what_every_vital_means() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = page.partition("### Vitals of a model")[2].partition("\n## ")[0]
+    for name in ("name", *ModelVitals().record(Circuit(), 0.0)):
+        assert f"`{name}`" in section, name
 
 
 def test_the_examples_of_last_words() -> None:

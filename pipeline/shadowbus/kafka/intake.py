@@ -31,8 +31,13 @@ class Intake:
         self.paused: frozenset[Input] = frozenset()
 
     def begin(self, starts: Mapping[Input, int], committed: Mapping[Input, int]) -> None:
-        """Stand at these offsets, and nowhere else; `committed` is before them where records were lost."""
-        self.progress, self.paused = Progress.at(starts, committed), frozenset()
+        """Stand at these offsets, and nowhere else; `committed` is before them where records were lost.
+
+        Called before the consumer lets go of what it holds: librdkafka would keep what is paused paused when it comes
+        back, and never hand out its records.
+        """
+        self.pause(frozenset())
+        self.progress = Progress.at(starts, committed)
         self.idle.forget()
 
     def take(self, messages: Sequence[Message]) -> list[Slice]:

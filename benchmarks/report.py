@@ -86,7 +86,8 @@ def _models(document: Document) -> list[str]:
 
 def _scaling(document: Document) -> list[str]:
     lines = [
-        [str(one["partitions"]), str(one["workers"]), f"{one['pairs_per_s']:,.0f}", f"{one['cpu_us_per_pair']:.1f}"]
+        [str(one["partitions"]), str(one["workers"])]
+        + (["failed", ""] if "failed" in one else [f"{one['pairs_per_s']:,.0f}", f"{one['cpu_us_per_pair']:.1f}"])
         for one in document["scaling"]
     ]
     return ["## Scaling", table(["partitions", "workers", "pairs/s", "CPU µs/pair"], lines)]

@@ -107,6 +107,7 @@ def _measure(
             continue
         try:
             document[name] = measurement()
+            failed += [name] if '"failed":' in json.dumps(document[name]) else []
         except (CandidateFailedError, WrongOutputError, KafkaException, ShadowbusError) as error:
             say(f"{name} failed and is left out: {error}")
             failed.append(name)

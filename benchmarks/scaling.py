@@ -5,7 +5,8 @@ left idle; what it must not do is lose.
 """
 
 from bench import Bench
-from processes import say
+from outputs import WrongOutputError
+from processes import CandidateFailedError, say
 from stream import filled_stream
 
 PARTITIONS = (1, 4, 8)
@@ -20,8 +21,14 @@ def scaling(bench: Bench, pairs: int) -> list[dict[str, object]]:
             if workers > partitions:
                 continue
             stream = filled_stream(bench.bootstrap, bench.name("scaling"), bench.bundle, pairs, partitions=partitions)
-            measured = bench.shadowbus(stream, pairs, workers=workers)
-            stream.delete()
+            try:
+                measured = bench.shadowbus(stream, pairs, workers=workers)
+            except (CandidateFailedError, WrongOutputError) as error:
+                say(f"scaling: {partitions} partitions, {workers} workers failed: {error}")
+                found.append({"partitions": partitions, "workers": workers, "failed": str(error).partition("\n")[0]})
+                continue
+            finally:
+                stream.delete()
             say(f"scaling: {partitions} partitions, {workers} workers: {measured.pairs_per_s:,.0f} pairs/s")
             found.append(
                 {

@@ -106,10 +106,12 @@ class RequestReader:
     def _decoder(self, values: Sequence[bytes]) -> Decoder[Any]:
         if self._read_places is None:
             if self._expected is not None:
-                first = dict(_read(values[0]).features)
+                features = _read(values[0]).features
+                if not isinstance(features, dict):
+                    raise Malformed("Features in a list have no names.")
                 known = set(self._expected)
                 # In the order production writes them: the next name is then always the one that is looked for first.
-                self.names = list(dict.fromkeys([*(name for name in first if name in known), *self._expected]))
+                self.names = list(dict.fromkeys([*(name for name in features if name in known), *self._expected]))
                 self._read_places = Decoder(_placed(self.names))
             elif self.width is not None:
                 self._read_places = Decoder(_Listed)

@@ -133,6 +133,7 @@ class Vitals:
     books: dict[str, object]
     model: dict[str, object] = field(default_factory=dict)
     lag: int | None = None
+    share: float | None = None
     v: int = VERSION
 
 

@@ -81,6 +81,9 @@ class ReplaySettings:
     max_pending: int = 200_000
     max_batch: int = 1_000
     single_row_share: float = 0.05
+    keep_share: float = 1.0
+    shed_when_behind_seconds: float = 0.0
+    min_share: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +297,14 @@ def _check(settings: Settings) -> None:
         need(sources.count(source) == 1, f"rekey.{key}", f"{source!r} is named twice")
         need(source not in own, f"rekey.{key}", f"has to be a topic of yours, and {source!r} belongs to this namespace")
     need(all(settings.rekey.id_field.split(".")), "rekey.id_field", "names a field, with dots where it lies deeper")
-    need(settings.worker.commit_ms >= 1, "worker.commit_ms", "has to be at least 1")
-    need(settings.replay.join_window_ms >= 1, "replay.join_window_ms", "has to be at least 1")
-    need(settings.replay.max_batch >= 1, "replay.max_batch", "has to be at least 1")
-    need(settings.aggregate.window_seconds >= 1, "aggregate.window_seconds", "has to be at least 1")
+    replay = settings.replay
+    for key, count in (
+        ("worker.commit_ms", settings.worker.commit_ms),
+        ("replay.join_window_ms", replay.join_window_ms),
+        ("replay.max_batch", replay.max_batch),
+        ("aggregate.window_seconds", settings.aggregate.window_seconds),
+    ):
+        need(count >= 1, key, "has to be at least 1")
+    for key, share in (("replay.keep_share", replay.keep_share), ("replay.min_share", replay.min_share)):
+        need(0.001 <= share <= 1, key, "has to be between 0.001 and 1")
+    need(replay.shed_when_behind_seconds >= 0, "replay.shed_when_behind_seconds", "has to be at least 0 (0: never)")

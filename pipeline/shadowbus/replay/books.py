@@ -1,9 +1,9 @@
 """The account books of one source partition: what was read, and what became of every single record.
 
-For each input: read = duplicates + dead-lettered + still waiting + compared, whatever the status. They are counted
-where things happen, kept in the changelog with the state they describe, and published with the vitals. Records that
-nobody could read, because Kafka had deleted them or somebody moved the group on, are `never_read`: they count as read,
-nothing balances them, and so the books show a gap.
+For each input: read = duplicates + dead-lettered + still waiting + sampled out + compared, whatever the status. They
+are counted where things happen, kept in the changelog with the state they describe, and published with the vitals.
+Records that nobody could read, because Kafka had deleted them or somebody moved the group on, are `never_read`: they
+count as read, nothing balances them, and so the books show a gap.
 """
 
 from collections import Counter
@@ -32,6 +32,7 @@ class Books:
                 "duplicates": self.counts[side, "duplicates"],
                 "dead_lettered": self.counts[side, "dead_lettered"],
                 "waiting": self.waiting[side],
+                "sampled_out": self.counts[side, "sampled_out"],
                 "never_read": self.counts[side, "never_read"],
                 "next_offset": self.next_offsets.get(side, 0),
             }
@@ -54,6 +55,7 @@ class Books:
         for side in SIDES:
             for name in ("read", "duplicates", "dead_lettered", "never_read"):
                 books.counts[side, name] = _count(document[side][name])
+            books.counts[side, "sampled_out"] = _count(document[side].get("sampled_out", 0))
             books.waiting[side] = _count(document[side]["waiting"])
             books.next_offsets[side] = _count(document[side]["next_offset"])
         for trial, statuses in document["comparisons"].items():

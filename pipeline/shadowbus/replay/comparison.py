@@ -25,8 +25,7 @@ from shadowbus.stage import Row
 _prediction_of, _scores_of = attrgetter("prediction"), attrgetter("scores")
 
 _NO_LATENCY = b',"latency_ms":null,"error":null}'
-_WEIGHT = b',"weight":1.0,'
-_NOT_COMPARED = b',"agree":null,"distance":null' + _WEIGHT
+_NOT_COMPARED = b',"agree":null,"distance":null'
 
 
 @dataclass(slots=True)
@@ -74,11 +73,11 @@ class Comparisons:
             self._settle_mixed(pairs, answers, settled)
         return settled
 
-    def unpaired(self, key: bytes, live: Live, timestamp_ms: int) -> bytes:
+    def unpaired(self, key: bytes, live: Live, timestamp_ms: int, weight: float = 1.0) -> bytes:
         """The comparison of a live prediction whose request never came, or could not be read."""
         rest = {"request_id": key.decode(), "timestamp_ms": timestamp_ms, "segments": {}, "missing_features": []}
         head = self._head(live.model, "request_missing")
-        return b"".join((head, text_of(live), b',"shadow":null', _NOT_COMPARED, dumps(rest)[1:]))
+        return b"".join((head, text_of(live), b',"shadow":null', _NOT_COMPARED, _weight(weight), dumps(rest)[1:]))
 
     def _settle_compared(self, pairs: Pairs, model: str, answers: Answers, settled: Settled) -> None:
         """The usual chunk: both models answered every request, and one live model all of them."""
@@ -87,6 +86,7 @@ class Comparisons:
             map(text_of, pairs.lives),
             *self._shadow_columns(answers),
             *self._agreement_columns(pairs.lives, answers.predictions, answers.scores),
+            repeat(_weight(pairs.weight)),
             answers.tails,
         )
         settled.comparisons += zip(
@@ -99,7 +99,7 @@ class Comparisons:
         """A chunk in which one of the models failed, or was not asked, or the live model changed."""
         shadows = iter(list(map(b"".join, zip(*self._shadow_columns(answers), strict=False))))
         agreements = self._agreements(pairs, answers)
-        failed = answers.failed
+        failed, weight = answers.failed, _weight(pairs.weight)
         for row, (model, live, tail) in enumerate(zip(pairs.models, pairs.lives, answers.tails, strict=True)):
             status, error = failed.get(row, ("compared", ""))
             shadow = self._failure(error) if row in failed else next(shadows)
@@ -109,7 +109,7 @@ class Comparisons:
                 status = "live_error"
             agreement = next(agreements) if status == "compared" else _NOT_COMPARED
             live_text = b"null" if live is None else text_of(live)
-            value = b"".join((self._head(model, status), live_text, shadow, agreement, tail))
+            value = b"".join((self._head(model, status), live_text, shadow, agreement, weight, tail))
             settled.comparisons.append((pairs.partitions[row], pairs.keys[row], value))
             settled.count(pairs.partitions[row], "comparisons", self.trial(model), status)
 
@@ -135,7 +135,7 @@ class Comparisons:
         agree, distance = self.comparator.compare(
             list(map(_prediction_of, lives)), list(map(_scores_of, lives)), predictions, scores
         )
-        return repeat(b',"agree":'), json_column(agree), repeat(b',"distance":'), json_column(distance), repeat(_WEIGHT)
+        return repeat(b',"agree":'), json_column(agree), repeat(b',"distance":'), json_column(distance)
 
     def _head(self, live_model: str, status: str) -> bytes:
         """How a comparison begins; made once for each live model and status."""
@@ -160,10 +160,14 @@ class Comparisons:
             settled.dead_letters.append((partition, key, letter))
             settled.count(partition, "requests", "dead_lettered")
             if live is not None:
-                settled.comparisons.append((partition, key, self.unpaired(key, live, now_ms)))
+                settled.comparisons.append((partition, key, self.unpaired(key, live, now_ms, pairs.weight)))
                 settled.count(partition, "comparisons", self.trial(live.model), "request_missing")
         failed = {position: answers.failed[row] for position, row in enumerate(good) if row in answers.failed}
         return pairs.only(good), replace(answers, failed=failed, malformed={})
+
+
+def _weight(weight: float) -> bytes:
+    return b',"weight":%b,' % dumps(weight)
 
 
 def _answered(live: Live | None) -> bool:

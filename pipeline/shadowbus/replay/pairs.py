@@ -1,6 +1,6 @@
 """Requests with their live answers, as columns, on their way to the model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ class Pairs:
     """N pairs as columns of equal length: partition, key, the request's value and offset, the live answer.
 
     `lives` has None where no answer came within the join window; `models` is the live model's name all the same.
+    `weight` is how many requests each of them stands for.
     """
 
     partitions: list[int] = field(default_factory=list)
@@ -20,6 +21,7 @@ class Pairs:
     offsets: list[int] = field(default_factory=list)
     lives: list[Live | None] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
+    weight: float = 1.0
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -47,11 +49,16 @@ class Pairs:
 
     def part(self, start: int, end: int) -> "Pairs":
         """The pairs from `start` to `end`."""
-        return Pairs(*(column[start:end] for column in self._columns()))
+        return self._made(column[start:end] for column in self._columns())
 
     def only(self, rows: Sequence[int]) -> "Pairs":
         """Some of the pairs."""
-        return Pairs(*([column[row] for row in rows] for column in self._columns()))
+        return self._made([column[row] for row in rows] for column in self._columns())
+
+    def _made(self, columns: Iterable[Any]) -> "Pairs":
+        pairs = Pairs(*columns)
+        pairs.weight = self.weight
+        return pairs
 
     def _columns(self) -> tuple[list[Any], ...]:
         return self.partitions, self.keys, self.values, self.offsets, self.lives, self.models

@@ -2,7 +2,8 @@
 
 In: `requests` and `predictions`. Out: `comparisons`, `vitals`, `dead-letters`, and the changelog of what still waits.
 Guaranteed, together with the loop that runs it: every request that can be read ends as exactly one comparison, whatever
-the model does; every record that cannot be read ends as a dead letter.
+the model does, or is counted as sampled out where the settings ask for a share only; every record that cannot be read
+ends as a dead letter.
 
 The model is asked asynchronously. A batch of input becomes a unit of work; its outputs are returned, with the positions
 they account for, once the model has answered all of it. Units finish in order.
@@ -11,7 +12,6 @@ they account for, once the model has answered all of it. Units finish in order.
 import contextlib
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import repeat
 from typing import cast
 
@@ -19,7 +19,6 @@ from shadowbus.compare.comparator import Comparator
 from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import Malformed
 from shadowbus.records import Vitals, encode
-from shadowbus.replay.books import Entry
 from shadowbus.replay.comparison import Comparisons
 from shadowbus.replay.inbox import SIDES
 from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join
@@ -27,24 +26,12 @@ from shadowbus.replay.live import Live, read_live, read_lives
 from shadowbus.replay.model_process import IN_FLIGHT, Chunk, ModelProcess
 from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.partition import PartitionState
+from shadowbus.replay.shedding import Shedding
 from shadowbus.replay.taken import Taken
+from shadowbus.replay.unit import Unit
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.stage import Input, Outputs, Slice
 from shadowbus.topology import REPLAY_CHANGELOG
-
-
-@dataclass(slots=True)
-class _Unit:
-    """One batch of input on its way through the model."""
-
-    outputs: Outputs
-    chunks: list[tuple[Chunk, Pairs]] = field(default_factory=list)
-    books: dict[int, Counter[Entry]] = field(default_factory=dict)
-    changes: dict[int, tuple[dict[bytes, Half | None], list[bytes]]] = field(default_factory=dict)
-    waiting: dict[int, tuple[int, int]] = field(default_factory=dict)
-
-    def count(self, partition: int, *entry: str, by: int = 1) -> None:
-        self.books.setdefault(partition, Counter())[entry] += by
 
 
 class ReplayStage:
@@ -64,10 +51,11 @@ class ReplayStage:
         self.worker = worker
         changelog = REPLAY_CHANGELOG.full_name(settings.namespace, shadow.name)
         self.partitions = {p: PartitionState(Join(settings.replay.remember_ids), f"{changelog}[{p}]") for p in held}
-        self.units: deque[_Unit] = deque()
+        self.units: deque[Unit] = deque()
         self.lags: Mapping[Input, int] = {}
         self.held_back: frozenset[Input] = frozenset()
         self.vitals_at = 0
+        self.shedding = Shedding(settings.replay)
         self.comparisons = Comparisons(settings.namespace, shadow.name, model.model, comparator)
 
     def restore(self, records: Slice) -> None:
@@ -97,13 +85,13 @@ class ReplayStage:
         """Join what both inputs have reached, put it before the model, and return what the model has finished."""
         for piece in batch:
             self.partitions[piece.partition].inbox.add(piece)
-        self._advance(_Unit(Outputs()), Pairs(), now_ms)
+        self._advance(Unit(Outputs()), Pairs(), now_ms)
         return self._finished(now_ms, most_under_way=IN_FLIGHT)
 
     def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
         """Expire halves whose other half will not come; publish vitals when it is time."""
         self.lags = lags
-        unit = _Unit(Outputs())
+        unit = Unit(Outputs())
         pairs = Pairs()
         for partition, state in self.partitions.items():
             self._expire(partition, state, unit, pairs, now_ms)
@@ -114,15 +102,21 @@ class ReplayStage:
             self._report(outputs, now_ms)
         return outputs
 
-    def _advance(self, unit: _Unit, pairs: Pairs, now_ms: int) -> None:
+    def _advance(self, unit: Unit, pairs: Pairs, now_ms: int) -> None:
+        behind_ms = None if any(self.lags.values()) else 0
         for partition, state in self.partitions.items():
             # An input that is left alone must not hold up the other, which is to bring what it waits for.
             held_back = self.held_back
             at_end = {side: self.lags.get((side, partition)) == 0 or (side, partition) in held_back for side in SIDES}
             if slices := state.inbox.take(at_end=at_end):
                 self._take(partition, state, slices, unit, pairs, now_ms)
+                behind_ms = max(behind_ms or 0, now_ms - max(map(_middle_ms, slices)))
+        if behind_ms is not None:
+            self.shedding.observe(behind_ms, now_ms)
         if unit.books:
-            self._launch(unit, pairs)
+            kept, left_out = self.shedding.choose(pairs)
+            unit.leave_out(left_out)
+            self._launch(unit, kept)
 
     def drain(self, now_ms: int) -> Outputs:
         """Wait for the model to answer all that is under way."""
@@ -167,7 +161,7 @@ class ReplayStage:
         self.units.clear()
 
     def _take(
-        self, partition: int, state: PartitionState, slices: list[Slice], unit: _Unit, pairs: Pairs, now_ms: int
+        self, partition: int, state: PartitionState, slices: list[Slice], unit: Unit, pairs: Pairs, now_ms: int
     ) -> None:
         """Join what was taken. An input's time is the oldest of its newest records: one odd clock does not move it."""
         sides = {side: Taken() for side in SIDES}
@@ -193,7 +187,7 @@ class ReplayStage:
                 self._take_singly(side, partition, state, taken.without(met), unit, pairs, now_ms)
 
     def _take_singly(
-        self, side: bytes, partition: int, state: PartitionState, taken: Taken, unit: _Unit, pairs: Pairs, now_ms: int
+        self, side: bytes, partition: int, state: PartitionState, taken: Taken, unit: Unit, pairs: Pairs, now_ms: int
     ) -> None:
         """Halves that wait, meet what waited, or are duplicates."""
         topic = "requests" if side == REQUEST else "predictions"
@@ -214,7 +208,7 @@ class ReplayStage:
             else:
                 pairs.add(partition, key, other[0], other[2], taken.lives[index], taken.lives[index].model)
 
-    def _read(self, piece: Slice, taken: Taken, unit: _Unit, now_ms: int) -> None:
+    def _read(self, piece: Slice, taken: Taken, unit: Unit, now_ms: int) -> None:
         """Take over the records that can be joined, and what the predictions among them say; set the others aside."""
         if None not in piece.keys and None not in piece.values:
             keys, values = cast("list[bytes]", piece.keys), cast("list[bytes]", piece.values)
@@ -242,14 +236,14 @@ class ReplayStage:
         key: bytes | None,
         value: bytes | None,
         reason: str,
-        unit: _Unit,
+        unit: Unit,
         now_ms: int,
     ) -> None:
         source = f"{self.settings.namespace}.{topic}"
         letter = dead_letter(source, partition, offset, key, value, reason=reason, now_ms=now_ms)
         unit.outputs.add("dead-letters", partition, key, letter)
 
-    def _expire(self, partition: int, state: PartitionState, unit: _Unit, pairs: Pairs, now_ms: int) -> None:
+    def _expire(self, partition: int, state: PartitionState, unit: Unit, pairs: Pairs, now_ms: int) -> None:
         """What waited longer than the join window, by the time of the input that should have brought the other half.
 
         While that input has records left, its own time counts, so that a backlog expires nothing; once it is read to
@@ -268,7 +262,7 @@ class ReplayStage:
                     unit.outputs.add("comparisons", partition, key, self.comparisons.unpaired(key, live, half[1]))
                     unit.count(partition, "comparisons", self.comparisons.trial(live.model), "request_missing")
 
-    def _launch(self, unit: _Unit, pairs: Pairs) -> None:
+    def _launch(self, unit: Unit, pairs: Pairs) -> None:
         for partition, state in self.partitions.items():
             if partition in unit.books:
                 unit.changes[partition] = state.join.take_changes()
@@ -294,7 +288,7 @@ class ReplayStage:
             self._settle(self.units.popleft(), outputs, now_ms)
         return outputs
 
-    def _settle(self, unit: _Unit, outputs: Outputs, now_ms: int) -> None:
+    def _settle(self, unit: Unit, outputs: Outputs, now_ms: int) -> None:
         """A unit is complete: write its comparisons, move its counts and changes into the state to be kept."""
         for chunk, pairs in unit.chunks:
             assert chunk.answers is not None  # noqa: S101
@@ -331,5 +325,11 @@ class ReplayStage:
                 books=state.books.record(),
                 model=model,
                 lag=lag,
+                share=self.shedding.share,
             )
             outputs.add("vitals", partition, f"replay|{self.shadow.name}|{partition}".encode(), encode(record))
+
+
+def _middle_ms(piece: Slice) -> int:
+    """When the record in the middle was written: one odd clock at either end says nothing about all of them."""
+    return piece.timestamps[len(piece.timestamps) // 2]

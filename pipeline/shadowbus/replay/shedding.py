@@ -1,0 +1,77 @@
+"""Which requests are replayed when a shadow cannot, or need not, take all of them.
+
+In: pairs on their way to the model, and how far behind they are. Out: those that stay, each with the weight that makes
+up for the others. The choice rests on the id alone, so both halves, every shadow and every worker choose the same, and
+what a small share keeps every larger share keeps too. It is another hash than any partitioner's or capture's, so the
+choice is independent of theirs.
+"""
+
+from hashlib import blake2b
+from itertools import compress
+
+from shadowbus.replay.pairs import Pairs
+from shadowbus.settings import ReplaySettings
+
+STEP_MS = 5_000
+"""Between two cuts of the share: time for the last one to show."""
+
+CATCHING_UP = 0.1
+"""A lag that shrinks by this share of the time that passes is being worked off: no further cut is needed."""
+
+_SALT = b"shedding"
+_RANGE = 1 << 64
+
+
+def keeps(key: bytes, share: float) -> bool:
+    """Whether an id is among this share of all ids.
+
+    >>> sum(keeps(b"%d" % number, 0.25) for number in range(10_000))
+    2502
+    >>> all(keeps(b"%d" % number, 0.5) for number in range(1_000) if keeps(b"%d" % number, 0.25))
+    True
+    """
+    return share >= 1.0 or int.from_bytes(blake2b(key, digest_size=8, person=_SALT).digest(), "big") < share * _RANGE
+
+
+class Shedding:
+    """The share of ids that is replayed: fixed, or cut in halves while the worker falls behind.
+
+    While the lag is over `shed_when_behind_seconds` and is not being worked off, the share is halved every `STEP_MS`,
+    down to `min_share`. While it is under half of that, the share is doubled, up to `keep_share`, no sooner than
+    `shed_when_behind_seconds` after the last step, so that it does not swing.
+    """
+
+    def __init__(self, settings: ReplaySettings) -> None:
+        self.share = settings.keep_share
+        self._most, self._least = settings.keep_share, min(settings.min_share, settings.keep_share)
+        self._behind_ms = settings.shed_when_behind_seconds * 1000
+        self._stepped_ms: int | None = None
+        self._lag_then = 0
+
+    def observe(self, lag_ms: int, now_ms: int) -> None:
+        """What is taken now is so far behind."""
+        if not self._behind_ms:
+            return
+        if self._stepped_ms is None:
+            self._stepped_ms = now_ms - STEP_MS
+            self._lag_then = lag_ms
+        passed = now_ms - self._stepped_ms
+        if lag_ms > self._behind_ms:
+            if passed >= STEP_MS:
+                catching_up = self._lag_then - lag_ms >= CATCHING_UP * passed
+                self._step(self.share if catching_up else max(self._least, self.share / 2), lag_ms, now_ms)
+        elif lag_ms < self._behind_ms / 2 and passed >= max(STEP_MS, self._behind_ms):
+            self._step(min(self._most, self.share * 2), lag_ms, now_ms)
+
+    def choose(self, pairs: Pairs) -> tuple[Pairs, Pairs]:
+        """The pairs that stay, weighted, and those that are left out."""
+        if self.share >= 1.0 or not pairs:
+            return pairs, Pairs()
+        stay = [keeps(key, self.share) for key in pairs.keys]
+        rows = range(len(pairs))
+        kept, left_out = pairs.only(list(compress(rows, stay))), pairs.only([row for row in rows if not stay[row]])
+        kept.weight = 1 / self.share
+        return kept, left_out
+
+    def _step(self, share: float, lag_ms: int, now_ms: int) -> None:
+        self.share, self._lag_then, self._stepped_ms = share, lag_ms, now_ms

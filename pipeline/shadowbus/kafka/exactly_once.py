@@ -40,7 +40,9 @@ from shadowbus.stage import Input, Outputs, Stage
 
 logger = logging.getLogger("shadowbus.exactly_once")
 
-IDLE_SECONDS = 0.05
+IDLE_SECONDS = 0.02
+BUSY_SECONDS = 0.005
+"""How long to wait for input while the stage still owes an answer."""
 TICK_SECONDS = 0.05
 
 
@@ -123,7 +125,8 @@ class _Membership:
         worker = self.settings.worker
         commit_at = tick_at = 0.0
         while not stop.is_set():
-            messages = self.consumer.consume(worker.fetch_records, IDLE_SECONDS)  # 2
+            patience = BUSY_SECONDS if self.intake.progress.owing() else IDLE_SECONDS
+            messages = self.consumer.consume(worker.fetch_records, patience)  # 2
             if self.stage is None:
                 continue
             if batch := self.intake.take(messages):

@@ -57,6 +57,10 @@ class Progress:
                 raise AssertionError(f"{key} was moved back from {self.covered[key]} to {offset}")
             self.covered[key] = offset
 
+    def owing(self) -> bool:
+        """Whether something was taken that is not yet accounted for."""
+        return self.covered != self.next
+
     def uncommitted(self) -> dict[Input, int]:
         """The positions a commit has to carry; at the end of an input, past the transaction markers behind it."""
         target = dict(self.covered)

@@ -36,7 +36,7 @@ def partial(source: int, at: int, key: Key | None = None, **counts: int) -> tupl
 
 
 def page(read: int, **others: int) -> dict[str, int]:
-    return {"read": read, "duplicates": 0, "dead_lettered": 0, "waiting": 0, **others}
+    return {"read": read, "duplicates": 0, "dead_lettered": 0, "waiting": 0, "sampled_out": 0, **others}
 
 
 def vitals(
@@ -84,6 +84,15 @@ class TestBooks:
         assert books["predictions"]["compared"] == {"compared": 13, "request_missing": 2}
         assert (books["counted"], books["claimed"]) == (11, 11)
         assert (books["settled"], books["closes"], books["gap"], books["note"]) == (True, True, 0, "")
+
+    def test_what_was_sampled_out_is_accounted_for_on_both_sides_and_the_smallest_share_shows(self) -> None:
+        half = vitals(page(8, sampled_out=5), page(7, sampled_out=4), {TRIAL: {"compared": 3}}, share=0.5)
+        full = vitals(page(2), page(2), {TRIAL: {"compared": 2}}, share=1.0)
+        counted = {0: Counted({"compared": 3}, 0), 1: Counted({"compared": 2}, 0)}
+        books = close_books(TRIAL, counted, {0: half, 1: full})
+        assert (books["closes"], books["share"], books["requests"]["sampled_out"]) == (True, 0.5, 5)
+        half["books"]["requests"]["sampled_out"] = 4
+        assert close_books(TRIAL, counted, {0: half, 1: full})["gap"] == 1
 
     def test_a_request_that_became_nothing_is_a_gap_with_its_partition(self) -> None:
         good = vitals(page(5), page(5), {TRIAL: {"compared": 5}})

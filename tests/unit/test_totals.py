@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shadowbus.aggregate.moments import Moments
 from shadowbus.aggregate.quantiles import Quantiles
 from shadowbus.aggregate.totals import COUNTERS, INDEX, Totals
+from shadowbus.aggregate.weights import Weights
 
 numbers = st.floats(-1e6, 1e6, width=32)
 durations = st.floats(0, 1e6, width=32)
@@ -21,6 +22,7 @@ times = st.integers(0, 2**45)
 @st.composite
 def totals(draw: st.DrawFn) -> Totals:
     first = draw(st.none() | times)
+    excess = draw(st.none() | st.lists(st.integers(0, 2**40), min_size=len(COUNTERS), max_size=len(COUNTERS)))
     return Totals(
         np.array(draw(st.lists(st.integers(0, 2**55), min_size=len(COUNTERS), max_size=len(COUNTERS))), np.int64),
         Quantiles.of(np.array(draw(st.lists(durations, max_size=5)))),
@@ -29,6 +31,7 @@ def totals(draw: st.DrawFn) -> Totals:
         Moments.of(np.array(draw(st.lists(numbers, max_size=5)))),
         first,
         None if first is None else first + draw(times),
+        Weights() if excess is None else Weights(np.array(excess, float), draw(st.sampled_from([2.0, 4.0, 100.0]))),
     )
 
 
@@ -41,6 +44,8 @@ def same(left: Totals, right: Totals) -> bool:
         and close(left.distance, right.distance)
         and close(left.loss, right.loss)
         and (left.first_ms, left.last_ms) == (right.first_ms, right.last_ms)
+        and left.scaled() == pytest.approx(right.scaled())
+        and left.weights.heaviest == right.weights.heaviest
     )
 
 
@@ -89,8 +94,22 @@ def test_moments_in_parts_are_those_of_the_whole(values: list[float], cut: int) 
     merged = Moments.of(np.array(values[:cut])) + Moments.of(np.array(values[cut:]))
     assert merged.n == len(values)
     if values:
+        assert merged.weight == len(values)
         assert merged.mean == pytest.approx(statistics.fmean(values), rel=1e-9, abs=1e-6)
         assert merged.m2 == pytest.approx(statistics.pvariance(values) * len(values), rel=1e-6, abs=1e-2)
+
+
+@given(st.lists(st.tuples(numbers, st.sampled_from([1, 2, 8])), max_size=30), st.integers(0, 30))
+def test_a_weight_counts_a_value_as_often_as_it_says(pairs: list[tuple[float, int]], cut: int) -> None:
+    def of(part: list[tuple[float, int]]) -> Moments:
+        return Moments.of(np.array([value for value, _ in part]), np.array([weight for _, weight in part], float))
+
+    merged, repeated = of(pairs[:cut]) + of(pairs[cut:]), [value for value, weight in pairs for _ in range(weight)]
+    assert (merged.n, merged.weight) == (len(pairs), len(repeated))
+    if repeated:
+        assert merged.mean == pytest.approx(statistics.fmean(repeated), rel=1e-9, abs=1e-6)
+        assert merged.m2 == pytest.approx(statistics.pvariance(repeated) * len(repeated), rel=1e-6, abs=1e-2)
+    assert Moments.from_record(orjson.loads(orjson.dumps(merged.to_record()))) == merged
 
 
 @given(st.lists(durations, max_size=60), st.integers(0, 60))

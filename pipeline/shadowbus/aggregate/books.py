@@ -6,7 +6,9 @@ object with the sums, the gap, and a sentence. Pure.
 Two equations hold exactly in every record of replay's vitals, over all trials of the shadow; a difference is a gap:
 
 - requests read = comparisons of every status but `request_missing` + duplicates + dead-lettered + still waiting
+  + sampled out
 - predictions read = comparisons of every status but `live_missing` + duplicates + dead-lettered + still waiting
+  + sampled out
 
 What replay claims to have written for this trial and what is counted differ while records are on their way: vitals are
 older than the newest count, or the aggregate is behind. It is a gap only where the aggregate has read everything, and
@@ -19,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 STILL_MS = 30_000
+ENTRIES = ("read", "duplicates", "dead_lettered", "waiting", "sampled_out")
 SIDES = (("requests", "request_missing"), ("predictions", "live_missing"))
 
 
@@ -51,8 +54,9 @@ def close_books(trial: str, counted: Mapping[int, Counted], vitals: Mapping[int,
 
     Returns:
         `requests` and `predictions` with what was read and what became of it; `counted` and `claimed` comparisons of
-        this trial, and both `by_status`; `settled` when these agree; `gap` (records unaccounted for), `closes` when it
-        is 0, and a `note` that names the gap.
+        this trial, and both `by_status`; the `share` of ids that is replayed now, the smallest of all partitions;
+        `settled` when counted and claimed agree; `gap` (records unaccounted for), `closes` when it is 0, and a `note`
+        that names the gap.
     """
     findings = _Findings()
     document: dict[str, Any] = {side: _side(side, absent, vitals, findings) for side, absent in SIDES}
@@ -66,6 +70,7 @@ def close_books(trial: str, counted: Mapping[int, Counted], vitals: Mapping[int,
         **document,
         "counted": ours.total(),
         "claimed": theirs.total(),
+        "share": min((_share(record) for record in vitals.values()), default=1.0),
         "by_status": {status: {"counted": ours[status], "claimed": theirs[status]} for status in statuses},
         "settled": all(_agree(partition, counted, claims) for partition in counted.keys() | claims.keys()),
         "closes": findings.gap == 0,
@@ -78,15 +83,14 @@ def _side(side: str, absent: str, vitals: Mapping[int, Mapping[str, Any]], findi
     sums, compared, gaps = Counter[str](), Counter[str](), 0
     for partition, record in sorted(vitals.items()):
         page = _table(_table(record, "books"), side)
-        entries = Counter({name: _count(page, name) for name in ("read", "duplicates", "dead_lettered", "waiting")})
+        entries = Counter({name: _count(page, name) for name in ENTRIES})
         became = Counter({status: count for status, count in _all_statuses(record) if status != absent})
         gap = abs(entries["read"] - (entries.total() - entries["read"]) - became.total())
         missed = _count(page, "never_read")
         why = f": {missed} were deleted or passed over before they were read" if missed else ""
         findings.add(gap, f"{gap} {side} of partition {partition} are unaccounted for{why}.")
         sums, compared, gaps = sums + entries, compared + became, gaps + gap
-    names = ("read", "duplicates", "dead_lettered", "waiting")
-    return {**{name: sums[name] for name in names}, "compared": dict(sorted(compared.items())), "gap": gaps}
+    return {**{name: sums[name] for name in ENTRIES}, "compared": dict(sorted(compared.items())), "gap": gaps}
 
 
 def _compare(
@@ -131,6 +135,11 @@ def _all_statuses(record: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 def _table(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = record.get(name)
     return found if isinstance(found, Mapping) else {}
+
+
+def _share(record: Mapping[str, Any]) -> float:
+    found = record.get("share")
+    return found if isinstance(found, float) else 1.0
 
 
 def _count(record: Mapping[str, Any], name: str) -> int:

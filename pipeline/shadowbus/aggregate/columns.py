@@ -17,6 +17,7 @@ from shadowbus.stage import Slice
 NAN = float("nan")
 TRIAL_CHARACTERS = 600
 LATEST_MS = 1 << 53
+HEAVIEST = 1e4
 
 _STATUS = {name: float(index) for index, name in enumerate(STATUSES)}
 _AGREE = {None: 0.0, True: 1.0, False: 2.0}
@@ -46,6 +47,7 @@ class Columns:
 
     rows: list[Row] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
     groups: dict[tuple[str, int], Group] = field(default_factory=dict)
     rejected: list[tuple[int, str]] = field(default_factory=list)
 
@@ -84,7 +86,7 @@ def _take(
     trial, time_ms, slices = parsed["trial"], parsed["timestamp_ms"], parsed.get("segments")
     if time_ms.__class__ is not int or not 0 <= time_ms < LATEST_MS:
         raise Malformed("the field 'timestamp_ms' has to be milliseconds since the epoch")
-    row = row_of(parsed)
+    row, weight = row_of(parsed), _weight(parsed.get("weight", 1.0))
     group = columns.groups.get((trial, time_ms - time_ms % window_ms))
     if group is None:
         if trial.__class__ is not str or not 0 < len(trial) <= TRIAL_CHARACTERS or "|" in trial:
@@ -106,6 +108,7 @@ def _take(
     group.rows.append(number)
     columns.rows.append(row)
     columns.times.append(time_ms)
+    columns.weights.append(weight)
 
 
 def _comparison(parsed: dict[str, Any]) -> Row:
@@ -137,6 +140,12 @@ def _outcome(parsed: dict[str, Any]) -> Row:
             raise Malformed("the fields 'live_correct' and 'shadow_correct' have to be true, false or null")
     theirs, ours = _number("live_loss", parsed["live_loss"]), _number("shadow_loss", parsed["shadow_loss"])
     return _RIGHT.get((live, shadow), 0.0), ours - theirs
+
+
+def _weight(weight: Any) -> float:
+    if weight.__class__ not in (float, int) or not 1 <= weight <= HEAVIEST:
+        raise Malformed(f"the field 'weight' has to be a number from 1 to {HEAVIEST:g}")
+    return float(weight)
 
 
 def _number(name: str, value: object) -> float:

@@ -12,6 +12,7 @@ from shadowbus.aggregate.numbers import Numbers, numbers
 from shadowbus.aggregate.quantiles import Quantiles
 from shadowbus.aggregate.segments import ALL, Segments
 from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.weights import Weights
 from shadowbus.stage import Slice
 
 
@@ -61,17 +62,22 @@ def fold(piece: Slice, segments: dict[str, Segments], window_ms: int, budget_ms:
 
 
 def _part(arrays: Numbers, rows: NDArray[np.int64]) -> Totals:
-    times = arrays.times[rows]
+    counts, times, weights = arrays.counts[rows], arrays.times[rows], arrays.weights[rows]
     return Totals(
-        arrays.counts[rows].sum(axis=0),
-        Quantiles.of(_present(arrays.live_latency[rows])),
-        Quantiles.of(_present(arrays.shadow_latency[rows])),
-        Moments.of(_present(arrays.distance[rows])),
-        Moments.of(_present(arrays.loss[rows])),
+        counts.sum(axis=0),
+        Quantiles.of(*_present(arrays.live_latency[rows], weights)),
+        Quantiles.of(*_present(arrays.shadow_latency[rows], weights)),
+        Moments.of(*_present(arrays.distance[rows], weights)),
+        Moments.of(*_present(arrays.loss[rows], weights)),
         int(times.min()),
         int(times.max()),
+        Weights.of(counts, weights),
     )
 
 
-def _present(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values[~np.isnan(values)]
+def _present(
+    values: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """The values that are there, and their weights; None where all are 1."""
+    there = ~np.isnan(values)
+    return values[there], weights[there] if weights.max() > 1.0 else None

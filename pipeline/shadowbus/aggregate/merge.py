@@ -11,7 +11,7 @@ from typing import Any
 from shadowbus.aggregate.books import Counted, close_books
 from shadowbus.aggregate.fold import Key
 from shadowbus.aggregate.segments import ALL
-from shadowbus.aggregate.summary import requests_of, summarize
+from shadowbus.aggregate.summary import asked_of, requests_of, summarize
 from shadowbus.aggregate.totals import Totals
 from shadowbus.records import Aggregate, Partial, Verdict
 from shadowbus.settings import GateSettings
@@ -53,24 +53,25 @@ def books_of(trial: str, partials: Iterable[Partial], vitals: Mapping[int, Mappi
 
 
 def counts_of(totals: Totals) -> Counts:
-    """What the gate looks at."""
-    requests, agreed = requests_of(totals), totals.count("agreed")
+    """What the gate looks at: requests and labels as they were counted, all that rates are made of scaled."""
+    scaled = totals.scaled()
+    asked, agreed, heaviest = asked_of(scaled), scaled["agreed"], totals.weights.heaviest
     return Counts(
-        comparisons=requests,
-        asked=requests,
-        shadow_errors=min(totals.count("shadow_errors"), requests),
-        compared=agreed + totals.count("disagreed"),
+        comparisons=requests_of(totals),
+        asked=asked,
+        shadow_errors=min(scaled["shadow_errors"], asked),
+        compared=agreed + scaled["disagreed"],
         agreed=agreed,
-        latency_rows=totals.count("latency_rows"),
-        over_budget=totals.count("over_budget"),
+        latency_rows=scaled["latency_rows"],
+        over_budget=scaled["over_budget"],
         labels=totals.count("labels"),
-        both_right=totals.count("both_right"),
-        shadow_only=totals.count("shadow_only"),
-        live_only=totals.count("live_only"),
-        both_wrong=totals.count("both_wrong"),
-        loss_n=totals.loss.n,
+        both_right=scaled["both_right"],
+        shadow_only=scaled["shadow_only"],
+        live_only=scaled["live_only"],
+        both_wrong=scaled["both_wrong"],
+        loss_n=totals.loss.weight / heaviest,
         loss_mean=totals.loss.mean,
-        loss_m2=totals.loss.m2,
+        loss_m2=totals.loss.m2 / heaviest,
     )
 
 

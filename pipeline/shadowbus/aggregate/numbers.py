@@ -21,6 +21,7 @@ class Numbers:
 
     counts: NDArray[np.int64]
     times: NDArray[np.int64]
+    weights: NDArray[np.float64]
     live_latency: NDArray[np.float64]
     shadow_latency: NDArray[np.float64]
     distance: NDArray[np.float64]
@@ -32,14 +33,14 @@ def numbers(topic: str, columns: Columns, budget_ms: float | None) -> Numbers:
     size = len(columns.rows)
     table = np.array(columns.rows, np.float64)
     counts = np.zeros((size, len(COUNTERS)), np.int64)
-    times = np.array(columns.times, np.int64)
+    times, weights = np.array(columns.times, np.int64), np.array(columns.weights, np.float64)
     nothing = np.full(size, NAN)
     if topic == "outcomes":
         right, loss = table.T
         counts[:, INDEX["labels"]] = 1
         for code, name in enumerate(("both_right", "shadow_only", "live_only", "both_wrong"), start=1):
             counts[:, INDEX[name]] = right == code
-        return Numbers(counts, times, nothing, nothing, nothing, loss.clip(-LARGEST, LARGEST))
+        return Numbers(counts, times, weights, nothing, nothing, nothing, loss.clip(-LARGEST, LARGEST))
     status, agree, live_latency, shadow_latency, distance, live_error, shadow_error, missing = table.T
     counts[np.arange(size), status.astype(np.int64)] = 1
     counts[:, INDEX["agreed"]] = agree == 1
@@ -49,4 +50,5 @@ def numbers(topic: str, columns: Columns, budget_ms: float | None) -> Numbers:
     counts[:, INDEX["live_errors"]] = live_error
     counts[:, INDEX["shadow_errors"]] = (shadow_error == 1) | np.isin(status, _FAILED)
     counts[:, INDEX["missing_features"]] = missing
-    return Numbers(counts, times, live_latency, shadow_latency, distance.clip(-LARGEST, LARGEST), nothing)
+    distance = distance.clip(-LARGEST, LARGEST)
+    return Numbers(counts, times, weights, live_latency, shadow_latency, distance, nothing)

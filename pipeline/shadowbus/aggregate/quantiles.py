@@ -34,10 +34,12 @@ class Quantiles:
         self._sketch = sketch
 
     @classmethod
-    def of(cls, values: NDArray[np.float64]) -> Self:
-        """Of a batch of values, none of them NaN."""
+    def of(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> Self:
+        """Of a batch of values, none of them NaN; one that stands for several (its weight, rounded) comes as often."""
         if not values.size:
             return cls()
+        if weights is not None:
+            values = np.repeat(values, np.rint(weights).astype(np.int64))
         sketch = kll_floats_sketch(K)
         sketch.update(np.clip(values, 0.0, LARGEST).astype(np.float32))
         return cls(sketch)

@@ -1,9 +1,11 @@
 """Totals as numbers that people read: rates with their intervals, latencies, accuracy. Pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from shadowbus.aggregate.quantiles import Quantiles
 from shadowbus.aggregate.totals import Totals
+from shadowbus.records import STATUSES
 from shadowbus.verdict.interval import Interval
 from shadowbus.verdict.sequential import mean_interval, paired_difference_interval, rate_interval
 
@@ -14,6 +16,11 @@ RANKS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 def requests_of(totals: Totals) -> int:
     """Requests that the shadow was asked: all comparisons but those whose request is missing."""
     return sum(totals.statuses.values()) - totals.count("request_missing")
+
+
+def asked_of(scaled: Mapping[str, float]) -> float:
+    """The same from scaled counts."""
+    return sum(scaled[name] for name in STATUSES if name != "request_missing")
 
 
 def summarize(totals: Totals, alpha: float, *, intervals: bool = True) -> dict[str, Any]:
@@ -28,39 +35,45 @@ def summarize(totals: Totals, alpha: float, *, intervals: bool = True) -> dict[s
         `requests`, `labels`; rates (`agreement`, `errors`, `over_budget`: `value`, `low`, `high`, `n`);
         `live_latency_ms` and `shadow_latency_ms` (`p50`, `p95`, `p99`, `n`); `right`, the table of who was right;
         `accuracy` (`live`, `shadow`, and their `difference` with `low`, `high`, `n`); `distance` and
-        `loss_difference` (shadow minus live: `value`, `low`, `high`, `n`). What was not seen is null.
+        `loss_difference` (shadow minus live: `value`, `low`, `high`, `n`). What was not seen is null. Where replay took
+        a share of the requests, `requests`, `labels`, `right` and every `n` are what was really seen, all else is
+        weighted.
     """
-    right = {name: totals.count(name) for name in RIGHT}
-    paired = sum(right.values())
-    requests, agreed = requests_of(totals), totals.count("agreed")
+    requests, scaled = requests_of(totals), totals.scaled()
+    asked, agreed = asked_of(scaled), scaled["agreed"]
+    seen = {
+        "agreement": totals.count("agreed") + totals.count("disagreed"),
+        "over_budget": totals.count("latency_rows"),
+    }
     level = alpha if intervals else None
     return {
         "requests": requests,
         "labels": totals.count("labels"),
-        "agreement": _rate(agreed, agreed + totals.count("disagreed"), level),
-        "errors": _rate(min(totals.count("shadow_errors"), requests), requests, level),
-        "over_budget": _rate(totals.count("over_budget"), totals.count("latency_rows"), level),
+        "agreement": _rate(agreed, agreed + scaled["disagreed"], level, seen["agreement"]),
+        "errors": _rate(min(scaled["shadow_errors"], asked), asked, level, requests),
+        "over_budget": _rate(scaled["over_budget"], scaled["latency_rows"], level, seen["over_budget"]),
         "live_latency_ms": _latency(totals.live_latency),
         "shadow_latency_ms": _latency(totals.shadow_latency),
-        "right": right,
-        "accuracy": _accuracy(right, paired, level),
+        "right": (right := {name: totals.count(name) for name in RIGHT}),
+        "accuracy": _accuracy({name: scaled[name] for name in RIGHT}, level, sum(right.values())),
         "distance": {"value": totals.distance.mean if totals.distance.n else None, "n": totals.distance.n},
         "loss_difference": _mean(totals, level),
     }
 
 
-def _rate(successes: int, trials: int, alpha: float | None) -> dict[str, Any]:
+def _rate(successes: float, trials: float, alpha: float | None, seen: int) -> dict[str, Any]:
     if not trials:
         return {"value": None, "low": None, "high": None, "n": 0}
     interval = rate_interval(successes, trials, alpha) if alpha is not None else None
-    return {"value": successes / trials, **_ends(interval), "n": trials}
+    return {"value": successes / trials, **_ends(interval), "n": seen}
 
 
 def _latency(quantiles: Quantiles) -> dict[str, Any]:
     return {**{name: quantiles.at(rank) for name, rank in RANKS.items()}, "n": quantiles.n}
 
 
-def _accuracy(right: dict[str, int], paired: int, alpha: float | None) -> dict[str, Any]:
+def _accuracy(right: dict[str, float], alpha: float | None, seen: int) -> dict[str, Any]:
+    paired = sum(right.values())
     if not paired:
         return {"live": None, "shadow": None, "difference": None, "low": None, "high": None, "n": 0}
     ours, theirs = right["shadow_only"], right["live_only"]
@@ -70,13 +83,14 @@ def _accuracy(right: dict[str, int], paired: int, alpha: float | None) -> dict[s
         "shadow": (right["both_right"] + ours) / paired,
         "difference": (ours - theirs) / paired,
         **_ends(interval),
-        "n": paired,
+        "n": seen,
     }
 
 
 def _mean(totals: Totals, alpha: float | None) -> dict[str, Any]:
-    loss = totals.loss
-    interval = mean_interval(loss.n, loss.mean, loss.m2, alpha) if alpha is not None and loss.n else None
+    loss, heaviest = totals.loss, totals.weights.heaviest
+    known = loss.weight / heaviest, loss.mean, loss.m2 / heaviest
+    interval = mean_interval(*known, alpha) if alpha is not None and loss.n else None
     return {"value": loss.mean if loss.n else None, **_ends(interval), "n": loss.n}
 
 

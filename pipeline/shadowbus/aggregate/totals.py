@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shadowbus.aggregate.moments import Moments
 from shadowbus.aggregate.quantiles import Quantiles
+from shadowbus.aggregate.weights import Weights
 from shadowbus.records import STATUSES
 
 COUNTERS = (
@@ -59,6 +60,11 @@ class Totals:
     loss: Moments = field(default_factory=Moments)
     first_ms: int | None = None
     last_ms: int | None = None
+    weights: Weights = field(default_factory=Weights)
+
+    def scaled(self) -> dict[str, float]:
+        """What rates and intervals are worked out from: the counts themselves where every weight is 1."""
+        return dict(zip(COUNTERS, self.weights.scaled(self.counts), strict=True))
 
     def count(self, name: str) -> int:
         """One of `COUNTERS`."""
@@ -76,6 +82,7 @@ class Totals:
         self.shadow_latency.absorb(other.shadow_latency)
         self.distance = self.distance + other.distance
         self.loss = self.loss + other.loss
+        self.weights = self.weights + other.weights
         if other.first_ms is not None and other.last_ms is not None:
             self.first_ms = other.first_ms if self.first_ms is None else min(self.first_ms, other.first_ms)
             self.last_ms = other.last_ms if self.last_ms is None else max(self.last_ms, other.last_ms)
@@ -97,6 +104,7 @@ class Totals:
             "loss": self.loss.to_record(),
             "first_ms": self.first_ms,
             "last_ms": self.last_ms,
+            **self.weights.to_record(COUNTERS),
         }
 
     @classmethod
@@ -120,6 +128,7 @@ class Totals:
             Moments.from_record(record["loss"]),
             record["first_ms"],
             record["last_ms"],
+            Weights.from_record(record, COUNTERS),
         )
 
     def __eq__(self, other: object) -> bool:

@@ -67,14 +67,16 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
         {} if topic.full_name(settings.namespace) in missing else read_table(settings, topic, deadline)
         for topic in (AGGREGATES, VERDICTS)
     )
+    trials = list(_trials(aggregates.values()))
     return Overview(
         namespace=settings.namespace,
         missing_topics=missing,
         stages=seen,
-        trials=list(_trials(aggregates.values())),
+        trials=trials,
         verdicts=sorted((found.record for found in verdicts(decided.values())), key=lambda one: one.trial),
         notes=[
             *(f"The topic {name}, which [rekey] names, is missing." for name in lost),
+            *_left_out(trials),
             *_notes(settings, missing, len(differences) - len(missing), seen, ever),
         ],
     )
@@ -122,6 +124,20 @@ def _trials(values: Iterable[bytes]) -> Iterator[TrialStatus]:
         statuses = one.totals.get("statuses")
         counts = statuses if isinstance(statuses, dict) else {}
         yield TrialStatus(one.trial, counts, one.totals.get("labels", 0), one.books, one.updated_ms)
+
+
+def _left_out(trials: Iterable[TrialStatus]) -> Iterator[str]:
+    """What replay does not take, because the settings ask for a share or because it fell behind."""
+    for one in trials:
+        requests = one.books.get("requests")
+        page = requests if isinstance(requests, Mapping) else {}
+        left_out, read, share = page.get("sampled_out", 0), page.get("read", 0), one.books.get("share", 1.0)
+        if left_out or share != 1.0:
+            portion = left_out / read if read else 0.0
+            yield (
+                f"{one.trial}: {left_out} of {read} requests ({portion:.1%}) were not replayed, to keep pace; "
+                f"the share that is replayed now is {share:g}."
+            )
 
 
 def _notes(

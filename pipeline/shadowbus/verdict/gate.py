@@ -23,21 +23,25 @@ Verdict = Literal["PROMOTE", "SEND_BACK", "KEEP_WATCHING"]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What has been counted of one trial, in all or in one segment."""
+    """What has been counted of one trial, in all or in one segment.
+
+    `comparisons` and `labels` are plain counts. The others are in proportion to the requests they stand for, and never
+    more than was counted, so that sampled requests give unbiased rates and no more evidence than there is.
+    """
 
     comparisons: int = 0
-    asked: int = 0
-    shadow_errors: int = 0
-    compared: int = 0
-    agreed: int = 0
-    latency_rows: int = 0
-    over_budget: int = 0
+    asked: float = 0
+    shadow_errors: float = 0
+    compared: float = 0
+    agreed: float = 0
+    latency_rows: float = 0
+    over_budget: float = 0
     labels: int = 0
-    both_right: int = 0
-    shadow_only: int = 0
-    live_only: int = 0
-    both_wrong: int = 0
-    loss_n: int = 0
+    both_right: float = 0
+    shadow_only: float = 0
+    live_only: float = 0
+    both_wrong: float = 0
+    loss_n: float = 0
     loss_mean: float = 0.0
     loss_m2: float = 0.0
 
@@ -196,7 +200,7 @@ def _parts(gate: GateSettings) -> int:
     return max(1, sum(on) + (judged and gate.guard_segments))
 
 
-def _rate(name: str, bad: int, trials: int, limit: float, alphas: tuple[float, float], requests: int) -> _Question:
+def _rate(name: str, bad: float, trials: float, limit: float, alphas: tuple[float, float], requests: int) -> _Question:
     """Is the share of bad trials at most the limit? `alphas`: to show that it holds, that it fails."""
     holds, fails = alphas
     low, high = sequential.rate_low(bad, trials, fails), sequential.rate_high(bad, trials, holds)
@@ -210,7 +214,7 @@ def _rate(name: str, bad: int, trials: int, limit: float, alphas: tuple[float, f
         return sequential.rate_evidence_above(rate * total, total, limit) >= -math.log(fails)
 
     criterion = Criterion(name, rate if trials else None, low, high, limit, state)
-    return _Question(criterion, "requests", trials, requests, leans, shown)
+    return _Question(criterion, "requests", int(trials), requests, leans, shown)
 
 
 def _mirrored(question: _Question, limit: float) -> _Question:
@@ -221,7 +225,7 @@ def _mirrored(question: _Question, limit: float) -> _Question:
     return replace(question, criterion=good)
 
 
-def _paired(counts: Counts) -> int:
+def _paired(counts: Counts) -> float:
     return counts.both_right + counts.shadow_only + counts.live_only + counts.both_wrong
 
 
@@ -242,7 +246,7 @@ def _accuracy(name: str, counts: Counts, limit: float, alphas: tuple[float, floa
             return sequential.paired_evidence_above(up, down, total, limit) >= -math.log(holds)
         return sequential.paired_evidence_above(down, up, total, -limit) >= -math.log(fails)
 
-    return _Question(Criterion(name, value, low, high, limit, state), "labels", trials, labels, leans, shown)
+    return _Question(Criterion(name, value, low, high, limit, state), "labels", int(trials), labels, leans, shown)
 
 
 def _needed(evidence: Evidence, gate: GateSettings, blocking: list[_Question], guards: list[_Question]) -> Needed:

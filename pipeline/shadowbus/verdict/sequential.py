@@ -173,7 +173,7 @@ def paired_difference_interval(shadow_only: float, live_only: float, trials: flo
     return Interval(low, paired_high(shadow_only, live_only, trials, alpha / 2))
 
 
-def mean_interval(n: int, mean: float, m2: float, alpha: float, optimal_n: float = 2_000) -> Interval:
+def mean_interval(n: float, mean: float, m2: float, alpha: float, optimal_n: float = 2_000) -> Interval:
     """An asymptotic confidence sequence for a mean, in the unit of the observations.
 
     Valid in the limit, as a t-interval is, but at all looks: Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2024),

@@ -21,7 +21,7 @@ from shadowbus.settings import ShadowSettings
 
 TESTS = str(Path(__file__).parents[1])
 MEMORY_MB = 32
-SETTINGS = ShadowSettings("s", "m", timeout_ms=500, allow_pickle=True, memory_mb=MEMORY_MB, load_seconds=60)
+SETTINGS = ShadowSettings("s", "m", timeout_ms=800, allow_pickle=True, memory_mb=MEMORY_MB, load_seconds=60)
 
 GUILTY = {
     Deed.RAISE: ("shadow_error", "this row is not liked"),
@@ -31,9 +31,9 @@ GUILTY = {
     Deed.ALLOCATE: ("shadow_error", "Unable to allocate 32"),
     Deed.HOARD: ("shadow_error", "MemoryError"),
     Deed.SHARE: ("shadow_crash", f"more than {MEMORY_MB} MB of memory"),
-    Deed.HANG: ("shadow_timeout", "no answer within 500 ms: .*misbehaving.py"),
-    Deed.BUSY: ("shadow_timeout", "no answer within 500 ms"),
-    Deed.DEAF: ("shadow_timeout", "no answer within 500 ms"),
+    Deed.HANG: ("shadow_timeout", "no answer within 800 ms: .*misbehaving.py"),
+    Deed.BUSY: ("shadow_timeout", "no answer within 800 ms"),
+    Deed.DEAF: ("shadow_timeout", "no answer within 800 ms"),
     Deed.EXIT: ("shadow_crash", "exit code 3"),
     Deed.RETIRE: ("shadow_crash", "exit code 75"),
     Deed.SEGFAULT: ("shadow_crash", "SIGSEGV: .*Segmentation fault.*misbehaving.py"),
@@ -279,7 +279,7 @@ def test_a_worker_killed_while_a_bundle_hangs_on_loading_leaves_nothing_behind(t
         (Deed.RAISE, "this row is not liked"),
         (Deed.SEGFAULT, "crashed while it was loaded: .*Segmentation fault"),
         (Deed.EXIT, "crashed while it was loaded"),
-        (Deed.HANG, "did not load within 15 s"),
+        (Deed.HANG, "did not load within 3 s"),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -287,7 +287,7 @@ def test_a_bundle_that_cannot_be_loaded_is_an_error_that_says_why(
     own: Callable[..., ModelProcess], tmp_path: Path, deed: Deed, words: str
 ) -> None:
     bad = bundle_of(BadToLoad(deed), tmp_path / "bad")
-    settings = ShadowSettings("s", "m", allow_pickle=True, load_seconds=15 if deed == Deed.HANG else 60)
+    settings = ShadowSettings("s", "m", allow_pickle=True, load_seconds=3 if deed == Deed.HANG else 60)
     started = time.monotonic()
     with pytest.raises(BundleError, match=words):
         own(settings, bad)
@@ -344,7 +344,7 @@ def test_vitals_only_ever_grow_and_hold_every_life(own: Callable[..., ModelProce
     deaths = (Deed.FINE, Deed.EXIT, Deed.BUSY, Deed.SEGFAULT, Deed.FINE)
     for deed in deaths:
         if deed == Deed.BUSY:
-            burned += 2 * 0.5
+            burned += 2 * 0.8
         ask(model, [deed, *[Deed.FINE] * 20])
         report = model.report()
         for name in ("rows", "batches", "restarts", "loads", "cpu_s", "circuit_opened"):

@@ -131,12 +131,12 @@ class ModelProcess:
         return {"name": self.model, **self.vitals.record(self.circuit, monotonic())}
 
     def close(self) -> None:
-        """End the keeper, and with it the worker."""
+        """End the worker and its keeper."""
         self.vitals.keeper_ends()
-        self._keeper.close()
         if self._worker is not None:
-            self._worker.close()
+            self._keeper.end(self._worker)
             self._worker = None
+        self._keeper.close()
 
     def _overdue(self) -> bool:
         gone = self._worker is None or self._worker.gone.is_set()

@@ -76,7 +76,7 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
         verdicts=sorted((found.record for found in verdicts(decided.values())), key=lambda one: one.trial),
         notes=[
             *(f"The topic {name}, which [rekey] names, is missing." for name in lost),
-            *_left_out(trials),
+            *left_out_notes(trials),
             *_notes(settings, missing, len(differences) - len(missing), seen, ever),
         ],
     )
@@ -126,7 +126,7 @@ def _trials(values: Iterable[bytes]) -> Iterator[TrialStatus]:
         yield TrialStatus(one.trial, counts, one.totals.get("labels", 0), one.books, one.updated_ms)
 
 
-def _left_out(trials: Iterable[TrialStatus]) -> Iterator[str]:
+def left_out_notes(trials: Iterable[TrialStatus]) -> Iterator[str]:
     """What replay does not take, because the settings ask for a share or because it fell behind."""
     for one in trials:
         requests = one.books.get("requests")

@@ -9,23 +9,20 @@ The model is asked asynchronously. A batch of input becomes a unit of work; its 
 they account for, once the model has answered all of it. Units finish in order.
 """
 
-import contextlib
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from itertools import repeat
-from typing import cast
 
 from shadowbus.compare.comparator import Comparator
-from shadowbus.dead_letters import dead_letter
-from shadowbus.errors import Malformed
 from shadowbus.records import Vitals, encode
 from shadowbus.replay.comparison import Comparisons
 from shadowbus.replay.inbox import SIDES
 from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join
-from shadowbus.replay.live import Live, read_live, read_lives
+from shadowbus.replay.live import Live, read_live
 from shadowbus.replay.model_process import IN_FLIGHT, Chunk, ModelProcess
 from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.partition import PartitionState
+from shadowbus.replay.reading import Reading
 from shadowbus.replay.shedding import Shedding
 from shadowbus.replay.taken import Taken
 from shadowbus.replay.unit import Unit
@@ -56,6 +53,7 @@ class ReplayStage:
         self.held_back: frozenset[Input] = frozenset()
         self.vitals_at = 0
         self.shedding = Shedding(settings.replay)
+        self.reading = Reading(settings.namespace)
         self.comparisons = Comparisons(settings.namespace, shadow.name, model.model, comparator)
 
     def restore(self, records: Slice) -> None:
@@ -169,7 +167,7 @@ class ReplayStage:
             unit.outputs.positions[piece.input] = piece.next_offset
             unit.count(partition, piece.topic, "read", by=len(piece.offsets))
             state.event_ms[piece.topic] = min(piece.timestamps)
-            self._read(piece, sides[piece.topic], unit, now_ms)
+            self.reading.read(piece, sides[piece.topic], unit, now_ms)
         requests, predictions = sides["requests"], sides["predictions"]
         if predictions.lives:
             state.live_model = predictions.lives[-1].model
@@ -200,48 +198,13 @@ class ReplayStage:
                 continue
             key, value, offset = taken.keys[index], taken.values[index], taken.offsets[index]
             if other is False:
-                self._set_aside(topic, partition, offset, key, value, "duplicate", unit, now_ms)
+                self.reading.set_aside(topic, partition, offset, key, value, "duplicate", unit, now_ms)
                 unit.count(partition, topic, "duplicates")
             elif side == REQUEST:
                 live = other[3] or read_live(key, other[0])
                 pairs.add(partition, key, value, offset, live, live.model)
             else:
                 pairs.add(partition, key, other[0], other[2], taken.lives[index], taken.lives[index].model)
-
-    def _read(self, piece: Slice, taken: Taken, unit: Unit, now_ms: int) -> None:
-        """Take over the records that can be joined, and what the predictions among them say; set the others aside."""
-        if None not in piece.keys and None not in piece.values:
-            keys, values = cast("list[bytes]", piece.keys), cast("list[bytes]", piece.values)
-            with contextlib.suppress(Malformed):
-                if b"\xff" not in b"".join(keys) and b"" not in keys:
-                    lives = read_lives(keys, values) if piece.topic == "predictions" else []
-                    taken.extend(keys, values, piece.timestamps, piece.offsets, lives)
-                    return
-        for key, value, at, offset in zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True):
-            try:
-                if value is None or not key or b"\xff" in key:
-                    raise Malformed("the value is null" if value is None else "the key is not a request id")
-                taken.extend(
-                    [key], [value], [at], [offset], read_lives([key], [value]) if piece.topic == "predictions" else []
-                )
-            except Malformed as error:
-                self._set_aside(piece.topic, piece.partition, offset, key, value, str(error), unit, now_ms)
-                unit.count(piece.partition, piece.topic, "dead_lettered")
-
-    def _set_aside(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        key: bytes | None,
-        value: bytes | None,
-        reason: str,
-        unit: Unit,
-        now_ms: int,
-    ) -> None:
-        source = f"{self.settings.namespace}.{topic}"
-        letter = dead_letter(source, partition, offset, key, value, reason=reason, now_ms=now_ms)
-        unit.outputs.add("dead-letters", partition, key, letter)
 
     def _expire(self, partition: int, state: PartitionState, unit: Unit, pairs: Pairs, now_ms: int) -> None:
         """What waited longer than the join window, by the time of the input that should have brought the other half.

@@ -1,0 +1,64 @@
+"""Slices of input into columns that can be joined; what cannot be becomes a dead letter of the unit it came with."""
+
+import contextlib
+from typing import cast
+
+from shadowbus.dead_letters import dead_letter
+from shadowbus.errors import Malformed
+from shadowbus.replay.live import Live, read_lives
+from shadowbus.replay.taken import Taken
+from shadowbus.replay.unit import Unit
+from shadowbus.stage import Slice
+
+NEVER_IN_AN_ID = b"\xff"
+"""No UTF-8 has it, so it may stand between ids."""
+
+
+class Reading:
+    """Reads requests and live predictions of one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+
+    def read(self, piece: Slice, taken: Taken, unit: Unit, now_ms: int) -> None:
+        """Take over the records that can be joined, and what the predictions among them say; set the others aside."""
+        if None not in piece.keys and None not in piece.values:
+            keys, values = cast("list[bytes]", piece.keys), cast("list[bytes]", piece.values)
+            with contextlib.suppress(Malformed):
+                taken.extend(keys, values, piece.timestamps, piece.offsets, _lives(piece.topic, keys, values))
+                return
+        for key, value, at, offset in zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True):
+            try:
+                if value is None or key is None:
+                    raise Malformed("the value is null" if value is None else "the key is not a request id")
+                taken.extend([key], [value], [at], [offset], _lives(piece.topic, [key], [value]))
+            except Malformed as error:
+                self.set_aside(piece.topic, piece.partition, offset, key, value, str(error), unit, now_ms)
+                unit.count(piece.partition, piece.topic, "dead_lettered")
+
+    def set_aside(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        reason: str,
+        unit: Unit,
+        now_ms: int,
+    ) -> None:
+        """Write a dead letter."""
+        source = f"{self.namespace}.{topic}"
+        letter = dead_letter(source, partition, offset, key, value, reason=reason, now_ms=now_ms)
+        unit.outputs.add("dead-letters", partition, key, letter)
+
+
+def _lives(topic: str, keys: list[bytes], values: list[bytes]) -> list[Live]:
+    """What the records say, if they are predictions.
+
+    Raises:
+        Malformed: One of the keys is no request id, or one of the records no prediction.
+    """
+    if b"" in keys or NEVER_IN_AN_ID in b"".join(keys):
+        raise Malformed("the key is not a request id")
+    return read_lives(keys, values) if topic == "predictions" else []

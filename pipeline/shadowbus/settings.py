@@ -5,24 +5,21 @@ the file, the key and the nearest right one. Paths are relative to the settings 
 """
 
 import dataclasses
-import difflib
 import os
 import re
 import tomllib
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from shadowbus.errors import SettingsError
+from shadowbus.settings_table import filled_in, read_table
 from shadowbus.topology import topic_names
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a namespace and a shadow may be called: it becomes part of topic names."""
 
-Kind = typing.TypeVar("Kind")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _SECRET = re.compile(r"password|secret|token|credential|\bkey\b|\.key\.|pem$", re.IGNORECASE)
 
 
@@ -182,8 +179,8 @@ def parse_settings(document: Mapping[str, object], source: Path, environment: Ma
     """Turn a parsed document into settings; `source` is named in every error."""
     if "source" in document:
         raise SettingsError(f"{source}: unknown key 'source'.")
-    expanded = _expand(document, f"{source}", environment)
-    settings = _build(Settings, expanded, source, "")
+    expanded = filled_in(document, f"{source}", environment)
+    settings = read_table(Settings, expanded, source, "")
     settings = dataclasses.replace(settings, source=source)
     _check(settings)
     return settings
@@ -202,62 +199,6 @@ def masked(settings: Settings) -> dict[str, object]:
         return "********" if value and isinstance(value, str) and _SECRET.search(key) else value
 
     return {name: mask(value, name) for name, value in dataclasses.asdict(settings).items()}
-
-
-def _expand(value: object, where: str, environment: Mapping[str, str]) -> typing.Any:
-    if isinstance(value, Mapping):
-        return {key: _expand(inner, f"{where}: {key}", environment) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_expand(inner, where, environment) for inner in value]
-    if not isinstance(value, str):
-        return value
-
-    def fill(match: re.Match[str]) -> str:
-        name, default = match[1], match[2]
-        found = environment.get(name, default)
-        if found is None:
-            raise SettingsError(f"{where} needs the environment variable {name}, which is not set.")
-        return found
-
-    return _VARIABLE.sub(fill, value)
-
-
-def _build(kind: type[Kind], table: object, source: Path, prefix: str) -> Kind:
-    if not isinstance(table, Mapping):
-        raise SettingsError(f"{source}: '{prefix.rstrip('.')}' has to be a table, not {table!r}.")
-    hints = typing.get_type_hints(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind) if f.name != "source"}  # type: ignore[arg-type]
-    for key in table:
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
-            hint = f"did you mean '{prefix}{near[0]}'?" if near else f"known are {', '.join(sorted(fields))}."
-            raise SettingsError(f"{source}: unknown key '{prefix}{key}'; {hint}")
-    values = {key: _value(hints[key], value, source, f"{prefix}{key}") for key, value in table.items()}
-    for name, f in fields.items():
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and name not in values:
-            raise SettingsError(f"{source}: the key '{prefix}{name}' is missing.")
-    return kind(**values)
-
-
-def _value(hint: typing.Any, value: object, source: Path, key: str) -> object:
-    origin = typing.get_origin(hint)
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast("type[object]", hint), value, source, f"{key}.")
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise SettingsError(f"{source}: '{key}' is written as [[{key}]], one for each.")
-        inner = typing.get_args(hint)[0]
-        return tuple(_value(inner, item, source, f"{key}[{i}]") for i, item in enumerate(value))
-    if origin in (typing.Union, types.UnionType):
-        hint = next(arm for arm in typing.get_args(hint) if arm is not types.NoneType)
-    wanted = Mapping if typing.get_origin(hint) is not None else hint
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        name = "a table" if wanted is Mapping else f"of type {wanted.__name__}"
-        raise SettingsError(f"{source}: '{key}' has to be {name}, not {value!r}.")
-    return value
 
 
 def _check(settings: Settings) -> None:

@@ -65,7 +65,7 @@ kafka: setup ## Run the tests against a real broker
 
 .PHONY: chaos
 chaos: setup ## Kill processes on the schedule of SEED=n, and check every record
-	@SHADOWBUS_CHAOS_SEED=$(SEED) $(PY) -m pytest -m chaos $(ARGS)
+	@SHADOWBUS_CHAOS_SEED=$(SEED) $(PY) -m pytest -s tests/chaos $(ARGS)
 
 .PHONY: bench
 bench: setup ## Measure; writes benchmarks/results.json and benchmarks/results.md

@@ -58,13 +58,14 @@ class Stream:
     folder: Path
     shadows: Sequence[str] = ("challenger",)
     extra: str = ""
+    head: str = ""
     settings: Settings = field(init=False)
     producer: Producer = field(init=False)
 
     def __post_init__(self) -> None:
         bundle = make_bundle(self.folder)
         blocks = [f'[[shadow]]\nname = "{name}"\nmodel = "{bundle}"\n' for name in self.shadows]
-        text = f'namespace = "{self.namespace}"\n[kafka]\n"bootstrap.servers" = "{self.bootstrap}"\n'
+        text = f'namespace = "{self.namespace}"\n{self.head}[kafka]\n"bootstrap.servers" = "{self.bootstrap}"\n'
         (self.folder / "shadow.toml").write_text(text + "\n".join(blocks) + self.extra)
         self.settings = load_settings(self.folder / "shadow.toml")
         create_topics(self.settings)

@@ -8,7 +8,7 @@ state that do not belong to these topics, or contradict each other, are an error
 import functools
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, TopicPartition
@@ -17,6 +17,7 @@ from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import StateCorruptError
 from shadowbus.kafka.changelog import end_offsets, read_back
 from shadowbus.kafka.complaints import again
+from shadowbus.kafka.fault_points import Reached
 from shadowbus.kafka.job import Job
 from shadowbus.kafka.owners import topic_id_of
 from shadowbus.kafka.topic_ids import topic_ids
@@ -87,9 +88,7 @@ def standing_of(
     return Standing(starts, lost, ids)
 
 
-def restored_stage(
-    job: Job, settings: Settings, standing: Standing, deadline: Deadline, reached: Callable[[str], None]
-) -> Stage:
+def restored_stage(job: Job, settings: Settings, standing: Standing, deadline: Deadline, reached: Reached) -> Stage:
     """A new stage over the partitions that are held, with its kept state as of the last commit.
 
     Args:

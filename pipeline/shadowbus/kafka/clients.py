@@ -31,6 +31,18 @@ def make_producer(settings: Settings, **properties: object) -> Producer:
     return _make(Producer, {**_SHARED, **defaults, **settings.kafka_for("producer"), **properties})
 
 
+def make_transactional_producer(settings: Settings, transactional_id: str) -> Producer:
+    """A producer for one worker's transactions."""
+    return make_producer(
+        settings,
+        **{
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": settings.worker.transaction_timeout_ms,
+            "linger.ms": 100,  # a commit sends what is there at once, and nobody sees anything before
+        },
+    )
+
+
 def make_consumer(settings: Settings, **properties: object) -> Consumer:
     """A consumer that reads only what is committed and commits nothing by itself."""
     defaults = {

@@ -3,16 +3,16 @@
 One membership of the consumer group goes through these steps; `docs/architecture.md` says for each what is true after
 a crash there.
 
-1. Join the group. When partitions are assigned: find where the last commit left each input, restore the stage's
-   state up to there, and only then take input.
+1. Join the group. When partitions are assigned: end what their last owner left open, find where the last commit left
+   each input, restore the stage's state up to there, sign, and only then take input.
 2. Consume a batch.
 3. Let the stage process it. What comes back carries the input positions it accounts for.
 4. Produce it, inside a transaction that began with the first record.
 5. When it is time: send the positions to the transaction, and commit. Records and positions become visible as one.
 6. Tell the stage, so that it may write local state.
 
-When partitions are revoked: drain the stage, do 4 to 6 for what is left, drop the stage. When they are lost, or
-anything in a transaction fails: abort, drop the stage, leave, and start again at 1 from what is committed.
+When partitions are revoked: drain the stage, do 4 to 6 for what is left without a signature, drop the stage. When they
+are lost, or anything in a transaction fails: abort, drop the stage, leave, and start again at 1 from what is committed.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import BrokerError, Fenced, Retry
 from shadowbus.kafka.assignment import RESTORE_SECONDS, Standing, restored_stage, standing_of
-from shadowbus.kafka.clients import make_consumer, make_producer
+from shadowbus.kafka.clients import make_consumer, make_transactional_producer
 from shadowbus.kafka.complaints import again, as_next_action
-from shadowbus.kafka.fault_points import fault_of
+from shadowbus.kafka.fault_points import Reached, fault_of
 from shadowbus.kafka.intake import Intake
 from shadowbus.kafka.job import Job
 from shadowbus.kafka.outgoing import hand_over
@@ -39,6 +39,11 @@ from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Stage
 
 logger = logging.getLogger("shadowbus.exactly_once")
+
+TRY_SECONDS = 5.0
+"""In steps, since it may never come back (see `patience.py`); it goes on where the last step left it."""
+
+Rebalance = Callable[[Consumer, list[TopicPartition]], None]
 
 IDLE_SECONDS = 0.02
 BUSY_SECONDS = 0.005
@@ -76,7 +81,7 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
 class _Membership:
     """One membership of the group: a consumer, a producer, and the stage over the partitions held."""
 
-    def __init__(self, job: Job, settings: Settings, worker_id: str, reached: Callable[[str], None]) -> None:
+    def __init__(self, job: Job, settings: Settings, worker_id: str, reached: Reached) -> None:
         self.job, self.settings, self.worker_id, self.reached = job, settings, worker_id, reached
         self.group = job.group(settings.namespace)
         self.id = transactional_id(self.group, worker_id)
@@ -84,6 +89,7 @@ class _Membership:
         self.stage: Stage | None = None
         self.standing = Standing()
         self.generation: object = None
+        self.failure: BaseException | None = None
         self.in_transaction = False
         self.patience = Patience(settings.worker.operation_seconds + 5)
         self.consumer: Consumer
@@ -93,7 +99,7 @@ class _Membership:
     def serve(self, stop: threading.Event) -> None:
         """Join, work until `stop` is set or the membership is over, leave."""
         worker = self.settings.worker
-        self.producer = _producer(self.settings, self.id)
+        self.producer = make_transactional_producer(self.settings, self.id)
         static = {"group.instance.id": self.worker_id} if self.worker_id else {}
         self.consumer = make_consumer(
             self.settings,
@@ -113,9 +119,9 @@ class _Membership:
                 self.producer.init_transactions(worker.operation_seconds)
                 self.consumer.subscribe(  # 1
                     [self.names[topic.name] for topic in self.job.inputs],
-                    on_assign=self._assigned,
-                    on_revoke=self._revoked,
-                    on_lost=self._lost,
+                    on_assign=self._kept(self._assigned),
+                    on_revoke=self._kept(self._revoked),
+                    on_lost=self._kept(self._lost),
                 )
                 self._work(stop)
         finally:
@@ -127,6 +133,8 @@ class _Membership:
         while not stop.is_set():
             patience = BUSY_SECONDS if self.intake.progress.owing() else IDLE_SECONDS
             messages = self.consumer.consume(worker.fetch_records, patience)  # 2
+            if self.failure is not None:
+                raise self.failure
             if self.stage is None:
                 continue
             if batch := self.intake.take(messages):
@@ -176,10 +184,14 @@ class _Membership:
         self._begin()
         deadline = Deadline.after(self.settings.worker.operation_seconds)
         offsets = marked(positions, self.names, owner, self.standing.ids)
-        self.reached("before-offsets")
-        with self.patience.during("send_offsets_to_transaction"):
-            again(lambda left: self.producer.send_offsets_to_transaction(offsets, self.generation, left), deadline)
-        self.reached("before-commit")
+        self.reached("before-offsets", self.producer.flush)
+
+        def send_offsets(left: float) -> None:
+            with self.patience.during("send_offsets_to_transaction", TRY_SECONDS + 3):
+                self.producer.send_offsets_to_transaction(offsets, self.generation, min(left, TRY_SECONDS))
+
+        again(send_offsets, deadline)
+        self.reached("before-commit", self.producer.flush)
         with self.patience.during("commit_transaction"):
             again(self.producer.commit_transaction, deadline)
         self.in_transaction = False
@@ -189,7 +201,7 @@ class _Membership:
     def _finish(self) -> None:
         if self.stage is not None:
             self._produce(self.stage.drain(now_ms()))
-            self.reached("during-revoke")
+            self.reached("during-revoke", self.producer.flush)
             self._commit(leaving=True)
         self._drop()
 
@@ -204,6 +216,20 @@ class _Membership:
             self.in_transaction = False
             with contextlib.suppress(KafkaException), self.patience.during("abort_transaction"):
                 self.producer.abort_transaction(self.settings.worker.operation_seconds)
+
+    def _kept(self, callback: Rebalance) -> Rebalance:
+        """Keep what a callback raises for after the call it came in: until then librdkafka would go on to the next."""
+
+        def call(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            if self.failure is None:
+                try:
+                    callback(consumer, partitions)
+                except BaseException as error:
+                    self.failure = error
+            if self.failure is not None:
+                consumer.unassign()
+
+        return call
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Step 1, once the group has met."""
@@ -233,7 +259,8 @@ class _Membership:
         for owner in owners:
             if owner != self.id:
                 with self.patience.during("init_transactions"):
-                    _producer(self.settings, owner).init_transactions(self.settings.worker.operation_seconds)
+                    passing = make_transactional_producer(self.settings, owner)
+                    passing.init_transactions(self.settings.worker.operation_seconds)
                 logger.info("%s ended what %s left", self.job.name, owner)
 
     def _revoked(self, consumer: Consumer, _: list[TopicPartition]) -> None:
@@ -259,17 +286,6 @@ class _Membership:
             self.producer.purge()
             self.producer.flush(0)
         self.patience.end()
-
-
-def _producer(settings: Settings, name: str) -> Producer:
-    return make_producer(
-        settings,
-        **{
-            "transactional.id": name,
-            "transaction.timeout.ms": settings.worker.transaction_timeout_ms,
-            "linger.ms": 100,  # a commit sends what is there at once, and nobody sees anything before
-        },
-    )
 
 
 def _calm_the_collector() -> None:

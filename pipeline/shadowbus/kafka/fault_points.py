@@ -31,6 +31,9 @@ last outputs and their commit, when partitions are taken away."""
 
 HOWS = ("crash", "error")
 
+Reached = Callable[..., None]
+"""Called with a point, and where records are under way, with what brings them to Kafka first: `Fault`, or nothing."""
+
 
 class Fault:
     """Fails at one point, once.
@@ -63,13 +66,15 @@ class Fault:
             )
         self.point, self.left, self.how, self.mark = point, time, how, mark
 
-    def __call__(self, point: str) -> None:
-        """The loop has come to `point`."""
+    def __call__(self, point: str, flush: Callable[[], object] | None = None) -> None:
+        """The loop has come to `point`; `flush` is called first if it fails there."""
         if point != self.point or (self.mark is not None and self.mark.exists()):
             return
         self.left -= 1
         if self.left or not self._first():
             return
+        if flush is not None:
+            flush()
         if self.how == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         raise Retry(f"the fault point {point} was reached")
@@ -84,7 +89,7 @@ class Fault:
         return True
 
 
-def fault_of(environment: Mapping[str, str]) -> Callable[[str], None]:
+def fault_of(environment: Mapping[str, str]) -> Reached:
     """What to call at each point.
 
     Raises:
@@ -109,5 +114,5 @@ def fault_of(environment: Mapping[str, str]) -> Callable[[str], None]:
     )
 
 
-def _nothing(point: str) -> None:
+def _nothing(point: str, flush: Callable[[], object] | None = None) -> None:
     """No fault is wanted."""

@@ -24,19 +24,19 @@ class Patience:
     """Watches one thread's calls from another.
 
     Args:
-        seconds: How long a call may take, beyond any timeout of its own.
+        seconds: How long a call may take that says nothing else, any timeout of its own included.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._call: tuple[str, float] | None = None
+        self._call: tuple[str, float, float] | None = None
         self._over = threading.Event()
         threading.Thread(target=self._watch, daemon=True, name="patience").start()
 
     @contextlib.contextmanager
-    def during(self, call: str) -> Iterator[None]:
-        """Name the call that is made inside the block."""
-        self._call = (call, monotonic())
+    def during(self, call: str, seconds: float | None = None) -> Iterator[None]:
+        """Name the call that is made inside the block, and how long it may take."""
+        self._call = (call, monotonic(), self.seconds if seconds is None else seconds)
         try:
             yield
         finally:
@@ -49,11 +49,11 @@ class Patience:
     def _watch(self) -> None:
         while not self._over.wait(1.0):
             call = self._call
-            if call is not None and monotonic() - call[1] > self.seconds:
+            if call is not None and monotonic() - call[1] > call[2]:
                 logger.critical(
                     "%s has not come back for %.0f s; this worker ends, and is safe to start again.",
                     call[0],
-                    self.seconds,
+                    call[2],
                 )
                 logging.shutdown()
                 os._exit(EXIT_STATUS)

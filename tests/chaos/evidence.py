@@ -1,0 +1,170 @@
+"""What came of a round, computed from the topics by plain counting, and compared with what the product says."""
+
+import time
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from chaos.offered import BROKEN, Offered
+from topic_log import Record, log_of
+from traffic import Stream
+
+FAILURES = ("shadow_error", "shadow_timeout", "shadow_crash", "shadow_unavailable")
+"""What a comparison may be instead of compared while its model is being killed."""
+
+MOST_FAILURES = 0.02
+
+
+class Evidence:
+    """The committed records of a round.
+
+    Args:
+        stream: Where to look.
+        offered: What was sent.
+    """
+
+    def __init__(self, stream: Stream, offered: Offered) -> None:
+        self.stream, self.offered = stream, offered
+        self.counts: dict[str, int] = {}
+        self.trials = {shadow: f"champion@1~{shadow}@2" for shadow in stream.shadows}
+
+    def log(self, topic: str) -> list[Record]:
+        return log_of(self.stream.bootstrap, self.stream.topic(topic))
+
+    def count(self, topic: str) -> int:
+        """How many records there are; of traffic, which nobody sends any more."""
+        if topic not in self.counts:
+            self.counts[topic] = len(self.log(topic))
+        return self.counts[topic]
+
+    def parsed(self, topic: str) -> list[dict[str, Any]]:
+        return [orjson.loads(record.value) for record in self.log(topic) if record.value is not None]
+
+    def newest(self, topic: str) -> dict[bytes, dict[str, Any]]:
+        return {record.key: orjson.loads(record.value) for record in self.log(topic) if record.value is not None}
+
+    def check(self) -> dict[str, Any]:
+        """Everything that has to be so; returns the figures worth showing."""
+        comparisons, outcomes = self.parsed("comparisons"), self.parsed("outcomes")
+        statuses = self.comparisons_are_as_expected(comparisons)
+        self.outcomes_are_as_expected(comparisons, outcomes)
+        self.dead_letters_are_as_expected()
+        self.books_are_closed(statuses)
+        self.aggregates_are_what_comparisons_and_outcomes_add_up_to(comparisons, outcomes)
+        return {"comparisons": len(comparisons), "outcomes": len(outcomes), "statuses": statuses}
+
+    def comparisons_are_as_expected(self, comparisons: list[dict[str, Any]]) -> dict[str, Counter[str]]:
+        """Each request that can be read has one comparison for each shadow, of the right status."""
+        found = Counter((one["trial"], one["request_id"]) for one in comparisons)
+        wanted = {(trial, request_id) for trial in self.trials.values() for request_id in self.offered.expected}
+        twice, missing, odd = {key for key in found if found[key] > 1}, wanted - found.keys(), found.keys() - wanted
+        wrong = {name: sorted(keys) for name, keys in (("twice", twice), ("missing", missing), ("odd", odd)) if keys}
+        assert not wrong, {name: (len(keys), keys[:5]) for name, keys in wrong.items()}
+        statuses = {trial: Counter[str]() for trial in self.trials.values()}
+        for one in comparisons:
+            status, expected = one["status"], self.offered.expected[one["request_id"]]
+            assert status == expected or (expected == "compared" and status in FAILURES), one
+            statuses[one["trial"]][status] += 1
+        for trial, counts in statuses.items():
+            assert sum(counts[status] for status in FAILURES) <= MOST_FAILURES * counts.total(), (trial, counts)
+        return statuses
+
+    def outcomes_are_as_expected(self, comparisons: list[dict[str, Any]], outcomes: list[dict[str, Any]]) -> None:
+        """Each label has one outcome for each comparison in which both models answered."""
+        wanted = Counter(
+            (one["trial"], one["request_id"])
+            for one in comparisons
+            if one["status"] == "compared" and one["request_id"] in self.offered.labels
+        )
+        assert Counter((one["trial"], one["request_id"]) for one in outcomes) == wanted
+
+    def dead_letters_are_as_expected(self) -> None:
+        """Each record too many and each that cannot be read is set aside, once by each shadow's replay."""
+        wanted = Counter[tuple[str, int, int]]()
+        for topic, shares in (("requests", len(self.trials)), ("predictions", len(self.trials)), ("labels", 0)):
+            seen: set[bytes] = set()
+            for record in self.log(topic):
+                if record.key in seen or record.value == BROKEN:
+                    wanted[self.stream.topic(topic), record.partition, record.offset] = shares
+                seen.add(record.key)
+        found = Counter(
+            (letter["topic"], letter["partition"], letter["offset"]) for letter in self.parsed("dead-letters")
+        )
+        assert found == +wanted
+
+    def books_are_closed(self, statuses: dict[str, Counter[str]]) -> None:
+        """What replay says it read is what is there, and became what it says."""
+        latest = {
+            (one["shadow"], one["partition"]): one["books"] for one in self.parsed("vitals") if one["stage"] == "replay"
+        }
+        for shadow, trial in self.trials.items():
+            books = [book for (name, _), book in latest.items() if name == shadow]
+            claimed = Counter[str]()
+            for book in books:
+                claimed.update(book["comparisons"].get(trial, {}))
+            assert claimed == statuses[trial]
+            for side, absent in (("requests", "request_missing"), ("predictions", "live_missing")):
+                sums = Counter[str]()
+                for book in books:
+                    sums.update({name: count for name, count in book[side].items() if name != "next_offset"})
+                compared = sum(count for status, count in claimed.items() if status != absent)
+                assert sums["read"] == self.count(side), (shadow, side, sums)
+                assert sums["waiting"] == self.offered.waiting[side], (shadow, side, sums)
+                assert sums["read"] == compared + sums["duplicates"] + sums["dead_lettered"] + sums["waiting"], (
+                    side,
+                    sums,
+                )
+
+    def aggregates_are_what_comparisons_and_outcomes_add_up_to(
+        self, comparisons: list[dict[str, Any]], outcomes: list[dict[str, Any]]
+    ) -> None:
+        """The totals of each whole trial, and of each country in it."""
+        found = self.newest("aggregates")
+        for trial in self.trials.values():
+            for segment in ("all", "country=DE", "country=FR"):
+                mine = [one for one in comparisons if one["trial"] == trial and belongs(one, segment)]
+                labelled = [one for one in outcomes if one["trial"] == trial and belongs(one, segment)]
+                totals = found[f"{trial}|{segment}|all".encode()]["totals"]
+                assert totals["statuses"] == dict(Counter(one["status"] for one in mine)), (trial, segment)
+                assert totals["agreed"] == sum(one["agree"] is True for one in mine)
+                assert totals["disagreed"] == sum(one["agree"] is False for one in mine)
+                assert totals["labels"] == len(labelled)
+                rights = Counter((one["live_correct"], one["shadow_correct"]) for one in labelled)
+                assert [totals[name] for name in ("both_right", "shadow_only", "live_only", "both_wrong")] == [
+                    rights[live, shadow]
+                    for live, shadow in ((True, True), (False, True), (True, False), (False, False))
+                ]
+            books = found[f"{trial}|all|all".encode()]["books"]
+            assert books["closes"], books
+            assert books["gap"] == 0
+            assert books["settled"]
+
+    def complete(self) -> bool:
+        """Whether the aggregates have counted everything that is expected, and their books agree."""
+        found = self.newest("aggregates")
+        whole = [found.get(f"{trial}|all|all".encode()) for trial in self.trials.values()]
+        return all(
+            one is not None
+            and sum(one["totals"]["statuses"].values()) == len(self.offered.expected)
+            and one["totals"]["labels"] >= len(self.offered.labels) * (1 - MOST_FAILURES)
+            and one["books"]["settled"]
+            for one in whole
+        )
+
+
+def belongs(record: dict[str, Any], segment: str) -> bool:
+    """Whether a record is of a segment."""
+    name, _, value = segment.partition("=")
+    return segment == "all" or str(record["segments"].get(name)) == value
+
+
+def wait_until_complete(evidence: Evidence, seconds: float, watch: Any) -> None:
+    """Wait for the last of it to be counted, and watch the workers meanwhile."""
+    deadline = time.monotonic() + seconds
+    while not evidence.complete():
+        assert time.monotonic() < deadline, f"not complete after {seconds:.0f} s: {evidence.stream.logs()[-6000:]}"
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            watch()
+            time.sleep(0.05)

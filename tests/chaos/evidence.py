@@ -27,6 +27,7 @@ class Evidence:
     def __init__(self, stream: Stream, offered: Offered) -> None:
         self.stream, self.offered = stream, offered
         self.counts: dict[str, int] = {}
+        self.labels = Counter[str]()
         self.trials = {shadow: f"champion@1~{shadow}@2" for shadow in stream.shadows}
 
     def log(self, topic: str) -> list[Record]:
@@ -72,12 +73,15 @@ class Evidence:
 
     def outcomes_are_as_expected(self, comparisons: list[dict[str, Any]], outcomes: list[dict[str, Any]]) -> None:
         """Each label has one outcome for each comparison in which both models answered."""
-        wanted = Counter(
+        found = Counter((one["trial"], one["request_id"]) for one in outcomes)
+        assert found == self.wanted_outcomes(comparisons)
+
+    def wanted_outcomes(self, comparisons: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
+        return Counter(
             (one["trial"], one["request_id"])
             for one in comparisons
             if one["status"] == "compared" and one["request_id"] in self.offered.labels
         )
-        assert Counter((one["trial"], one["request_id"]) for one in outcomes) == wanted
 
     def dead_letters_are_as_expected(self) -> None:
         """Each record too many and each that cannot be read is set aside, once by each shadow's replay."""
@@ -141,16 +145,20 @@ class Evidence:
             assert books["settled"]
 
     def complete(self) -> bool:
-        """Whether the aggregates have counted everything that is expected, and their books agree."""
+        """Whether the aggregates have counted every comparison and every outcome there has to be."""
         found = self.newest("aggregates")
-        whole = [found.get(f"{trial}|all|all".encode()) for trial in self.trials.values()]
-        return all(
-            one is not None
-            and sum(one["totals"]["statuses"].values()) == len(self.offered.expected)
-            and one["totals"]["labels"] >= len(self.offered.labels) * (1 - MOST_FAILURES)
-            and one["books"]["settled"]
-            for one in whole
-        )
+        whole = {trial: found.get(f"{trial}|all|all".encode()) for trial in self.trials.values()}
+        if any(
+            one is None
+            or sum(one["totals"]["statuses"].values()) != len(self.offered.expected)
+            or not one["books"]["settled"]
+            for one in whole.values()
+        ):
+            return False
+        if not self.labels:
+            wanted = self.wanted_outcomes(self.parsed("comparisons"))
+            self.labels = Counter(trial for trial, _ in wanted)
+        return {trial: one["totals"]["labels"] for trial, one in whole.items() if one} == self.labels
 
 
 def belongs(record: dict[str, Any], segment: str) -> bool:

@@ -110,7 +110,10 @@ class _Agents:
 
     async def serve(self, stop: threading.Event) -> None:
         """Run the app until `stop` is set or it has crashed."""
-        await self.app.start()
+        try:
+            await self.app.start()
+        except Exception as error:
+            raise BrokerError(f"The agents could not start ({error}); nothing is lost, start them again.") from error
         watch = asyncio.create_task(self._watch())
         try:
             while not (stop.is_set() or self.app.should_stop or self.app.crashed or watch.done()):

@@ -105,7 +105,7 @@ class WorkerSettings:
     """`[worker]`: what every exactly-once worker shares."""
 
     commit_ms: int = 200
-    fetch_records: int = 4_000
+    fetch_records: int = 1_000
     session_timeout_ms: int = 6_000
     transaction_timeout_ms: int = 20_000
     operation_seconds: float = 15.0

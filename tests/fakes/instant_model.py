@@ -42,6 +42,9 @@ class InstantModel:
     def ask(self, chunk: Chunk) -> None:
         self.waiting.append(chunk)
 
+    def attend(self) -> None:
+        """Nothing is ever under way."""
+
     def collect(self, *, wait: bool) -> None:
         if self.hold and not wait:
             return

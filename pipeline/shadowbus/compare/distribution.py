@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, count
 from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,9 @@ def total_variation(one: Mapping[str, float], other: Mapping[str, float]) -> flo
 
 def distances(live: Sequence[Scores | None], shadow: Sequence[Scores | None]) -> list[float | None]:
     """The total variation distance of n pairs, None for each pair in which either is not a distribution."""
-    both = [at for at, one, other in zip(count(), live, shadow) if one is not None and other is not None]
-    if len(both) == len(live):
+    if NoneType not in {*map(type, live), *map(type, shadow)}:
         return _distances(live, shadow)
+    both = [at for at, one, other in zip(count(), live, shadow) if one is not None and other is not None]
     found: list[float | None] = [None] * len(live)
     if both:
         apart = _distances([live[at] for at in both], [shadow[at] for at in both])

@@ -38,7 +38,7 @@ def make_transactional_producer(settings: Settings, transactional_id: str) -> Pr
         **{
             "transactional.id": transactional_id,
             "transaction.timeout.ms": settings.worker.transaction_timeout_ms,
-            "linger.ms": 100,  # a commit sends what is there at once, and nobody sees anything before
+            "linger.ms": 10,
         },
     )
 
@@ -51,8 +51,9 @@ def make_consumer(settings: Settings, **properties: object) -> Consumer:
         "isolation.level": "read_committed",
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 50,
-        "queued.max.messages.kbytes": 32_768,
-        "fetch.message.max.bytes": 4_194_304,
+        "queued.max.messages.kbytes": 16_384,
+        "fetch.message.max.bytes": 1_048_576,
+        "fetch.queue.backoff.ms": 10,
     }
     return _make(Consumer, {**_SHARED, **defaults, **settings.kafka_for("consumer"), **properties})
 

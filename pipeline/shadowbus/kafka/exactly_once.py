@@ -49,6 +49,9 @@ IDLE_SECONDS = 0.02
 BUSY_SECONDS = 0.005
 """How long to wait for input while the stage still owes an answer."""
 TICK_SECONDS = 0.05
+SELDOM = 4
+"""So many times the usual interval lies between commits while a backlog is worked off: nobody waits for its newest
+record, and each commit is a pause."""
 
 
 def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
@@ -142,10 +145,11 @@ class _Membership:
             now = monotonic()
             if now >= tick_at or not messages:
                 tick_at = now + TICK_SECONDS
+                self.intake.watch.check(self.standing.ids, now)
                 self._produce(self.stage.tick(now_ms(), self.intake.lags()))
             self.intake.pause(self.stage.paused())
             if now >= commit_at:
-                commit_at = now + worker.commit_ms / 1000
+                commit_at = now + worker.commit_ms / 1000 * (SELDOM if self.intake.more else 1)
                 self._commit()
         self._finish()
 

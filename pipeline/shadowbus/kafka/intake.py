@@ -9,6 +9,7 @@ from shadowbus.kafka.complaints import PASSING
 from shadowbus.kafka.idle import Idle
 from shadowbus.kafka.progress import Progress
 from shadowbus.kafka.slices import slices_of
+from shadowbus.kafka.topic_ids import TopicWatch
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Slice
 
@@ -26,6 +27,7 @@ class Intake:
         self.consumer, self.names = consumer, names
         self.fetch_records = settings.worker.fetch_records
         self.idle, self.more = Idle(settings, names), False
+        self.watch = TopicWatch(self.idle.admin, names)
         self.short = {full: name for name, full in names.items()}
         self.progress = Progress()
         self.paused: frozenset[Input] = frozenset()
@@ -39,6 +41,7 @@ class Intake:
         self.pause(frozenset())
         self.progress = Progress.at(starts, committed)
         self.idle.forget()
+        self.watch.forget()
 
     def take(self, messages: Sequence[Message]) -> list[Slice]:
         """What is new in what the consumer handed out, by partition.

@@ -4,13 +4,17 @@ A topic that is deleted and made anew has the same name and another id. Offsets 
 nothing about the new one, even where they would fit.
 """
 
+import contextlib
 import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
 
 from shadowbus.clock import Deadline
-from shadowbus.errors import BrokerError
+from shadowbus.errors import BrokerError, Retry
 from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.complaints import again
 from shadowbus.kafka.job import Job
@@ -20,6 +24,9 @@ NEWS_SECONDS = 5.0
 """How long the news of a new topic may take to every broker."""
 
 PAUSE_S = 0.2
+
+ASK_S = 1.0
+"""How often to ask whether the topics are still the same."""
 
 
 def topic_ids(job: Job, settings: Settings, deadline: Deadline) -> dict[str, str]:
@@ -46,6 +53,48 @@ def topic_ids(job: Job, settings: Settings, deadline: Deadline) -> dict[str, str
                 "set it back; if the topic was, start over in a new namespace."
             )
     return {name: str(topic.topic_id) for name, topic in found.items()}
+
+
+class TopicWatch:
+    """Notices that a topic was made anew while it is read.
+
+    librdkafka goes on in the new one where the position fits, and says nothing. So Kafka is asked every second, without
+    waiting for the answer; what was read meanwhile belonged to requests all the same.
+
+    Args:
+        admin: Asks.
+        names: Full topic names by their names in the topology.
+    """
+
+    def __init__(self, admin: AdminClient, names: Mapping[str, str]) -> None:
+        self.admin, self.names = admin, names
+        self.asked: Mapping[str, Future[Any]] = {}
+        self.ask_at = 0.0
+
+    def check(self, ids: Mapping[str, str], now: float) -> None:
+        """Hear the last answer, if it is there, and ask again when it is time.
+
+        Args:
+            ids: The ids of the topics that are read, by their names in the topology.
+            now: Monotonic seconds.
+
+        Raises:
+            Retry: A topic has another id.
+        """
+        if all(future.done() for future in self.asked.values()):
+            for name, future in self.asked.items():
+                with contextlib.suppress(KafkaException):  # what Kafka cannot say now, or the consumer will
+                    if str(future.result().topic_id) != ids.get(name, ""):
+                        raise Retry(f"{self.names[name]} was made anew")
+            self.asked = {}
+        if not self.asked and ids and now >= self.ask_at:
+            self.ask_at = now + ASK_S
+            futures = self.admin.describe_topics(TopicCollection([self.names[name] for name in ids]))
+            self.asked = {name: futures[self.names[name]] for name in ids}
+
+    def forget(self) -> None:
+        """Other topics are read from now on, or none."""
+        self.asked = {}
 
 
 def _found(settings: Settings, names: dict[str, str], deadline: Deadline) -> dict[str, Any]:

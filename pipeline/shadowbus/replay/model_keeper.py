@@ -98,7 +98,7 @@ class ModelKeeper:
 
     def end(self, worker: ModelWorker) -> Death:
         """End a worker that hangs or is dead, and all it has started; returns why."""
-        seen = Seen(hung=not worker.gone.is_set(), garbled=worker.garbled, answered=worker.answered > 0)
+        seen = Seen(hung=not worker.gone, garbled=worker.garbled, answered=worker.answered > 0)
         report: dict[str, Any] = {}
         with contextlib.suppress(OSError, orjson.JSONDecodeError):
             self._control.sendall(KILL if seen.hung or seen.garbled else GONE)

@@ -32,6 +32,10 @@ IN_FLIGHT = 6
 CHUNK_SECONDS = 1.0
 """The least that several rows together may take: a machine that is busy for a moment is not a model that hangs."""
 
+AWAY_SECONDS = 0.1
+"""Of a longer time in which nobody asked for answers, this much counts against the model: a question or an answer that
+is larger than a pipe does not get through meanwhile."""
+
 RELOAD_SECONDS = 10.0
 """How long rows wait for a model whose keeper has died to be loaded again, before they go without it."""
 
@@ -73,7 +77,7 @@ class ModelProcess:
         self.circuit = Circuit(patience)
         self.vitals = ModelVitals()
         self._asked: deque[Chunk] = deque()
-        self._waiting_since = 0.0
+        self._waiting_since = self._attended = 0.0
         self._told, self._tell_at = 0, 0.0
         self._worker: ModelWorker | None = None
         self._row_seconds: float | None = None
@@ -95,7 +99,7 @@ class ModelProcess:
     def ask(self, chunk: Chunk) -> None:
         """Hand a chunk to the model. Collect answers when more than `IN_FLIGHT` are under way."""
         if not self._asked:
-            self._waiting_since = monotonic()
+            self._waiting_since = self._attended = monotonic()
         self._asked.append(chunk)
         self._send(chunk)
 
@@ -104,19 +108,29 @@ class ModelProcess:
         """How many chunks are not answered yet."""
         return len(self._asked)
 
+    def attend(self) -> None:
+        """Pass on what is under way in either direction. Called often, so that the model never waits for a question."""
+        if self._worker is not None:
+            self._worker.move()
+
     def collect(self, *, wait: bool) -> None:
         """Take in answers: all that are there, and with `wait` at least one.
 
         Waits no longer than the deadlines, the restarts and the circuit allow.
         """
+        self._waiting_since += max(0.0, monotonic() - self._attended - AWAY_SECONDS)
+        self._collect(wait=wait)
+        self._attended = monotonic()
+
+    def _collect(self, *, wait: bool) -> None:
         while self._asked:
             chunk = self._asked[0]
             if chunk.answers is None:
-                overdue = self._overdue()  # before the look: what is gone has said all it ever will
+                overdue = monotonic() > self._due()
                 block = self._next_block(wait=wait)
                 if block is not None:
                     self._answered(chunk, unpack_answers(block), monotonic() - self._waiting_since)
-                elif wait or overdue:
+                elif wait or overdue or self._worker is None or self._worker.gone:
                     self._fell(chunk)
                     if chunk.answers is None:
                         continue
@@ -137,10 +151,6 @@ class ModelProcess:
             self._keeper.end(self._worker)
             self._worker = None
         self._keeper.close()
-
-    def _overdue(self) -> bool:
-        gone = self._worker is None or self._worker.gone.is_set()
-        return gone or monotonic() > self._due()
 
     def _due(self) -> float:
         return self._waiting_since + self._seconds_for(len(self._asked[0].keys))

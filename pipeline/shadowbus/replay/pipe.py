@@ -10,19 +10,28 @@ import os
 import struct
 
 _HEAD = struct.Struct(">QI")
+HEAD_BYTES = _HEAD.size
 
 PIPE_BYTES = 1024 * 1024
 """What Linux lets any user make a pipe hold."""
 
 
-class Garbled(Exception):
-    """What came out of a pipe is not the message that was due: end the other side."""
+def framed(number: int, block: bytes) -> tuple[bytes, bytes]:
+    """A message in the two pieces that it is written in."""
+    return _HEAD.pack(number, len(block)), block
+
+
+def head_of(heard: bytes | bytearray) -> tuple[int, int]:
+    """The number of the message that begins here, and its length without the head."""
+    number, size = _HEAD.unpack_from(heard)
+    return number, size
 
 
 class Pipe:
     """One end of a channel between two processes: a descriptor to read from, and one to write to.
 
-    Pipes are made as large as the system allows, so that the next question waits inside while the last is answered.
+    The model's end, which has nothing else to do, waits in `send` and `receive`. Pipes are made as large as the system
+    allows, so that the next question waits inside while the last is answered.
     """
 
     def __init__(self, reading: int, writing: int) -> None:
@@ -34,22 +43,17 @@ class Pipe:
         Raises:
             OSError: The other side is gone.
         """
-        view = memoryview(_HEAD.pack(number, len(block)) + block)
-        while view:
-            view = view[os.write(self.writing, view) :]
+        for piece in framed(number, block):
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(self.writing, view) :]
 
-    def receive(self, due: int | None = None) -> tuple[int, bytes] | None:
-        """Receive one message and its number; None when the other side is gone.
-
-        Raises:
-            Garbled: The message that is due has another number. None of it was read.
-        """
-        head = self._exactly(_HEAD.size)
+    def receive(self) -> tuple[int, bytes] | None:
+        """Receive one message and its number; None when the other side is gone."""
+        head = self._exactly(HEAD_BYTES)
         if head is None:
             return None
-        number, size = _HEAD.unpack(head)
-        if due is not None and number != due:
-            raise Garbled
+        number, size = head_of(head)
         block = self._exactly(size)
         return None if block is None else (number, block)
 

@@ -16,7 +16,7 @@ from itertools import repeat
 from shadowbus.compare.comparator import Comparator
 from shadowbus.records import Vitals, encode
 from shadowbus.replay.comparison import Comparisons
-from shadowbus.replay.inbox import SIDES
+from shadowbus.replay.inbox import SIDES, middle_ms
 from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join
 from shadowbus.replay.live import Live, read_live
 from shadowbus.replay.model_process import IN_FLIGHT, Chunk, ModelProcess
@@ -106,9 +106,10 @@ class ReplayStage:
             # An input that is left alone must not hold up the other, which is to bring what it waits for.
             held_back = self.held_back
             at_end = {side: self.lags.get((side, partition)) == 0 or (side, partition) in held_back for side in SIDES}
+            self.model.attend()
             if slices := state.inbox.take(at_end=at_end):
                 self._take(partition, state, slices, unit, pairs, now_ms)
-                behind_ms = max(behind_ms or 0, now_ms - max(map(_middle_ms, slices)))
+                behind_ms = max(behind_ms or 0, now_ms - max(map(middle_ms, slices)))
         if behind_ms is not None:
             self.shedding.observe(behind_ms, now_ms)
         if unit.books:
@@ -172,8 +173,9 @@ class ReplayStage:
         if predictions.lives:
             state.live_model = predictions.lives[-1].model
         met = state.join.meet(requests.keys, predictions.keys)
+        first, requests = requests.split(met)
+        second, predictions = predictions.split(met)
         if met:
-            first, second = requests.of(met), predictions.of(met)
             lives = second.lives
             if first.keys != second.keys:
                 by_key = dict(zip(second.keys, lives, strict=True))
@@ -181,8 +183,8 @@ class ReplayStage:
             models = [live.model for live in lives]
             pairs.extend(partition, first.keys, first.values, first.offsets, lives, models)
         for side, taken in ((REQUEST, requests), (PREDICTION, predictions)):
-            if len(taken.keys) > len(met):
-                self._take_singly(side, partition, state, taken.without(met), unit, pairs, now_ms)
+            if taken.keys:
+                self._take_singly(side, partition, state, taken, unit, pairs, now_ms)
 
     def _take_singly(
         self, side: bytes, partition: int, state: PartitionState, taken: Taken, unit: Unit, pairs: Pairs, now_ms: int
@@ -254,6 +256,7 @@ class ReplayStage:
     def _settle(self, unit: Unit, outputs: Outputs, now_ms: int) -> None:
         """A unit is complete: write its comparisons, move its counts and changes into the state to be kept."""
         for chunk, pairs in unit.chunks:
+            self.model.attend()
             assert chunk.answers is not None  # noqa: S101
             rows = self.comparisons.settle(pairs, chunk.answers, now_ms)
             outputs.extend("comparisons", rows.comparisons)
@@ -291,8 +294,3 @@ class ReplayStage:
                 share=self.shedding.share,
             )
             outputs.add("vitals", partition, f"replay|{self.shadow.name}|{partition}".encode(), encode(record))
-
-
-def _middle_ms(piece: Slice) -> int:
-    """When the record in the middle was written: one odd clock at either end says nothing about all of them."""
-    return piece.timestamps[len(piece.timestamps) // 2]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import chain, pairwise
 from typing import Any
 
 from shadowbus.replay.live import Live
@@ -34,16 +34,13 @@ class Taken:
         self.offsets += offsets
         self.lives += lives
 
-    def of(self, keys: AbstractSet[bytes]) -> "Taken":
-        """The records with these keys."""
+    def split(self, keys: AbstractSet[bytes]) -> "tuple[Taken, Taken]":
+        """The records with these keys, each of which is here once, and the others; usually there are few of those."""
         if len(keys) == len(self.keys):
-            return self
-        return self._where([key in keys for key in self.keys])
-
-    def without(self, keys: AbstractSet[bytes]) -> "Taken":
-        """The records with other keys than these."""
-        return self._where([key not in keys for key in self.keys]) if keys else self
-
-    def _where(self, chosen: list[bool]) -> "Taken":
+            return self, Taken()
+        rest = [row for row, key in enumerate(self.keys) if key not in keys]
+        runs = [(after + 1, row) for after, row in pairwise((-1, *rest, len(self.keys)))]
         columns: tuple[list[Any], ...] = (self.keys, self.values, self.timestamps, self.offsets, self.lives)
-        return Taken(*(list(compress(column, chosen)) for column in columns))
+        chosen = (list(chain.from_iterable(column[start:end] for start, end in runs)) for column in columns)
+        others = ([column[row] for row in rest] if column else [] for column in columns)
+        return Taken(*chosen), Taken(*others)

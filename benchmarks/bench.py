@@ -74,7 +74,7 @@ class Bench:
         """How many bytes the broker keeps for each pair, compressed, by topic; cleaning is switched off meanwhile."""
         return {
             name.removeprefix("challenger."): round(
-                sum(file.stat().st_size for file in self.data.rglob(f"{stream.topic(name)}-*/*.log")) / pairs, 1
+                sum(file.stat().st_size for file in self.data.glob(f"*/*/{stream.topic(name)}-*/*.log")) / pairs, 1
             )
             for name in KEPT
         }

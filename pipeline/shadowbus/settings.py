@@ -104,7 +104,7 @@ class AggregateSettings:
 class WorkerSettings:
     """`[worker]`: what every exactly-once worker shares."""
 
-    commit_ms: int = 200
+    commit_ms: int = 100
     fetch_records: int = 1_000
     session_timeout_ms: int = 6_000
     transaction_timeout_ms: int = 20_000

@@ -49,9 +49,8 @@ IDLE_SECONDS = 0.02
 BUSY_SECONDS = 0.005
 """How long to wait for input while the stage still owes an answer."""
 TICK_SECONDS = 0.05
-SELDOM = 4
-"""So many times the usual interval lies between commits while a backlog is worked off: nobody waits for its newest
-record, and each commit is a pause."""
+COMMIT_PAUSE = 6
+"""So many times as long as a commit took, the next one waits at least: each is a pause, longest where most is to do."""
 
 
 def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
@@ -149,8 +148,8 @@ class _Membership:
                 self._produce(self.stage.tick(now_ms(), self.intake.lags()))
             self.intake.pause(self.stage.paused())
             if now >= commit_at:
-                commit_at = now + worker.commit_ms / 1000 * (SELDOM if self.intake.more else 1)
                 self._commit()
+                commit_at = max(now + worker.commit_ms / 1000, monotonic() + COMMIT_PAUSE * (monotonic() - now))
         self._finish()
 
     def _produce(self, outputs: Outputs) -> None:

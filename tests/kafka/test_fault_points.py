@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from patiently import until
 from shadowbus.kafka import fault_points
 from topic_log import log_of
 from traffic import Stream, end, prediction, request
@@ -112,12 +113,6 @@ class Scene:
 @pytest.fixture
 def scene(bootstrap: str, namespace: str, tmp_path: Path) -> Scene:
     return Scene(Stream(bootstrap, namespace, tmp_path, extra=QUICK))
-
-
-def until(condition: Callable[[], bool], stream: Stream, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, stream.logs()[-3000:]
 
 
 @pytest.mark.parametrize(

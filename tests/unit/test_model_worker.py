@@ -1,0 +1,115 @@
+"""The worker's side of the model's pipes: it never waits to write, and takes nothing for an answer that is none."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from shadowbus.replay.model_worker import ModelWorker
+from shadowbus.replay.pipe import PIPE_BYTES, Pipe, make_pipes
+
+LARGE = 3 * PIPE_BYTES + 7
+SECONDS = 30.0
+
+
+@contextmanager
+def model(behaves: Callable[[Pipe], None]) -> Iterator[ModelWorker]:
+    """A worker whose model is a thread at the other end of real pipes."""
+    here, there = make_pipes()
+    worker = ModelWorker(here, os.getpid())
+    thread = threading.Thread(target=behaves, args=(there,))
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.close()
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+
+
+def echo(pipe: Pipe) -> None:
+    """Answer each question with itself, backwards."""
+    try:
+        while (question := pipe.receive()) is not None:
+            pipe.send(question[0], question[1][::-1])
+    except OSError:
+        pass
+    finally:
+        pipe.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 4_096, PIPE_BYTES, LARGE])
+def test_many_questions_at_once_are_answered_in_their_order_whatever_their_size(size: int) -> None:
+    questions = [b"%d" % number + b"x" * size for number in range(6)]
+    with model(echo) as worker:
+        for question in questions:
+            worker.ask(question)  # both pipes are full now, and this side still does not wait
+        answers = [worker.next_answer(SECONDS) for _ in questions]
+        assert worker.next_answer(0) is None
+        assert not worker.gone
+    assert answers == [question[::-1] for question in questions]
+    assert worker.answered == len(questions)
+
+
+def test_an_answer_that_does_not_come_is_waited_for_so_long_and_no_longer() -> None:
+    over = threading.Event()
+
+    def silent(pipe: Pipe) -> None:
+        pipe.receive()
+        over.wait(SECONDS)
+        pipe.close()
+
+    with model(silent) as worker:
+        worker.ask(b"anybody there?")
+        assert worker.next_answer(0.05) is None
+        assert not worker.gone
+        over.set()
+        assert worker.next_answer(SECONDS) is None  # it is gone, which is known long before the time is over
+        assert worker.gone
+        assert not worker.garbled
+
+
+def test_what_was_answered_before_the_end_is_heard_and_half_an_answer_is_none() -> None:
+    def dies(pipe: Pipe) -> None:
+        first, second = pipe.receive(), pipe.receive()
+        assert first is not None
+        assert second is not None
+        pipe.send(first[0], b"one")
+        os.write(pipe.writing, second[0].to_bytes(8, "big") + (1_000).to_bytes(4, "big") + b"half")
+        pipe.close()
+
+    with model(dies) as worker:
+        worker.ask(b"1")
+        worker.ask(b"2")
+        assert [worker.next_answer(SECONDS), worker.next_answer(SECONDS)] == [b"one", None]
+        assert (worker.gone, worker.garbled, worker.answered) == (True, False, 1)
+
+
+def test_bytes_that_a_model_writes_by_itself_are_no_answer_and_end_it() -> None:
+    def chatters(pipe: Pipe) -> None:
+        question = pipe.receive()
+        assert question is not None
+        os.write(pipe.writing, b"hello, this is your model speaking")
+        pipe.close()
+
+    with model(chatters) as worker:
+        worker.ask(b"?")
+        assert worker.next_answer(SECONDS) is None
+        assert (worker.gone, worker.garbled, worker.answered) == (True, True, 0)
+
+
+def test_an_answer_to_an_older_question_is_not_taken_for_the_one_that_is_due() -> None:
+    def twice(pipe: Pipe) -> None:
+        question = pipe.receive()
+        assert question is not None
+        pipe.send(question[0], b"first")
+        pipe.send(question[0], b"again")
+        pipe.close()
+
+    with model(twice) as worker:
+        worker.ask(b"?")
+        assert worker.next_answer(SECONDS) == b"first"
+        assert worker.next_answer(SECONDS) is None
+        assert worker.garbled

@@ -45,7 +45,8 @@ MEANINGS = {
     "replication": "The replication factor of topics created by `shadowbus topics --create`.",
     "shadow.name": "What the shadow is called in topic names, trials and on the command line.",
     "shadow.model": "The folder of its bundle, relative to the settings file.",
-    "shadow.task": "How answers are compared: `classification` or `regression`.",
+    "shadow.task": "How answers are compared: `classification`, `regression`, `ranking`, `vector`, `text`, `json`, or "
+    "a function of yours as `package.module:function`; see [answers](answers.md).",
     "shadow.options": "What the task allows, such as `absolute_tolerance` and `relative_tolerance` of `regression`.",
     "shadow.timeout_ms": "How long one request may take alone; several together have twice that, and at least 1 s.",
     "shadow.allow_pickle": "Whether a joblib or pickle bundle may be opened, which runs the code in it.",

@@ -15,9 +15,14 @@ from shadowbus.errors import SettingsError
 MAKERS: dict[str, Callable[[], Comparator]] = {
     "classification": lambda: make_comparator("classification", {}),
     "regression": lambda: make_comparator("regression", {"absolute_tolerance": 0.5, "relative_tolerance": 0.1}),
+    "ranking": lambda: make_comparator("ranking", {"top_k": 2, "min_overlap": 0.5}),
+    "vector": lambda: make_comparator("vector", {"min_cosine": 0.5}),
+    "text": lambda: make_comparator("text", {"max_distance": 0.3, "ignore_case": True}),
+    "json": lambda: make_comparator("json", {"ignore": ["a"], "absolute_tolerance": 0.5}),
+    "custom": lambda: make_comparator("operator:is_", {}),
 }
 SYMMETRIC: dict[str, Callable[[], Comparator]] = {
-    "classification": MAKERS["classification"],
+    **{task: MAKERS[task] for task in ("classification", "ranking", "vector", "text", "json", "custom")},
     "regression": lambda: make_comparator("regression", {"absolute_tolerance": 0.5, "relative_tolerance": 0}),
 }
 
@@ -222,7 +227,14 @@ def test_a_number_that_came_as_text_is_a_number(text: str) -> None:
     ("task", "options", "said"),
     [
         ("clasification", {}, "did you mean 'classification'"),
-        ("ranking", {}, "there are: classification, regression"),
+        ("audio", {}, "there are: classification, json, ranking, regression, text, vector"),
+        ("ranking", {"top_k": 0}, "whole number of at least 1"),
+        ("ranking", {"min_overlap": 1.5}, "number from 0 to 1"),
+        ("vector", {"min_cosine": -2}, "number from -1 to 1"),
+        ("text", {"ignore_case": "yes"}, "true or false"),
+        ("json", {"ignore": "id"}, "list of texts"),
+        ("no_such_module:same", {}, "cannot be imported: ModuleNotFoundError"),
+        ("math:pi", {}, "no function"),
         ("regression", {"absolute_tolerence": 1}, "did you mean 'absolute_tolerance'"),
         ("classification", {"absolute_tolerance": 1}, "it has none"),
         ("regression", {"absolute_tolerance": -1}, "number of at least 0"),

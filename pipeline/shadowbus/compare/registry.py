@@ -9,12 +9,21 @@ from difflib import get_close_matches
 
 from shadowbus.compare.classification import classification
 from shadowbus.compare.comparator import Comparator
+from shadowbus.compare.custom import custom
+from shadowbus.compare.ranking import ranking
 from shadowbus.compare.regression import regression
+from shadowbus.compare.structured import structured
+from shadowbus.compare.text import text
+from shadowbus.compare.vector import vector
 from shadowbus.errors import SettingsError
 
 TASKS: dict[str, tuple[Callable[[Mapping[str, object]], Comparator], frozenset[str]]] = {
     "classification": (classification, frozenset()),
+    "json": (structured, frozenset({"ignore", "absolute_tolerance", "relative_tolerance"})),
+    "ranking": (ranking, frozenset({"top_k", "min_overlap", "persistence"})),
     "regression": (regression, frozenset({"absolute_tolerance", "relative_tolerance"})),
+    "text": (text, frozenset({"max_distance", "ignore_case", "ignore_space"})),
+    "vector": (vector, frozenset({"min_cosine"})),
 }
 
 
@@ -22,7 +31,7 @@ def make_comparator(task: str, options: Mapping[str, object]) -> Comparator:
     """The comparator for a task.
 
     Args:
-        task: The kind of answer, a key of `TASKS`.
+        task: The kind of answer, a key of `TASKS`, or the user's own function as `package.module:function`.
         options: The task's own options.
 
     Raises:
@@ -31,6 +40,8 @@ def make_comparator(task: str, options: Mapping[str, object]) -> Comparator:
     >>> make_comparator("regression", {"absolute_tolerance": 2}).compare([1.0], [None], [2.5], [None])
     ([True], [1.5])
     """
+    if ":" in task and not options:
+        return custom(task)
     if task not in TASKS:
         raise SettingsError(f"There is no task '{task}'{_nearest(task, TASKS)}.")
     make, known = TASKS[task]

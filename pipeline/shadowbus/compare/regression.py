@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from shadowbus.compare.comparator import Judged, Scores
-from shadowbus.errors import SettingsError
+from shadowbus.compare.options import number
 
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?")
 
@@ -75,12 +75,10 @@ def regression(options: Mapping[str, object]) -> Regression:
     Raises:
         SettingsError: When a tolerance is not a finite number of at least zero.
     """
-    found: dict[str, float] = {}
-    for name, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise SettingsError(f"'{name}' must be a number of at least 0, not {value!r}.")
-        found[name] = float(value)
-    return Regression(**found)
+    return Regression(
+        number(options, "absolute_tolerance", 0.0, 0),
+        number(options, "relative_tolerance", 0.01, 0),
+    )
 
 
 def _numbers(values: Sequence[Any]) -> Any:

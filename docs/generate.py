@@ -2,16 +2,21 @@
 
 Between `<!-- generated: NAME -->` and `<!-- /generated -->` stands what comes from the code: the flow and the tables of
 stages and topics from `topology.py`, the settings from the dataclasses of `settings.py`. All else is written by hand.
+In `docs/schemas/` lies a JSON Schema for each topic that other programs read or write, from `records.py`.
 `tests/unit/test_docs.py` compares.
 """
 
 import dataclasses
+import json
 import re
 import sys
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from msgspec.json import schema as json_schema
+
+from shadowbus import records
 from shadowbus.settings import (
     AggregateSettings,
     GateSettings,
@@ -38,6 +43,25 @@ TABLES: dict[str, type] = {
     "aggregate": AggregateSettings,
     "worker": WorkerSettings,
 }
+
+RECORDS: dict[str, type] = {
+    "requests": records.Request,
+    "predictions": records.Prediction,
+    "labels": records.Label,
+    "comparisons": records.Comparison,
+    "outcomes": records.Outcome,
+    "vitals": records.Vitals,
+    "aggregates": records.Aggregate,
+    "verdicts": records.Verdict,
+    "dead-letters": records.DeadLetter,
+}
+"""The topics that other programs write or read; what else there is belongs to the stages."""
+
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "comparisons": {"status": records.STATUSES},
+    "verdicts": {"verdict": ("PROMOTE", "SEND_BACK", "KEEP_WATCHING")},
+}
+"""Fields that are one of a few words."""
 
 MEANINGS = {
     "namespace": "Topics are called `<namespace>.requests` and so on; letters, digits, `.`, `_` and `-`.",
@@ -137,18 +161,28 @@ def setting_keys() -> Iterator[str]:
 PARTS: dict[str, Callable[[], str]] = {"flow": flow, "stages": stages, "topics": topics, "settings": settings}
 
 
+def schemas() -> Iterator[tuple[str, str]]:
+    """Where each topic's JSON Schema lies, and what it says."""
+    for topic, kind in RECORDS.items():
+        found = json_schema(kind, schema_hook=lambda _: {"description": "Any JSON value."})
+        for field, words in WORDS.get(topic, {}).items():
+            found["$defs"][kind.__name__]["properties"][field]["enum"] = list(words)
+        text = json.dumps({"$schema": "http://json-schema.org/draft-07/schema#", **found}, indent=2)
+        yield f"docs/schemas/{topic}.json", text + "\n"
+
+
 def renewed(page: str) -> str:
     """A page with its generated parts as they should be."""
     return _PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}{part[3]}", page)
 
 
 def main() -> None:
-    """Write every page that is not as it should be."""
-    for name in PAGES:
+    """Write every page and schema that is not as it should be."""
+    pages = ((name, renewed((ROOT / name).read_text(encoding="utf-8"))) for name in PAGES)
+    for name, after in (*pages, *schemas()):
         page = ROOT / name
-        before = page.read_text(encoding="utf-8")
-        after = renewed(before)
-        if after != before:
+        page.parent.mkdir(exist_ok=True)
+        if not page.exists() or page.read_text(encoding="utf-8") != after:
             page.write_text(after, encoding="utf-8")
             sys.stdout.write(f"wrote {name}\n")
 

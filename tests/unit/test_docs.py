@@ -50,6 +50,11 @@ def test_generated_parts_are_fresh(name: str) -> None:
     assert text(name) == generate.renewed(text(name)), "run `make docs`"
 
 
+@pytest.mark.parametrize(("name", "wanted"), list(generate.schemas()))
+def test_schemas_are_fresh(name: str, wanted: str) -> None:
+    assert text(name) == wanted, "run `make docs`"
+
+
 def test_every_generated_part_is_somewhere_and_known() -> None:
     used = {part for name in generate.PAGES for part in re.findall(r"<!-- generated: (\w+) -->", text(name))}
     assert used == set(generate.PARTS)

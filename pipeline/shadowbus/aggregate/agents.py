@@ -35,6 +35,7 @@ from shadowbus.topology import AGGREGATES, DEAD_LETTERS, MAX_RECORD_BYTES, PARTI
 LOOK_SECONDS = 0.1
 WATCH_SECONDS = 5.0
 STUCK_SECONDS = 45.0
+START_SECONDS = 600.0
 STOP_SECONDS = 5.0
 REST = 3.0
 """After publishing, the agents rest for so many times as long as it took: hundreds of segments mean fewer looks."""
@@ -110,10 +111,7 @@ class _Agents:
 
     async def serve(self, stop: threading.Event) -> None:
         """Run the app until `stop` is set or it has crashed."""
-        try:
-            await self.app.start()
-        except Exception as error:
-            raise BrokerError(f"The agents could not start ({error}); nothing is lost, start them again.") from error
+        await self._start(stop)
         watch = asyncio.create_task(self._watch())
         try:
             while not (stop.is_set() or self.app.should_stop or self.app.crashed or watch.done()):
@@ -124,6 +122,22 @@ class _Agents:
             await self._stop("" if stop.is_set() else reason)
         if not stop.is_set():
             raise BrokerError(f"The agents gave up ({reason}); nothing is lost, start them again.")
+
+    async def _start(self, stop: threading.Event) -> None:
+        """Start Faust, which restores the table in that; a broker that dies meanwhile can leave it waiting for ever."""
+        starting = asyncio.ensure_future(self.app.start())
+        deadline = Deadline.after(START_SECONDS)
+        while not (starting.done() or stop.is_set() or self.app.crashed or deadline.passed):
+            await asyncio.wait({starting}, timeout=LOOK_SECONDS)
+        try:
+            if starting.done():
+                await starting
+            elif not stop.is_set():
+                reason = repr(self.app.crash_reason) if self.app.crashed else f"not within {START_SECONDS:.0f} s"
+                await self._stop(reason)
+                raise TimeoutError(reason)
+        except Exception as error:
+            raise BrokerError(f"The agents could not start ({error}); nothing is lost, start them again.") from error
 
     async def _stop(self, reason: str) -> None:
         """Stop Faust; where Kafka is away its threads may not end, and then the process does."""

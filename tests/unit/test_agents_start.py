@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shadowbus.aggregate import agents
-from shadowbus.errors import BrokerError
+from shadowbus.errors import BrokerError, Retry
 from shadowbus.settings import parse_settings
 
 SETTINGS = {"namespace": "churn", "kafka": {"bootstrap.servers": "127.0.0.1:1"}}
@@ -39,21 +39,35 @@ def serve(folder: Path, stop: threading.Event) -> None:
     asyncio.run(run())
 
 
-def test_a_start_in_which_faust_has_crashed_ends_with_what_to_do(
+def test_a_start_that_does_not_end_is_given_up_when_kafka_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: list[str]
 ) -> None:
-    monkeypatch.setattr(agents._App, "crashed", property(lambda _: True))
-    with pytest.raises(BrokerError, match=r"could not start .*start them again"):
+    monkeypatch.setattr(agents, "STUCK_SECONDS", 0.3)
+    monkeypatch.setattr(agents, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(agents, "end_offsets", lambda *_: {})
+    with pytest.raises(BrokerError, match=r"Faust has waited .*start them again"):
         serve(tmp_path, threading.Event())
     assert stopped == ["stopped"]
 
 
-def test_a_start_that_does_not_end_is_given_up(
+def test_a_start_is_waited_for_while_kafka_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: list[str]
 ) -> None:
-    monkeypatch.setattr(agents, "START_SECONDS", 0.3)
-    with pytest.raises(BrokerError, match="not within 0 s"):
-        serve(tmp_path, threading.Event())
+    asked = 0
+    stop = threading.Event()
+
+    def away(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 10:
+            stop.set()
+        raise Retry("Kafka is away")
+
+    monkeypatch.setattr(agents, "STUCK_SECONDS", 0.1)
+    monkeypatch.setattr(agents, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(agents, "end_offsets", away)
+    serve(tmp_path, stop)
+    assert asked >= 10
     assert stopped == ["stopped"]
 
 

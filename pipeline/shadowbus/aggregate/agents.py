@@ -35,7 +35,6 @@ from shadowbus.topology import AGGREGATES, DEAD_LETTERS, MAX_RECORD_BYTES, PARTI
 LOOK_SECONDS = 0.1
 WATCH_SECONDS = 5.0
 STUCK_SECONDS = 45.0
-START_SECONDS = 600.0
 STOP_SECONDS = 5.0
 REST = 3.0
 """After publishing, the agents rest for so many times as long as it took: hundreds of segments mean fewer looks."""
@@ -103,7 +102,7 @@ class _Agents:
         )
         self.board = Board(table, settings)
         self.owned: frozenset[int] = frozenset()
-        self.taken = 0
+        self.ready, self.taken = False, 0
         self.publish_at = 0.0
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.agent(self.topics["partials"], name="keep")(self._keep)
@@ -111,33 +110,19 @@ class _Agents:
 
     async def serve(self, stop: threading.Event) -> None:
         """Run the app until `stop` is set or it has crashed."""
-        await self._start(stop)
-        watch = asyncio.create_task(self._watch())
+        starting, watch = asyncio.ensure_future(self.app.start()), asyncio.create_task(self._watch())
+        failed: BaseException | None = None
         try:
-            while not (stop.is_set() or self.app.should_stop or self.app.crashed or watch.done()):
+            while not (stop.is_set() or self.app.should_stop or self.app.crashed or watch.done() or failed):
                 await asyncio.sleep(LOOK_SECONDS)
+                failed = starting.exception() if starting.done() else None
         finally:
-            reason = watch.result() if watch.done() else repr(self.app.crash_reason)
+            reason = watch.result() if watch.done() else repr(failed or self.app.crash_reason)
             watch.cancel()
             await self._stop("" if stop.is_set() else reason)
+            starting.cancel()
         if not stop.is_set():
             raise BrokerError(f"The agents gave up ({reason}); nothing is lost, start them again.")
-
-    async def _start(self, stop: threading.Event) -> None:
-        """Start Faust, which restores the table in that; a broker that dies meanwhile can leave it waiting for ever."""
-        starting = asyncio.ensure_future(self.app.start())
-        deadline = Deadline.after(START_SECONDS)
-        while not (starting.done() or stop.is_set() or self.app.crashed or deadline.passed):
-            await asyncio.wait({starting}, timeout=LOOK_SECONDS)
-        try:
-            if starting.done():
-                await starting
-            elif not stop.is_set():
-                reason = repr(self.app.crash_reason) if self.app.crashed else f"not within {START_SECONDS:.0f} s"
-                await self._stop(reason)
-                raise TimeoutError(reason)
-        except Exception as error:
-            raise BrokerError(f"The agents could not start ({error}); nothing is lost, start them again.") from error
 
     async def _stop(self, reason: str) -> None:
         """Stop Faust; where Kafka is away its threads may not end, and then the process does."""
@@ -151,19 +136,27 @@ class _Agents:
         await stopping
 
     async def _watch(self) -> str:
-        """Returns when Faust has stopped reading without a word; why, in plain words."""
+        """Returns when Faust has stopped reading, or never began to, without a word; why, in plain words."""
         progress = Progress()
         inputs: list[Input] = [(PARTIALS.name, partition) for partition in range(self.settings.partitions)]
         names = {PARTIALS.name: PARTIALS.full_name(self.settings.namespace)}
+        restored, since = -1, monotonic()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             try:
                 ends = await asyncio.to_thread(end_offsets, self.settings, names, inputs, Deadline.after(WATCH_SECONDS))
             except Retry:
+                since = monotonic()
                 continue  # Kafka is away: nobody can read
             mine = {key: end for key, end in ends.items() if not self.owned or key[1] in self.owned}
             if progress.stuck_seconds(mine, self.taken, monotonic()) > STUCK_SECONDS:
                 return f"there have been new partials for {STUCK_SECONDS:.0f} s, and none was read"
+            tables: Any = self.app.tables
+            before, restored = restored, sum(tables.recovery.active_offsets.values())
+            if self.ready or restored != before:
+                since = monotonic()
+            elif monotonic() - since > STUCK_SECONDS:
+                return f"Faust has waited for {STUCK_SECONDS:.0f} s for the group or its table"
 
     async def _keep(self, stream: Any) -> None:
         async for event in stream.events():
@@ -207,11 +200,12 @@ class _Agents:
         name = PARTIALS.full_name(self.settings.namespace)
         self.owned = frozenset(tp.partition for tp in self.app.consumer.assignment() if tp.topic == name)
         self.board.reload()
+        self.ready = True
         logger.info("agents hold partitions %s, %d partials", sorted(self.owned), len(self.board.table))
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
         """Publish nothing until it is clear which partitions are held."""
-        self.owned = frozenset()
+        self.owned, self.ready = frozenset(), False
 
     def _is_owned(self, trial: str) -> bool:
         return partition_of(trial.encode(), self.settings.partitions) in self.owned

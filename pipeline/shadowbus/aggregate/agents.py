@@ -111,29 +111,32 @@ class _Agents:
     async def serve(self, stop: threading.Event) -> None:
         """Run the app until `stop` is set or it has crashed."""
         starting, watch = asyncio.ensure_future(self.app.start()), asyncio.create_task(self._watch())
-        failed: BaseException | None = None
+        failed = False
         try:
             while not (stop.is_set() or self.app.should_stop or self.app.crashed or watch.done() or failed):
                 await asyncio.sleep(LOOK_SECONDS)
-                failed = starting.exception() if starting.done() else None
+                failed = starting.done() and (starting.cancelled() or starting.exception() is not None)
         finally:
-            reason = watch.result() if watch.done() else repr(failed or self.app.crash_reason)
-            watch.cancel()
+            ended = watch if watch.done() else starting if failed else None
+            (found,) = await asyncio.gather(ended, return_exceptions=True) if ended else (self.app.crash_reason,)
+            reason = found if isinstance(found, str) else repr(found)
             await self._stop("" if stop.is_set() else reason)
-            starting.cancel()
         if not stop.is_set():
             raise BrokerError(f"The agents gave up ({reason}); nothing is lost, start them again.")
 
     async def _stop(self, reason: str) -> None:
-        """Stop Faust; where Kafka is away its threads may not end, and then the process does."""
-        stopping = asyncio.ensure_future(self.app.stop())
-        await asyncio.wait({stopping}, timeout=STOP_SECONDS)
-        if not stopping.done() and self.owns_process:
+        """Stop Faust; where Kafka is away its tasks and threads may not end, and then the process does."""
+        await asyncio.wait({asyncio.ensure_future(self.app.stop())}, timeout=STOP_SECONDS)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=STOP_SECONDS)
+        if left and self.owns_process:
             # Nothing is lost: what was read but not committed is read again.
             logger.error("Faust did not end within %.0f s and is cut off%s", STOP_SECONDS, reason and f": {reason}")
             logging.shutdown()
             os._exit(1 if reason else 0)
-        await stopping
 
     async def _watch(self) -> str:
         """Returns when Faust has stopped reading, or never began to, without a word; why, in plain words."""
@@ -152,7 +155,7 @@ class _Agents:
             if progress.stuck_seconds(mine, self.taken, monotonic()) > STUCK_SECONDS:
                 return f"there have been new partials for {STUCK_SECONDS:.0f} s, and none was read"
             tables: Any = self.app.tables
-            before, restored = restored, sum(tables.recovery.active_offsets.values())
+            before, restored = restored, sum(offset or 0 for offset in tables.recovery.active_offsets.values())
             if self.ready or restored != before:
                 since = monotonic()
             elif monotonic() - since > STUCK_SECONDS:

@@ -67,11 +67,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What really happened. Topic `labels`."""
+    """What really happened; a later one of the same id corrects it. Topic `labels`.
+
+    `probability` is that with which the request was chosen to be labelled (0 < p <= 1), where labelling is by choice:
+    what was seldom chosen stands for many, so the weight of its outcomes is divided by it.
+    """
 
     request_id: str
     timestamp_ms: int
     label: object
+    probability: float | None = None
     v: int = VERSION
 
 
@@ -105,8 +110,20 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """What an outcome says of one model's answer."""
+
+    prediction: object
+    scores: dict[str, object] | list[object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """A comparison that met its label: who was right. Topic `outcomes`."""
+    """A comparison that met its label: who was right. Topic `outcomes`.
+
+    `agree` is the comparison's. One with `retracts` takes back an earlier one that is otherwise the same, because the
+    label was corrected; so whoever adds outcomes up adds the plain ones and subtracts those.
+    """
 
     request_id: str
     timestamp_ms: int
@@ -118,6 +135,10 @@ class Outcome:
     shadow_loss: float | None
     weight: float = 1.0
     segments: dict[str, object] = field(default_factory=dict)
+    agree: bool | None = None
+    live: Answered | None = None
+    shadow: Answered | None = None
+    retracts: bool = False
     v: int = VERSION
 
 

@@ -19,7 +19,7 @@ from shadowbus.judge import stage as judge_stage
 from shadowbus.judge.entry import Entry
 from shadowbus.judge.pending import Pending
 from shadowbus.judge.stage import JudgeStage
-from shadowbus.records import Outcome, decode
+from shadowbus.records import Answered, Outcome, decode
 from shadowbus.settings import parse_settings
 from shadowbus.stage import Input, Outputs, Slice
 
@@ -55,6 +55,10 @@ def label(number: int, value: object) -> Sent:
         b"r%d" % number,
         json.dumps({"request_id": f"r{number}", "timestamp_ms": 7, "label": value}).encode(),
     )
+
+
+def labelled(number: int, value: object, **more: object) -> Sent:
+    return "labels", b"r%d" % number, json.dumps({"timestamp_ms": 7, "label": value, **more}).encode()
 
 
 class Log:
@@ -160,6 +164,18 @@ def test_a_label_that_comes_later_says_who_was_right(log: Log) -> None:
     log.step("labels", 1)
     outcome = decode(Outcome, log.outcomes[0])
     assert (outcome.live_correct, outcome.shadow_correct, outcome.segments) == (True, True, {"country": "DE"})
+
+
+def test_a_label_that_was_chosen_with_a_known_probability_weighs_its_inverse(log: Log) -> None:
+    log.send([comparison(1, weight=2.0, agree=False), labelled(1, 1, probability=0.25)])
+    for wrong in (0, -0.5, 1.5, "1", True, [1]):
+        log.send([labelled(1, 1, probability=wrong)])
+    log.step("comparisons", 1)
+    log.step("labels", 7)
+    (outcome,) = (decode(Outcome, value) for value in log.outcomes)
+    assert (outcome.weight, outcome.agree, outcome.retracts) == (8.0, False, False)
+    assert (outcome.live, outcome.shadow) == (Answered(1), Answered(1))
+    assert len(log.letters) == 6
 
 
 def test_a_label_that_comes_first_waits_for_every_shadow(log: Log) -> None:

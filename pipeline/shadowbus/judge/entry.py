@@ -36,6 +36,7 @@ class Label(NamedTuple):
     last: int
     value: Any
     timestamp_ms: int
+    probability: float | None = None
 
 
 class Waiting(NamedTuple):
@@ -49,6 +50,7 @@ class Waiting(NamedTuple):
     shadow_scores: Any
     segments: Any
     weight: Any
+    agree: Any
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class Entry:
     >>> entry.add_label(101, "no", 8, 24)
     True
     >>> entry.label_for(125, 24)
-    Label(first=100, last=101, value='yes', timestamp_ms=7)
+    Label(first=100, last=101, value='yes', timestamp_ms=7, probability=None)
     >>> entry.label_for(126, 24) is None
     True
     """
@@ -89,14 +91,16 @@ class Entry:
                 return label
         return None
 
-    def add_label(self, hour: int, value: Any, timestamp_ms: int, horizon: int) -> bool:
+    def add_label(
+        self, hour: int, value: Any, timestamp_ms: int, horizon: int, probability: float | None = None
+    ) -> bool:
         """Take a label. A later one of the same id only makes the first count for longer; says if anything changed."""
         for index, label in enumerate(self.labels):
             if label.first - 2 * horizon - 1 <= hour <= label.last + 2 * horizon + 1:
                 wider = label._replace(first=min(label.first, hour), last=max(label.last, hour))
                 self.labels[index] = wider
                 return wider != label
-        self.labels.append(Label(hour, hour, value, timestamp_ms))
+        self.labels.append(Label(hour, hour, value, timestamp_ms, probability))
         return True
 
     def take_labelled(self, horizon: int) -> list[tuple[Waiting, Label]]:

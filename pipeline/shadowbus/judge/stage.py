@@ -199,11 +199,14 @@ class JudgeStage:
     def _take_label(self, parsed: dict[str, Any], entry: Entry, key: bytes, hour: int, work: _Pass) -> bool:
         if "label" not in parsed or type(parsed.get("timestamp_ms")) is not int:
             raise Malformed("a label needs the fields 'label' and 'timestamp_ms'")
+        probability = parsed.get("probability")
+        if probability is not None and (type(probability) not in (int, float) or not 0 < probability <= 1):
+            raise Malformed("the field 'probability' of a label has to be above 0 and at most 1, or null")
         if (hour + self.horizon, key) <= work.held.expired_to:
             work.books["labels", "too_old"] += 1
             return False
         work.books["labels", "duplicates" if entry.labels else "kept"] += 1
-        if not entry.add_label(hour, parsed["label"], parsed["timestamp_ms"], self.horizon):
+        if not entry.add_label(hour, parsed["label"], parsed["timestamp_ms"], self.horizon, probability):
             return False
         work.held.pending.mark(hour + self.horizon, key)
         for one, label in entry.take_labelled(self.horizon):
@@ -219,7 +222,9 @@ class JudgeStage:
         if not isinstance(live, dict) or not isinstance(shadow, dict) or not isinstance(trial, str):
             raise Malformed("a comparison needs the fields 'live', 'shadow' and 'trial'")
         answers = (live.get("prediction"), live.get("scores"), shadow.get("prediction"), shadow.get("scores"))
-        one = Waiting(hour, trial, *answers, parsed.get("segments") or {}, parsed.get("weight", 1.0))
+        one = Waiting(
+            hour, trial, *answers, parsed.get("segments") or {}, parsed.get("weight", 1.0), parsed.get("agree")
+        )
         label = entry.label_for(hour, self.horizon)
         if label is not None:
             self._judge(one, label, key, work)
@@ -248,7 +253,11 @@ class JudgeStage:
             "shadow_correct": shadow.correct,
             "live_loss": live.loss if comparable else None,
             "shadow_loss": shadow.loss if comparable else None,
-            "weight": one.weight,
+            "weight": one.weight if label.probability is None else one.weight / label.probability,
             "segments": one.segments,
+            "agree": one.agree,
+            "live": {"prediction": one.live_prediction, "scores": one.live_scores},
+            "shadow": {"prediction": one.shadow_prediction, "scores": one.shadow_scores},
+            "retracts": False,
         }
         work.outputs.add("outcomes", work.partition, key, orjson.dumps(outcome))

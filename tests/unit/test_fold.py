@@ -137,6 +137,11 @@ def test_outcomes_fill_the_table_of_who_was_right_and_the_loss_difference() -> N
     assert totals.statuses == {}
 
 
+def test_labels_are_counted_by_whether_the_answers_were_the_same() -> None:
+    totals = folded([outcome(agree=agree) for agree in (True, True, False, None)], "outcomes").totals[Key(TRIAL)]
+    assert [totals.count(name) for name in ("labels", "labelled_agreed", "labelled_disagreed")] == [4, 2, 1]
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

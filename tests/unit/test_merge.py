@@ -272,6 +272,25 @@ def test_the_summary_is_ready_to_read() -> None:
     assert summarize(some, 0.05, intervals=False)["errors"] == {"value": 0.1, "low": None, "high": None, "n": 100}
 
 
+def test_failures_are_told_apart_and_label_coverage_by_agreement() -> None:
+    some = totals(compared=80, shadow_timeout=15, shadow_error=5, live_missing=10, shadow_errors=20, live_errors=9)
+    some.absorb(totals(agreed=60, disagreed=20, labels=40, labelled_agreed=36, labelled_disagreed=4))
+    summary = summarize(some, 0.05)
+    assert summary["failures"] == {
+        "shadow_error": 5,
+        "shadow_timeout": 15,
+        "shadow_crash": 0,
+        "shadow_unavailable": 0,
+    }
+    assert (summary["timeouts"]["value"], summary["timeouts"]["n"]) == (15 / 110, 110)
+    assert summary["timeouts"]["low"] < 15 / 110 < summary["timeouts"]["high"]
+    assert summary["live_errors"] == {"value": 0.09, "low": None, "high": None, "n": 100}
+    coverage = summary["coverage"]
+    assert (coverage["value"], coverage["n"]) == (0.5, 80)
+    assert coverage["agreed"] == {"value": 0.6, "n": 60}
+    assert coverage["disagreed"] == {"value": 0.2, "n": 20}
+
+
 def test_a_prediction_without_a_request_is_no_request_to_the_gate() -> None:
     counts = counts_of(totals(compared=8, shadow_timeout=2, request_missing=3, shadow_errors=2))
     assert (counts.comparisons, counts.asked, counts.shadow_errors) == (10, 10, 2)

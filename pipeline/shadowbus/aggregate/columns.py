@@ -118,12 +118,9 @@ def _comparison(parsed: dict[str, Any]) -> Row:
         live_latency, live_error = live["latency_ms"], live["error"]
     if shadow is not None:
         shadow_latency, shadow_error = shadow["latency_ms"], shadow["error"]
-    agree = parsed["agree"]
-    if agree.__class__ is not bool and agree is not None:
-        raise Malformed("the field 'agree' has to be true, false or null")
     return (
         _STATUS[parsed["status"]],
-        _AGREE[agree],
+        _agree(parsed["agree"]),
         live_latency if live_latency.__class__ is float else _number("live.latency_ms", live_latency),
         shadow_latency if shadow_latency.__class__ is float else _number("shadow.latency_ms", shadow_latency),
         distance if distance.__class__ is float else _number("distance", distance),
@@ -139,7 +136,13 @@ def _outcome(parsed: dict[str, Any]) -> Row:
         if correct.__class__ is not bool and correct is not None:
             raise Malformed("the fields 'live_correct' and 'shadow_correct' have to be true, false or null")
     theirs, ours = _number("live_loss", parsed["live_loss"]), _number("shadow_loss", parsed["shadow_loss"])
-    return _RIGHT.get((live, shadow), 0.0), ours - theirs
+    return _RIGHT.get((live, shadow), 0.0), ours - theirs, _agree(parsed.get("agree"))
+
+
+def _agree(agree: Any) -> float:
+    if agree.__class__ is not bool and agree is not None:
+        raise Malformed("the field 'agree' has to be true, false or null")
+    return _AGREE[agree]
 
 
 def _weight(weight: Any) -> float:

@@ -36,10 +36,12 @@ def numbers(topic: str, columns: Columns, budget_ms: float | None) -> Numbers:
     times, weights = np.array(columns.times, np.int64), np.array(columns.weights, np.float64)
     nothing = np.full(size, NAN)
     if topic == "outcomes":
-        right, loss = table.T
+        right, loss, agree = table.T
         counts[:, INDEX["labels"]] = 1
         for code, name in enumerate(("both_right", "shadow_only", "live_only", "both_wrong"), start=1):
             counts[:, INDEX[name]] = right == code
+        counts[:, INDEX["labelled_agreed"]] = agree == 1
+        counts[:, INDEX["labelled_disagreed"]] = agree == 2
         return Numbers(counts, times, weights, nothing, nothing, nothing, loss.clip(-LARGEST, LARGEST))
     status, agree, live_latency, shadow_latency, distance, live_error, shadow_error, missing = table.T
     counts[np.arange(size), status.astype(np.int64)] = 1

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from shadowbus.aggregate.coverage import coverage
 from shadowbus.aggregate.quantiles import Quantiles
 from shadowbus.aggregate.totals import Totals
-from shadowbus.records import STATUSES
+from shadowbus.records import SHADOW_FAILURES, STATUSES
 from shadowbus.verdict.interval import Interval
 from shadowbus.verdict.sequential import mean_interval, paired_difference_interval, rate_interval
 
@@ -32,12 +33,7 @@ def summarize(totals: Totals, alpha: float, *, intervals: bool = True) -> dict[s
         intervals: Whether to work them out; it takes some milliseconds.
 
     Returns:
-        `requests`, `labels`; rates (`agreement`, `errors`, `over_budget`: `value`, `low`, `high`, `n`);
-        `live_latency_ms` and `shadow_latency_ms` (`p50`, `p95`, `p99`, `n`); `right`, the table of who was right;
-        `accuracy` (`live`, `shadow`, and their `difference` with `low`, `high`, `n`); `distance` and
-        `loss_difference` (shadow minus live: `value`, `low`, `high`, `n`). What was not seen is null. Where replay took
-        a share of the requests, `requests`, `labels`, `right` and every `n` are what was really seen, all else is
-        weighted.
+        Every field of docs/metrics.md.
     """
     requests, scaled = requests_of(totals), totals.scaled()
     asked, agreed = asked_of(scaled), scaled["agreed"]
@@ -51,6 +47,9 @@ def summarize(totals: Totals, alpha: float, *, intervals: bool = True) -> dict[s
         "labels": totals.count("labels"),
         "agreement": _rate(agreed, agreed + scaled["disagreed"], level, seen["agreement"]),
         "errors": _rate(min(scaled["shadow_errors"], asked), asked, level, requests),
+        "timeouts": _rate(scaled["shadow_timeout"], asked, level, requests),
+        "failures": {name: totals.count(name) for name in SHADOW_FAILURES},
+        "live_errors": _live_errors(totals, scaled),
         "over_budget": _rate(scaled["over_budget"], scaled["latency_rows"], level, seen["over_budget"]),
         "live_latency_ms": _latency(totals.live_latency),
         "shadow_latency_ms": _latency(totals.shadow_latency),
@@ -58,6 +57,7 @@ def summarize(totals: Totals, alpha: float, *, intervals: bool = True) -> dict[s
         "accuracy": _accuracy({name: scaled[name] for name in RIGHT}, level, sum(right.values())),
         "distance": {"value": totals.distance.mean if totals.distance.n else None, "n": totals.distance.n},
         "loss_difference": _mean(totals, level),
+        "coverage": coverage(totals),
     }
 
 
@@ -66,6 +66,12 @@ def _rate(successes: float, trials: float, alpha: float | None, seen: int) -> di
         return {"value": None, "low": None, "high": None, "n": 0}
     interval = rate_interval(successes, trials, alpha) if alpha is not None else None
     return {"value": successes / trials, **_ends(interval), "n": seen}
+
+
+def _live_errors(totals: Totals, scaled: Mapping[str, float]) -> dict[str, Any]:
+    answered = [name for name in STATUSES if name != "live_missing"]
+    seen, weighted = sum(totals.count(name) for name in answered), sum(scaled[name] for name in answered)
+    return _rate(scaled["live_errors"], weighted, None, seen)
 
 
 def _latency(quantiles: Quantiles) -> dict[str, Any]:

@@ -29,12 +29,15 @@ COUNTERS = (
     "shadow_only",
     "live_only",
     "both_wrong",
+    "labelled_agreed",
+    "labelled_disagreed",
 )
 """What is counted, by the names it has in a record; the first ones are the statuses of comparisons.
 
 `latency_rows` are shadow answers with a latency of their own, `over_budget` those of them over `gate.latency_budget_ms`
 as it was when they were counted; `live_errors` and `shadow_errors` are answers that carry an error; `missing_features`
-are comparisons of requests that lacked features; `labels` are outcomes.
+are comparisons of requests that lacked features; `labels` are outcomes, `labelled_agreed` and `labelled_disagreed` those
+in which both answers are known to be the same, and not to be.
 """
 
 INDEX = {name: index for index, name in enumerate(COUNTERS)}

@@ -14,6 +14,7 @@ from shadowbus.errors import SettingsError
 
 MAKERS: dict[str, Callable[[], Comparator]] = {
     "classification": lambda: make_comparator("classification", {}),
+    "threshold": lambda: make_comparator("classification", {"threshold": 0.5}),
     "regression": lambda: make_comparator("regression", {"absolute_tolerance": 0.5, "relative_tolerance": 0.1}),
     "ranking": lambda: make_comparator("ranking", {"top_k": 2, "min_overlap": 0.5}),
     "vector": lambda: make_comparator("vector", {"min_cosine": 0.5}),
@@ -22,7 +23,7 @@ MAKERS: dict[str, Callable[[], Comparator]] = {
     "custom": lambda: make_comparator("operator:is_", {}),
 }
 SYMMETRIC: dict[str, Callable[[], Comparator]] = {
-    **{task: MAKERS[task] for task in ("classification", "ranking", "vector", "text", "json", "custom")},
+    **{task: MAKERS[task] for task in ("classification", "threshold", "ranking", "vector", "text", "json", "custom")},
     "regression": lambda: make_comparator("regression", {"absolute_tolerance": 0.5, "relative_tolerance": 0}),
 }
 
@@ -200,6 +201,36 @@ def test_a_label_that_the_scores_do_not_know_costs_by_being_wrong() -> None:
     assert make_comparator("classification", {}).judge("c", "a", {"a": 0.9, "b": 0.1}) == Judged(False, 1.0, "zero_one")
 
 
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.booleans())
+def test_a_threshold_decides_by_the_positive_score_however_it_is_written(
+    live: float, shadow: float, threshold: float, truth: bool
+) -> None:
+    comparator = make_comparator("classification", {"threshold": threshold, "positive": "yes"})
+    forms: list[Any] = [{"yes": shadow, "no": 1 - shadow}, {" yes ": shadow}, {"no": 3, "yes": shadow}]
+    for form in forms:
+        agree, distance = comparator.compare(["no"], [{"yes": live}], ["no"], [form])
+        assert agree == [(live >= threshold) == (shadow >= threshold)]
+        assert distance == [abs(live - shadow)]
+        judged = comparator.judge("yes" if truth else "no", "no", form)
+        assert (judged.correct, judged.measure) == ((shadow >= threshold) == truth, "log_loss")
+        assert math.exp(-(judged.loss or 0)) == pytest.approx(max(shadow if truth else 1 - shadow, 1e-15))
+
+
+@pytest.mark.parametrize(
+    "odd", [None, [0.5], ["0", "0.9"], [0, True], {"1": None}, {"1": 0.9, "1.0": 0.9}, [0, math.inf]]
+)
+def test_without_a_score_of_the_positive_class_the_prediction_decides(odd: Any) -> None:
+    comparator = make_comparator("classification", {"threshold": 0.5})
+    assert comparator.compare([1, 0], [odd] * 2, [True, "1"], [[0.1, 0.9]] * 2) == ([True, False], [0.0, 1.0])
+    assert comparator.judge("1", 0, odd) == Judged(False, 1.0, "zero_one")
+
+
+def test_margins_are_scores_too_where_there_is_a_threshold() -> None:
+    comparator = make_comparator("classification", {"threshold": -1})
+    assert comparator.compare([0], [[0, -0.5]], [0], [[0, -2]]) == ([False], [1.5])
+    assert comparator.judge(1, 0, [0, -0.5]) == Judged(True, 0.0, "zero_one")
+
+
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0, 10), st.floats(0, 1))
 def test_numbers_agree_within_the_larger_tolerance(
     live: float, shadow: float, absolute: float, relative: float
@@ -236,7 +267,10 @@ def test_a_number_that_came_as_text_is_a_number(text: str) -> None:
         ("no_such_module:same", {}, "cannot be imported: ModuleNotFoundError"),
         ("math:pi", {}, "no function"),
         ("regression", {"absolute_tolerence": 1}, "did you mean 'absolute_tolerance'"),
-        ("classification", {"absolute_tolerance": 1}, "it has none"),
+        ("classification", {"absolute_tolerance": 1}, "there are: positive, threshold"),
+        ("classification", {"positive": "yes"}, "nothing without a 'threshold'"),
+        ("classification", {"threshold": "half"}, "must be a number, not"),
+        ("classification", {"threshold": 0.5, "positive": 1}, "must be a text"),
         ("regression", {"absolute_tolerance": -1}, "number of at least 0"),
         ("regression", {"relative_tolerance": "5%"}, "number of at least 0"),
         ("regression", {"relative_tolerance": True}, "number of at least 0"),

@@ -4,6 +4,8 @@ Two answers agree when they name the same class (`class_name.py` says when that 
 variation distance of their scores when both have probabilities, else 0 when they agree and 1 when they do not. An
 answer's loss is the log loss of the label's probability when it has that, else 0 when it is right and 1 when it is
 wrong.
+
+A model that answers with scores may leave it to a threshold which class is meant: `threshold.py`.
 """
 
 import math
@@ -11,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from operator import eq
 
 from shadowbus.compare.class_name import class_name
-from shadowbus.compare.comparator import Judged, Scores
-from shadowbus.compare.distribution import distances, distribution
-
-CLIP = 1e-15
-"""The least probability that log loss reckons with: an answer that gave the label no chance costs 34.5, not
-infinity."""
+from shadowbus.compare.comparator import Comparator, Judged, Scores
+from shadowbus.compare.distribution import CLIP, distances, distribution
+from shadowbus.compare.options import number, text
+from shadowbus.compare.threshold import Threshold
+from shadowbus.errors import SettingsError
 
 _PLAIN = ({int}, {bool}, {int, bool})
 """Types of which Python's own == says the same as `class_name`."""
@@ -62,10 +63,18 @@ class Classification:
         return Judged(correct, -math.log(min(1.0, max(CLIP, probability))), "log_loss")
 
 
-def classification(options: Mapping[str, object]) -> Classification:
-    """The comparator for these options, of which there are none."""
-    del options
-    return Classification()
+def classification(options: Mapping[str, object]) -> Comparator:
+    """The comparator for these options; with a `threshold`, scores decide which class an answer names.
+
+    Raises:
+        SettingsError: `threshold` is no finite number, `positive` names no class, or stands without a threshold.
+    """
+    if "threshold" not in options:
+        if options:
+            raise SettingsError("'positive' says nothing without a 'threshold'.")
+        return Classification()
+    positive = class_name(text(options, "positive", "1"))
+    return Threshold(number(options, "threshold", 0.5, -math.inf), positive or "1")
 
 
 def _agreements(live: Sequence[object], shadow: Sequence[object]) -> list[bool | None]:

@@ -7,56 +7,32 @@ runs in the worker, so what it prints, keeps or waits for is the worker's.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-from shadowbus.compare.comparator import Judged, Scores
+from shadowbus.compare.pairwise import Pair, Pairwise
 from shadowbus.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
-class Custom:
+class Custom(Pairwise):
     """Compares answers by a function.
 
     Attributes:
-        name: `package.module:function`.
+        task: `package.module:function`.
         function: That function.
 
     >>> Custom("operator:eq", lambda one, other: (one == other, abs(one - other))).compare([1], [None], [3], [None])
     ([False], [2.0])
     """
 
-    name: str
+    measure = "custom"
+    task: str
     function: Callable[[object, object], object]
 
-    @property
-    def task(self) -> str:
-        """The kind's name in the settings."""
-        return self.name
-
-    def compare(
-        self,
-        live: Sequence[object],
-        live_scores: Sequence[Scores | None],
-        shadow: Sequence[object],
-        shadow_scores: Sequence[Scores | None],
-    ) -> tuple[list[bool | None], list[float | None]]:
-        """Compare n pairs; see `Comparator.compare`. Scores are not passed on."""
-        del live_scores, shadow_scores
-        agree, distances = list[bool | None](), list[float | None]()
-        for one, other in zip(live, shadow, strict=True):
-            same, distance = self._compare(one, other)
-            agree.append(same)
-            distances.append(distance)
-        return agree, distances
-
-    def judge(self, label: object, prediction: object, scores: Scores | None) -> Judged:
-        """Hold an answer against its label; the loss is the function's distance, "custom"."""
-        (correct,), (distance,) = self.compare([label], [scores], [prediction], [scores])
-        return Judged(correct, distance, None if distance is None else "custom")
-
-    def _compare(self, one: object, other: object) -> tuple[bool | None, float | None]:
+    def pair(self, one: object, other: object) -> Pair:
+        """What the function says."""
         if one is None or other is None:
             return None, None
         try:

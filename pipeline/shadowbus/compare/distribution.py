@@ -25,6 +25,10 @@ from shadowbus.compare.comparator import Scores
 
 SLACK = 0.01
 
+CLIP = 1e-15
+"""The least probability that log loss reckons with: an answer that gave the label no chance costs 34.5, not
+infinity."""
+
 
 def distribution(scores: object) -> dict[str, float] | None:
     """Probabilities by canonical class, or None when these scores are not probabilities; never raises.

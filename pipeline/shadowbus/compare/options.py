@@ -15,8 +15,9 @@ def number(options: Mapping[str, object], name: str, default: float, least: floa
     value = options.get(name, default)
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not fits or not least <= float(str(value)) <= most:
-        bounds = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-        raise SettingsError(f"'{name}' must be a number {bounds}, not {value!r}.")
+        bounds = f" of at least {least:g}" if most == math.inf else f" from {least:g} to {most:g}"
+        bounds = "" if least == -math.inf else bounds
+        raise SettingsError(f"'{name}' must be a number{bounds}, not {value!r}.")
     return float(str(value))
 
 
@@ -41,6 +42,18 @@ def flag(options: Mapping[str, object], name: str, *, default: bool) -> bool:
     value = options.get(name, default)
     if not isinstance(value, bool):
         raise SettingsError(f"'{name}' must be true or false, not {value!r}.")
+    return value
+
+
+def text(options: Mapping[str, object], name: str, default: str) -> str:
+    """A text that is not empty.
+
+    Raises:
+        SettingsError: It is something else.
+    """
+    value = options.get(name, default)
+    if not isinstance(value, str) or not value.strip():
+        raise SettingsError(f"'{name}' must be a text, not {value!r}.")
     return value
 
 

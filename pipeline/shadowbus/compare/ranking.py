@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from shadowbus.compare.class_name import class_name
 from shadowbus.compare.comparator import Judged, Scores
 from shadowbus.compare.options import count, number
+from shadowbus.compare.pairwise import Pair, Pairwise
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(Pairwise):
     """Compares answers that are a list of things, the best first.
 
     Attributes:
@@ -34,33 +35,19 @@ class Ranking:
     Judged(correct=True, loss=0.5, measure='reciprocal_rank')
     """
 
+    task = "ranking"
+    measure = "reciprocal_rank"
     top_k: int = 10
     min_overlap: float = 1.0
     persistence: float = 0.9
 
-    @property
-    def task(self) -> str:
-        """The kind's name in the settings."""
-        return "ranking"
-
-    def compare(
-        self,
-        live: Sequence[object],
-        live_scores: Sequence[Scores | None],
-        shadow: Sequence[object],
-        shadow_scores: Sequence[Scores | None],
-    ) -> tuple[list[bool | None], list[float | None]]:
-        """Compare n pairs; see `Comparator.compare`. Scores are ignored; distances are in [0, 1]."""
-        del live_scores, shadow_scores
-        agree, distances = list[bool | None](), list[float | None]()
-        for one, other in zip(map(_ranking, live), map(_ranking, shadow), strict=True):
-            if one is None or other is None:
-                agree.append(None)
-                distances.append(None)
-            else:
-                agree.append(self._overlap(one, other) >= self.min_overlap)
-                distances.append(1 - rank_biased_overlap(one, other, self.persistence))
-        return agree, distances
+    def pair(self, one: object, other: object) -> Pair:
+        """Compare two rankings; distances are in [0, 1]."""
+        first, second = _ranking(one), _ranking(other)
+        if first is None or second is None:
+            return None, None
+        near = self._overlap(first, second) >= self.min_overlap
+        return near, 1 - rank_biased_overlap(first, second, self.persistence)
 
     def judge(self, label: object, prediction: object, scores: Scores | None) -> Judged:
         """Hold an answer against its label; the loss is one minus the "reciprocal_rank"."""
@@ -71,7 +58,7 @@ class Ranking:
             return Judged(None, None)
         place = next((place for place, thing in enumerate(ranking, 1) if thing in set(wanted)), None)
         loss = 1.0 if place is None else 1 - 1 / place
-        return Judged(place is not None and place <= self.top_k, loss, "reciprocal_rank")
+        return Judged(place is not None and place <= self.top_k, loss, self.measure)
 
     def _overlap(self, one: list[str], other: list[str]) -> float:
         first, second = set(one[: self.top_k]), set(other[: self.top_k])

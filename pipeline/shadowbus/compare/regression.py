@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from shadowbus.compare.comparator import Judged, Scores
 from shadowbus.compare.options import number
+from shadowbus.compare.pairwise import Scoreless
 
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Regression:
+class Regression(Scoreless):
     """Compares answers that are a number.
 
     Attributes:
@@ -34,23 +34,13 @@ class Regression:
     Judged(correct=True, loss=5.0, measure='absolute_error')
     """
 
+    task = "regression"
+    measure = "absolute_error"
     absolute_tolerance: float = 0.0
     relative_tolerance: float = 0.01
 
-    @property
-    def task(self) -> str:
-        """The kind's name in the settings."""
-        return "regression"
-
-    def compare(
-        self,
-        live: Sequence[object],
-        live_scores: Sequence[Scores | None],
-        shadow: Sequence[object],
-        shadow_scores: Sequence[Scores | None],
-    ) -> tuple[list[bool | None], list[float | None]]:
-        """Compare n pairs; see `Comparator.compare`. Scores are ignored."""
-        del live_scores, shadow_scores
+    def pairs(self, live: Sequence[object], shadow: Sequence[object]) -> tuple[list[bool | None], list[float | None]]:
+        """Compare n pairs of numbers."""
         ours, theirs = _numbers(live), _numbers(shadow)
         with np.errstate(over="ignore", invalid="ignore"):
             apart = np.abs(ours - theirs)
@@ -62,11 +52,6 @@ class Regression:
             if not (math.isfinite(ours[position]) and math.isfinite(theirs[position])):
                 agree[position] = None
         return agree, distances
-
-    def judge(self, label: object, prediction: object, scores: Scores | None) -> Judged:
-        """Hold an answer against its label; the loss is the "absolute_error"."""
-        (correct,), (error,) = self.compare([label], [scores], [prediction], [scores])
-        return Judged(correct, error, None if error is None else "absolute_error")
 
 
 def regression(options: Mapping[str, object]) -> Regression:

@@ -10,18 +10,18 @@ Numbers are equal within the tolerances of `regression.py`; texts, truth values 
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from shadowbus.compare.comparator import Judged, Scores
 from shadowbus.compare.options import number, texts
+from shadowbus.compare.pairwise import Pair, Pairwise
 
 DEEPEST = 64
 """Fields below that are no answer any more; what lies there is compared as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
-class Structured:
+class Structured(Pairwise):
     """Compares answers that are JSON.
 
     Attributes:
@@ -33,43 +33,22 @@ class Structured:
     ([False], [0.5])
     """
 
+    task = "json"
+    measure = "fields"
     ignore: tuple[str, ...] = ()
     absolute_tolerance: float = 0.0
     relative_tolerance: float = 0.0
 
-    @property
-    def task(self) -> str:
-        """The kind's name in the settings."""
-        return "json"
-
-    def compare(
-        self,
-        live: Sequence[object],
-        live_scores: Sequence[Scores | None],
-        shadow: Sequence[object],
-        shadow_scores: Sequence[Scores | None],
-    ) -> tuple[list[bool | None], list[float | None]]:
-        """Compare n pairs; see `Comparator.compare`. Scores are ignored; distances are in [0, 1]."""
-        del live_scores, shadow_scores
-        agree, distances = list[bool | None](), list[float | None]()
-        for one, other in zip(live, shadow, strict=True):
-            if not isinstance(one, dict | list) or not isinstance(other, dict | list):
-                agree.append(None)
-                distances.append(None)
-                continue
-            fields, differing = self._compared(one, other)
-            agree.append(not differing)
-            distances.append(differing.total() / fields if fields else 0.0)
-        return agree, distances
+    def pair(self, one: object, other: object) -> Pair:
+        """Compare two answers; distances are in [0, 1]."""
+        if not isinstance(one, dict | list) or not isinstance(other, dict | list):
+            return None, None
+        fields, differing = self._compared(one, other)
+        return not differing, differing.total() / fields if fields else 0.0
 
     def differences(self, live: object, shadow: object) -> Counter[str]:
         """How many fields differ, by path."""
         return self._compared(live, shadow)[1]
-
-    def judge(self, label: object, prediction: object, scores: Scores | None) -> Judged:
-        """Hold an answer against its label; the loss is the share of fields that differ, "fields"."""
-        (correct,), (distance,) = self.compare([label], [scores], [prediction], [scores])
-        return Judged(correct, distance, None if distance is None else "fields")
 
     def _compared(self, live: object, shadow: object) -> tuple[int, Counter[str]]:
         """How many fields there are in both together, and those that differ."""

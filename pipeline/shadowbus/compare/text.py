@@ -9,19 +9,19 @@ Of texts longer than `LONGEST` characters the cost would be felt by everything e
 """
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
 
-from shadowbus.compare.comparator import Judged, Scores
 from shadowbus.compare.options import flag, number
+from shadowbus.compare.pairwise import Pair, Pairwise
 
 LONGEST = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Text(Pairwise):
     """Compares answers that are text.
 
     Attributes:
@@ -33,37 +33,14 @@ class Text:
     [True, False]
     """
 
+    task = "text"
+    measure = "edit_distance"
     max_distance: float = 0.0
     ignore_case: bool = False
     ignore_space: bool = True
 
-    @property
-    def task(self) -> str:
-        """The kind's name in the settings."""
-        return "text"
-
-    def compare(
-        self,
-        live: Sequence[object],
-        live_scores: Sequence[Scores | None],
-        shadow: Sequence[object],
-        shadow_scores: Sequence[Scores | None],
-    ) -> tuple[list[bool | None], list[float | None]]:
-        """Compare n pairs; see `Comparator.compare`. Scores are ignored; distances are in [0, 1]."""
-        del live_scores, shadow_scores
-        agree, distances = list[bool | None](), list[float | None]()
-        for one, other in zip(live, shadow, strict=True):
-            same, distance = self._compare(one, other)
-            agree.append(same)
-            distances.append(distance)
-        return agree, distances
-
-    def judge(self, label: object, prediction: object, scores: Scores | None) -> Judged:
-        """Hold an answer against its label; the loss is the "edit_distance"."""
-        (correct,), (distance,) = self.compare([label], [scores], [prediction], [scores])
-        return Judged(correct, distance, None if distance is None else "edit_distance")
-
-    def _compare(self, one: object, other: object) -> tuple[bool | None, float | None]:
+    def pair(self, one: object, other: object) -> Pair:
+        """Compare two texts; distances are in [0, 1]."""
         if not isinstance(one, str) or not isinstance(other, str):
             return None, None
         first, second = self._plain(one), self._plain(other)

@@ -6,18 +6,18 @@ list of finite numbers, has another length than the other, or has no direction (
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowbus.compare.comparator import Judged, Scores
 from shadowbus.compare.options import number
+from shadowbus.compare.pairwise import Pair, Pairwise
 
 
 @dataclass(frozen=True, slots=True)
-class Vectors:
+class Vectors(Pairwise):
     """Compares answers that are a vector.
 
     Attributes:
@@ -27,30 +27,14 @@ class Vectors:
     ([True, False], [0.0, 1.0])
     """
 
+    task = "vector"
+    measure = "cosine_distance"
     min_cosine: float = 0.99
 
-    @property
-    def task(self) -> str:
-        """The kind's name in the settings."""
-        return "vector"
-
-    def compare(
-        self,
-        live: Sequence[object],
-        live_scores: Sequence[Scores | None],
-        shadow: Sequence[object],
-        shadow_scores: Sequence[Scores | None],
-    ) -> tuple[list[bool | None], list[float | None]]:
-        """Compare n pairs; see `Comparator.compare`. Scores are ignored; distances are in [0, 2]."""
-        del live_scores, shadow_scores
-        cosines = [_cosine(_direction(one), _direction(other)) for one, other in zip(live, shadow, strict=True)]
-        agree = [None if cosine is None else cosine >= self.min_cosine for cosine in cosines]
-        return agree, [None if cosine is None else 1 - cosine for cosine in cosines]
-
-    def judge(self, label: object, prediction: object, scores: Scores | None) -> Judged:
-        """Hold an answer against its label; the loss is the "cosine_distance"."""
-        (correct,), (distance,) = self.compare([label], [scores], [prediction], [scores])
-        return Judged(correct, distance, None if distance is None else "cosine_distance")
+    def pair(self, one: object, other: object) -> Pair:
+        """Compare two vectors; distances are in [0, 2]."""
+        cosine = _cosine(_direction(one), _direction(other))
+        return (None, None) if cosine is None else (cosine >= self.min_cosine, 1 - cosine)
 
 
 def vector(options: Mapping[str, object]) -> Vectors:

@@ -36,8 +36,8 @@ COUNTERS = (
 
 `latency_rows` are shadow answers with a latency of their own, `over_budget` those of them over `gate.latency_budget_ms`
 as it was when they were counted; `live_errors` and `shadow_errors` are answers that carry an error; `missing_features`
-are comparisons of requests that lacked features; `labels` are outcomes, `labelled_agreed` and `labelled_disagreed` those
-in which both answers are known to be the same, and not to be.
+are comparisons of requests that lacked features; `labels` are outcomes, `labelled_agreed` and `labelled_disagreed`
+those in which both answers are known to be the same, and not to be.
 """
 
 INDEX = {name: index for index, name in enumerate(COUNTERS)}

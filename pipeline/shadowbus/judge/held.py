@@ -1,7 +1,7 @@
 """What the judge holds of one partition: what waits, the account books, and how the books are kept.
 
-The changelog has one record for each partition: the books, up to where they count, the mark up to which everything is
-over, and the name of the local state that belongs to them. It is checked when it is restored.
+The changelog has one record for each partition: the books, up to where they count, up to where everything is over, and
+the name of the local state that belongs to them. It is checked when it is restored.
 """
 
 import logging
@@ -14,20 +14,21 @@ from dataclasses import dataclass, field
 import orjson
 
 from shadowbus.errors import StateCorruptError
-from shadowbus.judge.entry import START, Mark
 from shadowbus.judge.pending import Pending
+from shadowbus.judge.swept import START, Swept
 from shadowbus.stage import Slice
 
 BOOKS_KEY = b"books"
 SIDES = {
     "comparisons": ("read", "not_compared", "judged", "waiting", "expired", "dead_lettered", "never_read"),
-    "labels": ("read", "kept", "duplicates", "too_old", "dead_lettered", "never_read"),
+    "labels": ("read", "kept", "duplicates", "corrections", "too_old", "dead_lettered", "never_read"),
 }
-"""What is counted. On each side, read = the sum of the others. A label is too old if it can count for nothing any more
+"""What is counted. On each side, read = the sum of the others: a comparison whose label is corrected was judged before.
+The first label of an id is kept, later ones repeat or correct it; one is too old if it can count for nothing any more
 when it comes; what was never read, Kafka had deleted, or somebody moved the group past it."""
 
-EXPIRED_TO = "expired_to"
-"""In the changelog, beside the books: the mark up to which everything is over and counted, as [hour, id in hex]."""
+SWEPT = "swept"
+"""In the changelog, beside the books: up to where everything is over and counted, as [hour, hour, id in hex]."""
 
 NEXT_OFFSETS, STATE = "next_offsets", "state"
 """Also there: up to where the books count, by topic, and the name of the local state that belongs to them."""
@@ -39,7 +40,7 @@ logger = logging.getLogger("shadowbus.judge")
 
 @dataclass(slots=True)
 class Held:
-    """One partition. `expired_to` only grows, and is committed before anything it covers is deleted.
+    """One partition. `swept` only grows, and is committed before anything it covers is deleted.
 
     `name` is the changelog partition's. `counted` are the books that input counts in which is read again: none, unless
     they are being rebuilt. `counted_to` is up to where the books reached when they were restored; None without any.
@@ -47,11 +48,12 @@ class Held:
     """
 
     name: str
+    partition: int
     pending: Pending
     books: Books = field(default_factory=Counter)
     positions: dict[str, int] = field(default_factory=dict)
     newest_ms: dict[str, int] = field(default_factory=dict)
-    expired_to: Mark = START
+    swept: Swept = START
     state: str = ""
     counted: Books = field(default_factory=Counter)
     counted_to: dict[str, int] | None = None
@@ -63,8 +65,8 @@ class Held:
 
     def to_bytes(self) -> bytes:
         """The changelog record."""
-        hour, identity = self.expired_to
-        kept = {EXPIRED_TO: [hour, identity.hex()], STATE: self.state, NEXT_OFFSETS: self.positions}
+        done, aim, to = self.swept
+        kept = {SWEPT: [done, aim, to.hex()], STATE: self.state, NEXT_OFFSETS: self.positions}
         return orjson.dumps({**self.document(), **kept})
 
     def restore(self, records: Slice) -> None:
@@ -123,7 +125,7 @@ class Held:
                 raise ValueError("its key is of no known kind")
             return
         kept = orjson.loads(value or b"")
-        hour, identity = kept[EXPIRED_TO]
-        self.expired_to = (int(hour), bytes.fromhex(identity))
+        done, aim, to = kept[SWEPT]
+        self.swept = Swept(int(done), int(aim), bytes.fromhex(to))
         self.books = Counter({(side, name): int(kept[side][name]) for side, names in SIDES.items() for name in names})
         self.state, self.counted_to = str(kept[STATE]), {topic: int(kept[NEXT_OFFSETS][topic]) for topic in SIDES}

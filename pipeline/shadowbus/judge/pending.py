@@ -1,10 +1,12 @@
-"""What one partition's judge remembers: an entry for each request id, and when something of it is over.
+"""What one partition's judge remembers: an entry for each request id, in RocksDB, a folder per partition.
 
-Kept in RocksDB, a folder per partition. The store carries the input positions it has applied and is written only after
-these are committed, in one batch; so it is never ahead of Kafka, and what it lacks is read again from the source
-topics. It carries the name of the state it is part of as well, since a folder may come from elsewhere, and positions of
-other topics may happen to fit. A store that is damaged is wiped: all of it can be read again. Marks are kept in their
-order beside the entries, so that what is over is found without looking at the rest.
+The store carries the input positions it has applied and is written only after these are committed, in one batch; so it
+is never ahead of Kafka, and what it lacks is read again from the source topics. It carries the name of the state it is
+part of as well, since a folder may come from elsewhere, and positions of other topics may happen to fit. A store that
+is damaged is wiped: all of it can be read again.
+
+Rows: `e` and an id holds an entry, which begins with the hour before whose end nothing of it is over; `f` and a number
+holds a frame.
 """
 
 import contextlib
@@ -15,17 +17,19 @@ from pathlib import Path
 from typing import cast
 
 import orjson
-from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
+from rocksdict import Rdict, WriteBatch
 
 from shadowbus.errors import Retry
-from shadowbus.judge.entry import START, Entry, Mark
+from shadowbus.judge.entry import Entry
+from shadowbus.judge.frames import Frames
+from shadowbus.judge.tuning import scanning, tuned
 
 logger = logging.getLogger("shadowbus.judge")
 
 _POSITIONS = b"\x00positions"
 _STATE = b"\x00state"
 _ENTRY = b"e"
-_MARK = b"t"
+_FRAME = b"f"
 
 _DAMAGED = ("Corruption", "No such file", "does not exist", "Invalid argument")
 """What RocksDB says of a store of which a part is missing or not what was written."""
@@ -53,86 +57,75 @@ class Pending:
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        table = BlockBasedOptions()
-        table.set_bloom_filter(10, False)  # most ids that are asked for are new
-        options = Options(raw_mode=True)
-        options.set_max_open_files(256)
-        options.set_block_based_table_factory(table)
+        self.frames = Frames()
+        self._changed: dict[bytes, Entry] = {}
         with self._touching():
-            self._database = Rdict(str(self.folder), options)
+            self._database = Rdict(str(self.folder), tuned())
             kept = self._database.get(_POSITIONS)
             self._positions: dict[str, int] = {} if kept is None else orjson.loads(kept)
             self._state = (self._database.get(_STATE) or b"").decode()
-        self._changed: dict[bytes, Entry] = {}
-        self._marks: set[Mark] = set()
-        self._taken: list[Mark] = []
-        self._taken_to = START
+            for _, packed in self._rows(_FRAME, b""):
+                self.frames.restore(packed)
 
     def positions(self) -> dict[str, int]:
         """Up to where each input topic is applied."""
         return dict(self._positions)
 
-    def entries(self, ids: Iterable[bytes]) -> dict[bytes, Entry]:
-        """The entries of these ids; a new, empty one where there is none."""
-        wanted = dict.fromkeys(ids)
-        found = {key: self._changed[key] for key in wanted if key in self._changed}
-        unknown = [key for key in wanted if key not in found]
+    def entries(self, wanted: Iterable[tuple[bytes | None, int]]) -> dict[bytes, Entry]:
+        """The entries of these ids; where there is none, a new, empty one, which counts hours from the one given."""
+        hours = {key: hour for key, hour in wanted if key}
+        changed = self._changed
+        found = {key: changed[key] for key in hours if key in changed} if changed else {}
+        # In the order of the table, which makes the search shorter.
+        unknown = sorted(key for key in hours if key not in found) if found else sorted(hours)
         with self._touching():
             kept = self._database.get([_ENTRY + key for key in unknown]) or []
             for key, value in zip(unknown, kept, strict=True):
-                found[key] = Entry() if value is None else Entry.from_bytes(value)
+                found[key] = Entry(hours[key]) if value is None else Entry.from_bytes(value)
         return found
 
     def change(self, key: bytes, entry: Entry) -> None:
         """Note a changed entry; it is written with the next `write`, or deleted if nothing is left in it."""
         self._changed[key] = entry
 
-    def mark(self, hour: int, key: bytes) -> None:
-        """Note when something of an entry is over; later than every mark taken so far."""
-        self._marks.add((hour, key))
+    def due(self, after: bytes, hour: int, count: int) -> tuple[list[bytes], bytes | None]:
+        """The ids behind `after` of which something may be over at the end of this hour, looking at `count` entries.
 
-    def take_marks(self, end: Mark, count: int) -> list[Mark]:
-        """The next marks before `end`, in order, at most `count`; they are deleted with the next `write`."""
-        due = {mark for mark in self._marks if mark < end}
-        due.update(self._kept_marks(end, count))
-        taken = sorted(due)[:count]
-        if taken:
-            self._taken_to = taken[-1]
-            self._taken += taken
-            self._marks.difference_update(taken)
-        return taken
-
-    def _kept_marks(self, end: Mark, count: int) -> list[Mark]:
-        found: list[Mark] = []
+        Returns:
+            The ids; and the last one that was looked at, None if that was the last there is.
+        """
+        limit, seen, reached = (hour + 1).to_bytes(4, "big"), 0, after
+        found: set[bytes] = set()
         with self._touching():
-            for row in cast("Iterator[bytes]", self._database.keys(from_key=_row(self._taken_to))):
-                mark = (int.from_bytes(row[1:9], "big"), row[9:])
-                if not row.startswith(_MARK) or mark >= end or len(found) == count:
+            for row, packed in self._rows(_ENTRY, after + b"\x00" if after else b""):
+                seen, reached = seen + 1, row[1:]
+                if packed[:4] < limit:
+                    found.add(reached)
+                if seen == count:
                     break
-                if mark > self._taken_to:
-                    found.append(mark)
-        return found
+        end = None if seen < count else reached
+        found.update(key for key in self._changed if after < key and (end is None or key <= end))
+        return sorted(found), end
 
     def write(self, positions: dict[str, int]) -> None:
         """Write all changes with the positions they belong to, as one."""
-        if not (self._changed or self._marks or self._taken) and positions == self._positions:
+        if not self._changed and positions == self._positions:
             return
         batch = WriteBatch(raw_mode=True)
+        put = batch.put
         for key, entry in self._changed.items():
             if entry:
-                batch.put(_ENTRY + key, entry.to_bytes())
+                put(_ENTRY + key, entry.to_bytes())
             else:
                 batch.delete(_ENTRY + key)
-        for mark in self._taken:
-            batch.delete(_row(mark))
-        for mark in self._marks:
-            batch.put(_row(mark), b"")
-        batch.put(_POSITIONS, orjson.dumps(positions))
+        for number, packed in self.frames.new:
+            put(_FRAME + number.to_bytes(4, "big"), packed)
+        put(_POSITIONS, orjson.dumps(positions))
         with self._touching():
             self._database.write(batch)
         self._positions = dict(positions)
-        for noted in (self._changed, self._marks, self._taken):
-            noted.clear()
+        self._changed.clear()
+        self.frames.new.clear()
 
     def belong_to(self, state: str) -> None:
         """Be part of the state of that name, and forget everything if it was part of another."""
@@ -148,6 +141,13 @@ class Pending:
         """Forget everything: what is kept does not belong to these topics."""
         self._remove()
         self._open()
+
+    def _rows(self, kind: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        rows = self._database.items(from_key=kind + start, read_opt=scanning())
+        for row, packed in cast("Iterator[tuple[bytes, bytes]]", rows):
+            if row[:1] != kind:
+                return
+            yield row, packed
 
     def _remove(self) -> None:
         self.close()
@@ -171,7 +171,3 @@ class Pending:
         """Let go of the folder, so that another worker may take it."""
         with contextlib.suppress(Exception):  # also where it never was opened
             self._database.close()
-
-
-def _row(mark: Mark) -> bytes:
-    return _MARK + mark[0].to_bytes(8, "big") + mark[1]

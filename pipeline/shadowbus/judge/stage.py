@@ -1,42 +1,28 @@
 """Judge: each comparison meets its label, and we know who was right.
 
 In: `comparisons` and `labels`, in any order, the label seconds to weeks later. Out: `outcomes`, `vitals`,
-`dead-letters`. Guaranteed, together with the loop that runs it: one outcome for each comparison in which both models
-answered and whose label came within the horizon; one that waited in vain is counted as expired, once. The first label
-of an id counts; a later one is a duplicate.
+`dead-letters`. Guaranteed, together with the loop that runs it: for each comparison in which both models answered and
+whose label came within the horizon, outcomes that add up to one, by the last label of its id (`entry.py`): a label that
+corrects an earlier one takes the outcome back that it replaces. A comparison that waited in vain is counted as expired,
+once.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from shadowbus.compare import Comparator
-from shadowbus.dead_letters import dead_letter
-from shadowbus.errors import Malformed
-from shadowbus.judge.entry import Entry, Label, Waiting, hour_of
 from shadowbus.judge.held import BOOKS_KEY, SIDES, Books, Held
+from shadowbus.judge.meeting import Meeting
 from shadowbus.judge.pending import Pending
-from shadowbus.records import VERSION, Vitals, encode, parse_object
+from shadowbus.judge.swept import Swept, hour_of
+from shadowbus.records import Vitals, encode
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Slice
 from shadowbus.topology import JUDGE_BOOKS
 
-MARKS_PER_TICK = 2_000
-"""How many marks are looked at in one call, so that much that is over at once does not hold up the rest."""
-
-
-@dataclass(slots=True)
-class _Pass:
-    """Where the results of one slice go; those of a restore go nowhere."""
-
-    held: Held
-    partition: int
-    outputs: Outputs
-    books: Books
+ENTRIES_PER_TICK = 4_000
+"""How many entries a sweep looks at in one call, so that it does not hold up the rest."""
 
 
 class JudgeStage:
@@ -62,7 +48,8 @@ class JudgeStage:
         self.settings, self.comparators, self.worker = settings, comparators, worker
         self.horizon = max(1, math.ceil(settings.judge.horizon_days * 24))  # hours
         name = JUDGE_BOOKS.full_name(settings.namespace)
-        self.held = {p: Held(f"{name}[{p}]", Pending(folder / str(p))) for p in held}
+        self.sweep_hours = max(1, self.horizon // 48)
+        self.held = {p: Held(f"{name}[{p}]", p, Pending(folder / str(p))) for p in held}
         self.touched: set[int] = set()
         self.vitals_at = 0
 
@@ -90,7 +77,7 @@ class JudgeStage:
             self.lost({records.input: len(records.offsets) - known})
         columns = (records.keys, records.values, records.timestamps, records.offsets)
         seen = Slice(records.topic, records.partition, *(column[:known] for column in columns))  # type: ignore[arg-type]
-        self._apply(seen, Outputs(), held.counted, 0)
+        self._apply(seen, None, held.counted, 0)
         held.pending.write({**held.pending.positions(), records.topic: records.next_offset})
 
     def lost(self, records: Mapping[Input, int]) -> None:
@@ -114,8 +101,8 @@ class JudgeStage:
 
     def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
         """Drop what is over, and publish vitals when it is time."""
-        for partition in self.held:
-            self._expire(partition, now_ms, lags)
+        for held in self.held.values():
+            self._expire(held, now_ms, lags)
         outputs = Outputs()
         if now_ms - self.vitals_at >= self.settings.worker.vitals_seconds * 1000:
             self.vitals_at = now_ms
@@ -153,111 +140,27 @@ class JudgeStage:
         for held in self.held.values():
             held.pending.close()
 
-    def _expire(self, partition: int, now_ms: int, lags: Mapping[Input, int]) -> None:
+    def _expire(self, held: Held, now_ms: int, lags: Mapping[Input, int]) -> None:
         """Take out what is over. Time stands where reading stands: what is still unread may hold the label."""
-        held = self.held[partition]
-        read_to = [now_ms if lags.get((topic, partition)) == 0 else held.newest_ms.get(topic, 0) for topic in SIDES]
-        limit = (hour_of(min(now_ms, *read_to)) - self.horizon, b"")
-        hour, identity = held.expired_to
-        marks = held.pending.take_marks(max(limit, (hour, identity + b"\x00")), MARKS_PER_TICK)
-        reached = marks[-1] if len(marks) == MARKS_PER_TICK else limit
-        if not marks and reached <= held.expired_to:
+        before = held.swept
+        read_to = [
+            now_ms if lags.get((topic, held.partition)) == 0 else held.newest_ms.get(topic, 0) for topic in SIDES
+        ]
+        over = hour_of(min(now_ms, *read_to)) - self.horizon - 1
+        if not before.under_way and over - before.done < self.sweep_hours:
             return
-        # What was over before is counted already; it is here only because a crash kept it from being deleted.
-        counted_to, held.expired_to = held.expired_to, max(held.expired_to, reached)
-        for key, entry in held.pending.entries(key for _, key in marks).items():
-            for one in entry.drop(key, held.expired_to, self.horizon):
-                if (one.hour, key) > counted_to:
+        aim, after = (before.aim, before.to) if before.under_way else (over, b"")
+        keys, reached = held.pending.due(after, aim, ENTRIES_PER_TICK)
+        held.swept = Swept(aim, aim) if reached is None else Swept(before.done, aim, reached)
+        for key, entry in held.pending.entries((key, 0) for key in keys).items():
+            for one in entry.drop(key, held.swept, self.horizon):
+                # What was over before is counted already; it is here only because a crash kept it from being deleted.
+                if not before.over(entry.hour + one.hour, key):
                     held.books["comparisons", "waiting"] -= 1
                     held.books["comparisons", "expired"] += 1
-            for label in entry.labels:  # a horizon that was made longer moves its mark
-                held.pending.mark(label.last + self.horizon, key)
             held.pending.change(key, entry)
-        self.touched.add(partition)
+        self.touched.add(held.partition)
 
-    def _apply(self, piece: Slice, outputs: Outputs, books: Books, now_ms: int) -> None:
-        held = self.held[piece.partition]
-        entries = held.pending.entries(key for key in piece.keys if key)
-        for key, entry in entries.items():
-            entry.drop(key, held.expired_to, self.horizon)
-        work = _Pass(held, piece.partition, outputs, books)
-        take = self._take_label if piece.topic == "labels" else self._take_comparison
-        rows = zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True)
-        for key_, value, timestamp_ms, offset in rows:
-            books[piece.topic, "read"] += 1
-            try:
-                if not key_:
-                    raise Malformed("the key is not a request id")
-                if take(parse_object(value), entries[key_], key_, hour_of(timestamp_ms), work):
-                    held.pending.change(key_, entries[key_])
-            except Malformed as error:
-                books[piece.topic, "dead_lettered"] += 1
-                source = f"{self.settings.namespace}.{piece.topic}"
-                letter = dead_letter(source, piece.partition, offset, key_, value, reason=str(error), now_ms=now_ms)
-                outputs.add("dead-letters", piece.partition, key_, letter)
-
-    def _take_label(self, parsed: dict[str, Any], entry: Entry, key: bytes, hour: int, work: _Pass) -> bool:
-        if "label" not in parsed or type(parsed.get("timestamp_ms")) is not int:
-            raise Malformed("a label needs the fields 'label' and 'timestamp_ms'")
-        probability = parsed.get("probability")
-        if probability is not None and (type(probability) not in (int, float) or not 0 < probability <= 1):
-            raise Malformed("the field 'probability' of a label has to be above 0 and at most 1, or null")
-        if (hour + self.horizon, key) <= work.held.expired_to:
-            work.books["labels", "too_old"] += 1
-            return False
-        work.books["labels", "duplicates" if entry.labels else "kept"] += 1
-        if not entry.add_label(hour, parsed["label"], parsed["timestamp_ms"], self.horizon, probability):
-            return False
-        work.held.pending.mark(hour + self.horizon, key)
-        for one, label in entry.take_labelled(self.horizon):
-            work.books["comparisons", "waiting"] -= 1
-            self._judge(one, label, key, work)
-        return True
-
-    def _take_comparison(self, parsed: dict[str, Any], entry: Entry, key: bytes, hour: int, work: _Pass) -> bool:
-        if parsed.get("status") != "compared":
-            work.books["comparisons", "not_compared"] += 1
-            return False
-        live, shadow, trial = parsed.get("live"), parsed.get("shadow"), parsed.get("trial")
-        if not isinstance(live, dict) or not isinstance(shadow, dict) or not isinstance(trial, str):
-            raise Malformed("a comparison needs the fields 'live', 'shadow' and 'trial'")
-        answers = (live.get("prediction"), live.get("scores"), shadow.get("prediction"), shadow.get("scores"))
-        one = Waiting(
-            hour, trial, *answers, parsed.get("segments") or {}, parsed.get("weight", 1.0), parsed.get("agree")
-        )
-        label = entry.label_for(hour, self.horizon)
-        if label is not None:
-            self._judge(one, label, key, work)
-            return False
-        if (hour, key) <= work.held.expired_to:
-            work.books["comparisons", "expired"] += 1
-            return False
-        work.books["comparisons", "waiting"] += 1
-        work.held.pending.mark(hour, key)
-        entry.waiting.append(one)
-        return True
-
-    def _judge(self, one: Waiting, label: Label, key: bytes, work: _Pass) -> None:
-        comparator = self.comparators[one.trial.rpartition("~")[2].rpartition("@")[0]]
-        live = comparator.judge(label.value, one.live_prediction, one.live_scores)
-        shadow = comparator.judge(label.value, one.shadow_prediction, one.shadow_scores)
-        work.books["comparisons", "judged"] += 1
-        comparable = live.measure == shadow.measure  # losses of different kinds must not meet
-        outcome = {
-            "v": VERSION,
-            "request_id": key.decode("utf-8", "replace"),
-            "timestamp_ms": label.timestamp_ms,
-            "trial": one.trial,
-            "label": label.value,
-            "live_correct": live.correct,
-            "shadow_correct": shadow.correct,
-            "live_loss": live.loss if comparable else None,
-            "shadow_loss": shadow.loss if comparable else None,
-            "weight": one.weight if label.probability is None else one.weight / label.probability,
-            "segments": one.segments,
-            "agree": one.agree,
-            "live": {"prediction": one.live_prediction, "scores": one.live_scores},
-            "shadow": {"prediction": one.shadow_prediction, "scores": one.shadow_scores},
-            "retracts": False,
-        }
-        work.outputs.add("outcomes", work.partition, key, orjson.dumps(outcome))
+    def _apply(self, piece: Slice, outputs: Outputs | None, books: Books, now_ms: int) -> None:
+        held, namespace = self.held[piece.partition], self.settings.namespace
+        Meeting(held, self.horizon, self.comparators, books, outputs, namespace, now_ms).take(piece)

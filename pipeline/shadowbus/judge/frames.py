@@ -1,0 +1,86 @@
+"""What many comparisons have in common, kept once: a number stands for it in each of them. Pure.
+
+A trial has few combinations of segments, names of scores and weights, and millions of comparisons. Combinations that
+come after the first `MOST` (a customer's number as a segment) are kept with their comparisons.
+"""
+
+from typing import NamedTuple
+
+import orjson
+
+MOST = 10_000
+
+
+class Frame(NamedTuple):
+    """What stands around the answers of a comparison; `segments` is JSON, names are None where scores have none."""
+
+    trial: str
+    segments: bytes
+    live_names: tuple[str, ...] | None
+    shadow_names: tuple[str, ...] | None
+    weight: float
+
+    @property
+    def shadow(self) -> str:
+        """The shadow's name.
+
+        >>> Frame("champion@3~challenger@4", b"{}", None, None, 1.0).shadow
+        'challenger'
+        """
+        return self.trial.rpartition("~")[2].rpartition("@")[0]
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return orjson.dumps((self.trial, self.segments.decode(), self.live_names, self.shadow_names, self.weight))
+
+
+class Frames:
+    """The numbers of the frames of one partition.
+
+    >>> frames, frame = Frames(), Frame("champion@3~challenger@4", b"{}", ("no", "yes"), None, 1.0)
+    >>> frames.number_of(frame), frames.number_of(frame), frames.frame_of(0) == frame
+    (0, 0, True)
+    >>> [number for number, _ in frames.new]
+    [0]
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[Frame, int] = {}
+        self._frames: list[Frame] = []
+        self.new: list[tuple[int, bytes]] = []
+
+    def number_of(self, frame: Frame) -> int | bytes:
+        """What stands for a frame: its number, or its bytes when there are too many.
+
+        Raises:
+            ValueError, TypeError: It is not what JSON could bring.
+        """
+        number = self._numbers.get(frame)
+        if number is not None:
+            return number
+        orjson.loads(frame.segments)
+        packed = frame.to_bytes()
+        if len(self._frames) == MOST:
+            return packed
+        self.new.append((len(self._frames), packed))
+        return self.restore(packed)
+
+    def frame_of(self, number: int | bytes) -> Frame:
+        """The frame that a number, or its bytes, stand for."""
+        return self._frames[number] if isinstance(number, int) else _frame(number)
+
+    def restore(self, packed: bytes) -> int:
+        """Take back the next frame; its number."""
+        frame = _frame(packed)
+        self._numbers[frame] = len(self._frames)
+        self._frames.append(frame)
+        return self._numbers[frame]
+
+
+def _frame(packed: bytes) -> Frame:
+    trial, segments, live, shadow, weight = orjson.loads(packed)
+    return Frame(trial, segments.encode(), _names(live), _names(shadow), weight)
+
+
+def _names(kept: list[str] | None) -> tuple[str, ...] | None:
+    return None if kept is None else tuple(kept)

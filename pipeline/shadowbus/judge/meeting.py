@@ -1,0 +1,106 @@
+"""Comparisons and labels of one partition, applied to its entries: what is kept, what is counted, what is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shadowbus.compare import Comparator
+from shadowbus.dead_letters import dead_letter
+from shadowbus.errors import Malformed
+from shadowbus.judge.entry import Entry, Kept, Label
+from shadowbus.judge.held import Books, Held
+from shadowbus.judge.outcome import outcome
+from shadowbus.judge.reading import read_comparison, read_label
+from shadowbus.judge.swept import hour_of
+from shadowbus.stage import Outputs, Slice
+
+
+@dataclass(slots=True)
+class Meeting:
+    """One slice and the partition it belongs to.
+
+    Attributes:
+        held: The partition.
+        horizon: How far a label reaches, in hours.
+        comparators: How to judge the answers of each shadow, by its name.
+        books: Where to count.
+        outputs: Where to write; None when all of it was written before.
+        namespace: What stands before the topic's name.
+        now_ms: The time, for dead letters.
+    """
+
+    held: Held
+    horizon: int
+    comparators: Mapping[str, Comparator]
+    books: Books
+    outputs: Outputs | None
+    namespace: str
+    now_ms: int
+
+    def take(self, piece: Slice) -> None:
+        """Apply all of a slice."""
+        pending, swept = self.held.pending, self.held.swept
+        hours = [hour_of(timestamp_ms) for timestamp_ms in piece.timestamps]
+        entries = pending.entries(zip(piece.keys, hours, strict=True))
+        for key, entry in entries.items():
+            if entry.due <= swept.aim:
+                entry.drop(key, swept, self.horizon)
+        take = self._label if piece.topic == "labels" else self._comparison
+        dead_lettered = 0
+        for key_, value, hour, offset in zip(piece.keys, piece.values, hours, piece.offsets, strict=True):
+            try:
+                if not key_:
+                    raise Malformed("the key is not a request id")
+                entry = entries[key_]
+                if take(value, entry, key_, hour):
+                    pending.change(key_, entry)
+            except Malformed as error:
+                dead_lettered += 1
+                self._set_aside(piece, key_, value, offset, str(error))
+        self.books[piece.topic, "read"] += len(piece.offsets)
+        self.books[piece.topic, "dead_lettered"] += dead_lettered
+
+    def _comparison(self, value: bytes | None, entry: Entry, key: bytes, hour: int) -> bool:
+        one = read_comparison(value, hour - entry.hour, self.held.pending.frames)
+        if one is None:
+            self.books["comparisons", "not_compared"] += 1
+            return False
+        over = self.held.swept.over(hour, key)
+        if entry.labels and (label := entry.judged_by(one, self.horizon)) is not None:
+            self.books["comparisons", "judged"] += 1
+            self._write(key, one, label)
+        else:
+            self.books["comparisons", "expired" if over else "waiting"] += 1
+        if over:
+            return False
+        entry.add(one)
+        return True
+
+    def _label(self, value: bytes | None, entry: Entry, key: bytes, hour: int) -> bool:
+        label = read_label(value, hour - entry.hour)
+        if self.held.swept.over(hour + self.horizon, key):
+            self.books["labels", "too_old"] += 1
+            return False
+        before = len(entry.labels)
+        self.books["labels", entry.correct(label, self.horizon)] += 1
+        if len(entry.labels) == before:
+            return False
+        for one, replaced, now in entry.changes(self.horizon):
+            if replaced is None:
+                self.books["comparisons", "waiting"] -= 1
+                self.books["comparisons", "judged"] += 1
+            else:
+                self._write(key, one, replaced, retracts=True)
+            self._write(key, one, now)
+        return True
+
+    def _write(self, key: bytes, one: Kept, label: Label, *, retracts: bool = False) -> None:
+        if self.outputs is not None:
+            frame = self.held.pending.frames.frame_of(one.frame)
+            value = outcome(key, frame, one, label, self.comparators[frame.shadow], retracts=retracts)
+            self.outputs.add("outcomes", self.held.partition, key, value)
+
+    def _set_aside(self, piece: Slice, key: bytes | None, value: bytes | None, offset: int, reason: str) -> None:
+        if self.outputs is not None:
+            source = f"{self.namespace}.{piece.topic}"
+            letter = dead_letter(source, piece.partition, offset, key, value, reason=reason, now_ms=self.now_ms)
+            self.outputs.add("dead-letters", piece.partition, key, letter)

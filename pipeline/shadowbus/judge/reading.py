@@ -1,0 +1,129 @@
+"""Comparisons and labels from their bytes, as far as the judge needs them.
+
+Every comparison passes here, and again when local state is restored, so the fields are read straight into typed
+objects; what does not fit into those is looked at once more, loosely, before it is called malformed.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+
+from shadowbus.errors import Malformed
+from shadowbus.judge.entry import Kept, Label
+from shadowbus.judge.frames import Frame, Frames
+from shadowbus.records import parse_object
+
+_NOTHING = msgspec.Raw(b"null")
+_Values = list[float] | bytes | None
+
+
+class _Answer(msgspec.Struct):
+    prediction: msgspec.Raw = _NOTHING
+    scores: dict[str, float] | list[float] | None = None
+
+
+class _Comparison(msgspec.Struct):
+    status: str = ""
+    trial: str | None = None
+    live: _Answer | None = None
+    shadow: _Answer | None = None
+    agree: bool | None = None
+    weight: float = 1.0
+    segments: msgspec.Raw = _NOTHING
+
+
+class _Label(msgspec.Struct):
+    timestamp_ms: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    label: msgspec.Raw
+    probability: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+
+
+_comparison = msgspec.json.Decoder(_Comparison).decode
+_label = msgspec.json.Decoder(_Label).decode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def read_comparison(value: bytes | None, hour: int, frames: Frames) -> Kept | None:
+    """A comparison as it is kept; None if it is not one of two answers.
+
+    Args:
+        value: The record's.
+        hour: That of the record, as the entry counts hours.
+        frames: Where frames have their numbers.
+
+    Raises:
+        Malformed: It is no comparison.
+    """
+    try:
+        read = _comparison(value or b"")
+    except _UNREADABLE:
+        read = _loosely(value)
+    if read.status != "compared":
+        return None
+    if read.live is None or read.shadow is None or read.trial is None:
+        raise Malformed("a comparison needs the fields 'live', 'shadow' and 'trial'")
+    live_names, live_scores = _apart(read.live.scores)
+    shadow_names, shadow_scores = _apart(read.shadow.scores)
+    segments = bytes(read.segments)
+    if segments == b"null":
+        segments = b"{}"
+    try:
+        number = frames.number_of(Frame(read.trial, segments, live_names, shadow_names, read.weight))
+    except (ValueError, TypeError) as error:
+        raise Malformed(f"not JSON: {error}") from None
+    live, shadow = _json(read.live.prediction), _json(read.shadow.prediction)
+    return Kept(hour, number, read.agree, live, live_scores, shadow, shadow_scores)
+
+
+def read_label(value: bytes | None, hour: int) -> Label:
+    """A label as it is kept; `hour` is that of its record, as the entry counts hours.
+
+    Raises:
+        Malformed: It is none.
+    """
+    try:
+        read = _label(value or b"")
+    except _UNREADABLE as error:
+        parse_object(value)
+        raise Malformed(
+            "a label needs the fields 'label' and 'timestamp_ms', an integer; 'probability' has to be above 0 and at "
+            f"most 1, or null ({error})"
+        ) from None
+    return Label(hour, _json(read.label), read.timestamp_ms, read.probability)
+
+
+def _json(raw: msgspec.Raw) -> bytes:
+    text = bytes(raw)
+    try:
+        orjson.loads(text)  # a value that is passed over is not checked
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"not JSON: {error}") from None
+    return text
+
+
+def _apart(scores: Any) -> tuple[tuple[str, ...] | None, _Values]:
+    """Names, which are the same in all comparisons of a trial, and values."""
+    return (tuple(scores), [*scores.values()]) if isinstance(scores, dict) else (None, scores)
+
+
+def _loosely(value: bytes | None) -> _Comparison:
+    """A comparison that is odd somewhere: in a part that is not needed, or in scores that are not numbers."""
+    parsed = parse_object(value)
+    if parsed.get("status") != "compared":
+        return _Comparison()
+    try:
+        kept = {name: parsed[name] for name in ("status", "trial", "agree", "weight", "segments") if name in parsed}
+        found = _comparison(orjson.dumps(kept))
+    except msgspec.MsgspecError as error:
+        raise Malformed(f"a comparison whose fields have other types: {error}") from None
+    found.live, found.shadow = _loose_answer(parsed.get("live")), _loose_answer(parsed.get("shadow"))
+    return found
+
+
+def _loose_answer(answer: object) -> _Answer | None:
+    if not isinstance(answer, dict):
+        return None
+    scores: Any = answer.get("scores")
+    prediction = msgspec.Raw(orjson.dumps(answer.get("prediction")))
+    return _Answer(prediction, None if scores is None else orjson.dumps(scores))  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ from shadowbus.settings import (
     ShadowSettings,
     WorkerSettings,
 )
+from shadowbus.settings_segment import SegmentSettings
 from shadowbus.topology import STAGES, TOPICS, mermaid
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,7 @@ _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.
 TABLES: dict[str, type] = {
     "": Settings,
     "shadow": ShadowSettings,
+    "segment": SegmentSettings,
     "gate": GateSettings,
     "rekey": RekeySettings,
     "replay": ReplaySettings,
@@ -77,6 +79,10 @@ MEANINGS = {
     "shadow.threads": "How many threads each of the model's numerical libraries may use (BLAS, OpenMP, joblib).",
     "shadow.memory_mb": "How many MB of memory the model may take beyond what it has when loaded.",
     "shadow.load_seconds": "How long loading the bundle may take.",
+    "segment.name": "What the segment is called; where a request has one of this name itself, that one counts.",
+    "segment.feature": 'The feature it is computed from; where features come in a list, its place, such as `"0"`.',
+    "segment.values": 'The values that have a segment each, as text (`"3"`, `"true"`); what else there is, is `other`.',
+    "segment.edges": "Or: where numbers are cut; `[100, 1000]` gives `under 100`, `100 to 1000`, `1000 or more`.",
     "gate.alpha": "The chance of a wrong verdict, over all looks together.",
     "gate.min_requests": "No PROMOTE before so many requests have their comparison, whatever its status.",
     "gate.min_labels": "No PROMOTE before so many labels have met their comparison.",
@@ -98,6 +104,8 @@ MEANINGS = {
     "replay.keep_share": "The share of request ids that is replayed, chosen by id; each comparison then has a weight.",
     "replay.shed_when_behind_seconds": "From which lag on the share is cut in halves until replay keeps up; 0: never.",
     "replay.min_share": "Below which the share is never cut.",
+    "replay.features_share": "The share of request ids whose features are kept in their comparisons; see "
+    "[slices](slices.md) for what that means for privacy.",
     "judge.horizon_days": "How long a comparison waits for its label.",
     "judge.state_dir": "Where local state is kept, relative to the settings file; else `.shadowbus/<namespace>`.",
     "aggregate.window_seconds": "How long a window is.",
@@ -188,7 +196,8 @@ def main() -> None:
 
 
 def _table(prefix: str, kind: type) -> str:
-    heading = {"": "### At the top", "shadow": "### `[[shadow]]`, one for each"}.get(prefix, f"### `[{prefix}]`")
+    several = {one: f"### `[[{one}]]`, one for each" for one in ("shadow", "segment")}
+    heading = {"": "### At the top", **several}.get(prefix, f"### `[{prefix}]`")
     rows = [heading, "", "| key | type | default | meaning |", "|---|---|---|---|"]
     wanted = set(setting_keys())
     for field in dataclasses.fields(kind):
@@ -201,6 +210,8 @@ def _table(prefix: str, kind: type) -> str:
 def _type(kind: type, name: str) -> str:
     hint = typing.get_type_hints(kind)[name]
     arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+    if typing.get_origin(hint) is tuple:
+        return "list"
     plain = arms[0] if arms and type(None) in typing.get_args(hint) else hint
     return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(plain, "table")
 
@@ -212,6 +223,8 @@ def _default(field: "dataclasses.Field[typing.Any]") -> str:
         return "needed"
     if field.default is None:
         return "off"
+    if field.default == ():
+        return "empty"
     return (
         f"`{str(field.default).lower()}`"
         if isinstance(field.default, bool)

@@ -93,7 +93,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Both answers to one request. Topic `comparisons`."""
+    """Both answers to one request. Topic `comparisons`.
+
+    `features` are the request's, in the share of them that the settings keep (`replay.features_share`).
+    """
 
     request_id: str
     timestamp_ms: int
@@ -106,6 +109,7 @@ class Comparison:
     weight: float = 1.0
     segments: dict[str, object] = field(default_factory=dict)
     missing_features: list[object] = field(default_factory=list)
+    features: dict[str, object] | list[object] | None = None
     v: int = VERSION
 
 

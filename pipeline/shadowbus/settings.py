@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shadowbus.errors import SettingsError
+from shadowbus.settings_segment import SegmentSettings, check_segments
 from shadowbus.settings_table import filled_in, read_table
 from shadowbus.topology import topic_names
 
@@ -81,6 +82,7 @@ class ReplaySettings:
     keep_share: float = 1.0
     shed_when_behind_seconds: float = 0.0
     min_share: float = 0.01
+    features_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class Settings:
     replication: int = 1
     kafka: Mapping[str, object] = field(default_factory=dict)
     shadow: tuple[ShadowSettings, ...] = ()
+    segment: tuple[SegmentSettings, ...] = ()
     gate: GateSettings = field(default_factory=GateSettings)
     rekey: RekeySettings = field(default_factory=RekeySettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
@@ -248,4 +251,6 @@ def _check(settings: Settings) -> None:
         need(count >= 1, key, "has to be at least 1")
     for key, share in (("replay.keep_share", replay.keep_share), ("replay.min_share", replay.min_share)):
         need(0.001 <= share <= 1, key, "has to be between 0.001 and 1")
+    need(0 <= replay.features_share <= 1, "replay.features_share", "has to be between 0 and 1")
+    check_segments(settings.segment, settings.source)
     need(replay.shed_when_behind_seconds >= 0, "replay.shed_when_behind_seconds", "has to be at least 0 (0: never)")

@@ -72,9 +72,10 @@ def _value(hint: typing.Any, value: object, source: Path, key: str) -> object:
     if dataclasses.is_dataclass(hint):
         return read_table(typing.cast("type[object]", hint), value, source, f"{key}.")
     if origin is tuple:
-        if not isinstance(value, list):
-            raise SettingsError(f"{source}: '{key}' is written as [[{key}]], one for each.")
         inner = typing.get_args(hint)[0]
+        if not isinstance(value, list):
+            written = f"as [[{key}]], one for each" if dataclasses.is_dataclass(inner) else "as a list"
+            raise SettingsError(f"{source}: '{key}' is written {written}.")
         return tuple(_value(inner, item, source, f"{key}[{i}]") for i, item in enumerate(value))
     if origin in (typing.Union, types.UnionType):
         hint = next(arm for arm in typing.get_args(hint) if arm is not types.NoneType)

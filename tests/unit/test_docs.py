@@ -80,7 +80,7 @@ def test_every_verb_is_documented_with_its_flags(verb: str) -> None:
 
 
 def test_only_verbs_that_exist_are_documented() -> None:
-    assert sorted(re.findall(r"^### `shadowbus (\w+)", text("docs/cli.md"), re.MULTILINE)) == VERBS
+    assert sorted(re.findall(r"^### `shadowbus ([a-z-]+)", text("docs/cli.md"), re.MULTILINE)) == VERBS
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
@@ -88,7 +88,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert set(generate.MEANINGS) == set(generate.setting_keys())
     for key in generate.setting_keys():
         table, _, name = key.rpartition(".")
-        heading = {"": "### At the top", "shadow": "### `[[shadow]]`"}.get(table, f"### `[{table}]`")
+        several = {one: f"### `[[{one}]]`" for one in ("shadow", "segment")}
+        heading = {"": "### At the top", **several}.get(table, f"### `[{table}]`")
         section = page.partition(heading)[2].partition("\n##")[0]
         assert f"| `{name}` |" in section, key
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 from orjson import dumps
 
@@ -26,6 +26,14 @@ _prediction_of, _scores_of = attrgetter("prediction"), attrgetter("scores")
 
 _NO_LATENCY = b',"latency_ms":null,"error":null}'
 _NOT_COMPARED = b',"agree":null,"distance":null'
+
+
+class Addition(Protocol):
+    """Something that comparisons take over from their requests, beside what they always do."""
+
+    def onto(self, tails: list[bytes], pairs: Pairs) -> list[bytes]:
+        """The ends of n comparisons, as JSON texts, with the addition from their n readable requests."""
+        ...
 
 
 @dataclass(slots=True)
@@ -49,10 +57,13 @@ class Comparisons:
         shadow: The shadow's name in the settings.
         model: The shadow's model, `name@version`.
         comparator: Says whether two answers agree.
+        additions: What comparisons take over from their requests besides, in this order.
     """
 
-    def __init__(self, namespace: str, shadow: str, model: str, comparator: Comparator) -> None:
-        self.namespace, self.model, self.comparator = namespace, model, comparator
+    def __init__(
+        self, namespace: str, shadow: str, model: str, comparator: Comparator, additions: Sequence[Addition] = ()
+    ) -> None:
+        self.namespace, self.model, self.comparator, self.additions = namespace, model, comparator, additions
         self._shadow = f"{shadow}@{model.rpartition('@')[2]}"
         self._shadow_start = b',"shadow":{"model":%b,"prediction":' % dumps(model)
         self._heads: dict[tuple[str, str], bytes] = {}
@@ -66,6 +77,8 @@ class Comparisons:
         settled = Settled()
         if answers.malformed:
             pairs, answers = self._set_aside(pairs, answers, settled, now_ms)
+        for addition in self.additions:
+            answers.tails = addition.onto(answers.tails, pairs)
         kinds = set(pairs.models)
         if len(kinds) == 1 and not answers.failed and all(map(_answered, pairs.lives)):
             self._settle_compared(pairs, kinds.pop(), answers, settled)

@@ -12,25 +12,25 @@ from itertools import compress
 from shadowbus.replay.pairs import Pairs
 from shadowbus.settings import ReplaySettings
 
+_SALT = b"shedding"
+_RANGE = 1 << 64
+
 STEP_MS = 5_000
 """Between two cuts of the share: time for the last one to show."""
 
 CATCHING_UP = 0.1
 """A lag that shrinks by this share of the time that passes is being worked off: no further cut is needed."""
 
-_SALT = b"shedding"
-_RANGE = 1 << 64
 
-
-def keeps(key: bytes, share: float) -> bool:
-    """Whether an id is among this share of all ids.
+def keeps(key: bytes, share: float, salt: bytes = _SALT) -> bool:
+    """Whether an id is among this share of all ids; choices of different salt are independent of each other.
 
     >>> sum(keeps(b"%d" % number, 0.25) for number in range(10_000))
     2502
     >>> all(keeps(b"%d" % number, 0.5) for number in range(1_000) if keeps(b"%d" % number, 0.25))
     True
     """
-    return share >= 1.0 or int.from_bytes(blake2b(key, digest_size=8, person=_SALT).digest(), "big") < share * _RANGE
+    return share >= 1.0 or int.from_bytes(blake2b(key, digest_size=8, person=salt).digest(), "big") < share * _RANGE
 
 
 class Shedding:

@@ -15,6 +15,7 @@ from itertools import repeat
 
 from shadowbus.compare.comparator import Comparator
 from shadowbus.records import Vitals, encode
+from shadowbus.replay.additions import additions_of
 from shadowbus.replay.comparison import Comparisons
 from shadowbus.replay.inbox import SIDES, middle_ms
 from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join
@@ -54,7 +55,7 @@ class ReplayStage:
         self.vitals_at = 0
         self.shedding = Shedding(settings.replay)
         self.reading = Reading(settings.namespace)
-        self.comparisons = Comparisons(settings.namespace, shadow.name, model.model, comparator)
+        self.comparisons = Comparisons(settings.namespace, shadow.name, model.model, comparator, additions_of(settings))
 
     def restore(self, records: Slice) -> None:
         """Take back what waited, what was answered, and the books; count what the books have never seen."""

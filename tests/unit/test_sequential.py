@@ -1,4 +1,4 @@
-"""Confidence sequences: against numerical integration, exact expectations, and simulated people who peek."""
+"""Confidence sequences: against a published implementation, exact expectations, and simulated people who peek."""
 
 import doctest
 import itertools
@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import stats
 
-from shadowbus.verdict import interval, sequential
+from shadowbus.verdict import interval
 from shadowbus.verdict.interval import Interval
 from shadowbus.verdict.sequential import (
+    bounded_evidence_above,
+    bounded_high,
+    bounded_low,
+    mean_evidence_above,
     mean_interval,
     needed,
     paired_difference_interval,
@@ -26,13 +30,22 @@ from shadowbus.verdict.sequential import (
     rate_interval,
     rate_low,
 )
+from shadowbus.verdict.sequential import horizon as horizon_module
+from shadowbus.verdict.sequential import mean as mean_module
+from shadowbus.verdict.sequential import mixture as mixture_module
+from shadowbus.verdict.sequential import paired as paired_module
+from shadowbus.verdict.sequential import rate as rate_module
+from shadowbus.verdict.sequential.mean import mean_wealth
+from shadowbus.verdict.sequential.mixture import Mixture, mixture
+from shadowbus.verdict.sequential.paired import paired_wealth, stakes
+from shadowbus.verdict.sequential.rate import ABOVE, BELOW, rate_wealth
 
 ALPHA = 0.05
 RUNS = 2_000
 MOST_MISSES = ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / RUNS)
 
 
-@pytest.mark.parametrize("module", [interval, sequential])
+@pytest.mark.parametrize("module", [interval, mean_module, mixture_module, horizon_module, paired_module, rate_module])
 def test_the_examples_in_the_docstrings_are_right(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0
@@ -42,34 +55,69 @@ def test_the_examples_in_the_docstrings_are_right(module: object) -> None:
 # The wealth is what the papers say it is.
 
 
-def likelihood_ratio(successes: int, trials: int, rate: float, limit: float) -> float:
-    return float(np.exp(stats.binom.logpmf(successes, trials, rate) - stats.binom.logpmf(successes, trials, limit)))
+def one(stake: float) -> Mixture:
+    return mixture(([stake], [1], 1.0))
 
 
 @pytest.mark.parametrize(
-    ("successes", "trials", "limit"), [(0, 3_500, 0.001), (3, 8_000, 0.001), (40, 1_000, 0.05), (0, 5, 0.5)]
+    ("wins", "losses", "trials", "limit", "stake", "expected"),
+    [
+        (60, 40, 1_000, -0.01, 0.2, 4.031579957844655),
+        (30, 2, 100, 0.1, 0.5, 5.738687109512304),
+        (0, 9, 9, 0.0, 0.3, -3.210074495448592),
+        (5, 0, 400, -0.02, 0.9, 10.494295373030592),
+    ],
 )
-def test_evidence_below_is_the_likelihood_ratio_averaged_over_smaller_rates(
-    successes: int, trials: int, limit: float
+def test_a_bet_on_a_difference_is_worth_what_a_published_implementation_says(
+    wins: int, losses: int, trials: int, limit: float, stake: float, expected: float
 ) -> None:
-    # Of a rate that is Beta(1/4, 1) below the limit, the fourth root is uniform.
-    average, _ = integrate.quad(
-        lambda root: likelihood_ratio(successes, trials, limit * root**4, limit), 0, 1, epsrel=1e-9
-    )
-    assert math.exp(rate_evidence_below(successes, trials, limit)) == pytest.approx(average, rel=1e-7)
+    """`betting_mart` of confseq 0.0.11 by Waudby-Smith & Ramdas, over labels in some order, as computed with it."""
+    ours, theirs, labels = (np.asarray(count, float) for count in (wins, losses, trials))
+    assert float(paired_wealth(ours, theirs, labels, limit, one(stake))) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
-    ("successes", "trials", "limit"), [(10, 200, 0.01), (100, 10_000, 0.0068), (3, 3, 0.01), (5, 100, 0.02)]
+    ("successes", "trials", "limit", "ratio", "expected"),
+    [
+        (10, 200, 0.01, 3.0, 7.108437276751742),
+        (3, 8_000, 0.001, 0.5, 1.922059667654697),
+        (100, 10_000, 0.0068, 1.4, 6.497666398524405),
+    ],
 )
-def test_evidence_above_is_the_likelihood_ratio_averaged_over_larger_rates(
-    successes: int, trials: int, limit: float
+def test_a_bet_on_a_rate_is_worth_what_a_published_implementation_says(
+    successes: int, trials: int, limit: float, ratio: float, expected: float
 ) -> None:
-    least = limit**0.25
-    average, _ = integrate.quad(
-        lambda root: likelihood_ratio(successes, trials, root**4, limit), least, 1, epsrel=1e-9, limit=200
-    )
-    assert math.exp(rate_evidence_above(successes, trials, limit)) == pytest.approx(average / (1 - least), rel=1e-7)
+    """As above, with the stake that makes a success worth `ratio`."""
+    counts = np.asarray(successes, float), np.asarray(trials, float)
+    assert float(rate_wealth(*counts, limit, one(ratio))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("alternatives", [BELOW, ABOVE])
+@pytest.mark.parametrize(
+    ("successes", "trials", "limit"), [(0, 3_500, 0.001), (3, 8_000, 0.001), (40, 1_000, 0.05), (10, 200, 0.9)]
+)
+def test_evidence_on_a_rate_is_the_likelihood_ratio_averaged_over_the_alternatives(
+    alternatives: Mixture, successes: int, trials: int, limit: float
+) -> None:
+    average = 0.0
+    for ratio, log_share in zip(alternatives.points, alternatives.log_shares, strict=True):
+        if ratio * limit < 1:
+            log_ratio = stats.binom.logpmf(successes, trials, ratio * limit) - stats.binom.logpmf(
+                successes, trials, limit
+            )
+            average += float(np.exp(log_share + log_ratio))
+    evidence = rate_evidence_below if alternatives is BELOW else rate_evidence_above
+    assert math.exp(evidence(successes, trials, limit)) == pytest.approx(average, rel=1e-7)
+
+
+@pytest.mark.parametrize("alternatives", [BELOW, ABOVE, stakes(0.001), stakes(0.01), stakes(0.5)])
+def test_the_shares_of_a_mixture_sum_to_one(alternatives: Mixture) -> None:
+    assert float(np.exp(alternatives.log_shares).sum()) == pytest.approx(1.0)
+
+
+def test_parts_of_a_mixture_that_do_not_sum_to_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="sum to 1"):
+        mixture(([0.1], [1], 0.5), ([0.2], [1], 0.6))
 
 
 @pytest.mark.parametrize("evidence", [rate_evidence_below, rate_evidence_above])
@@ -79,7 +127,10 @@ def test_nobody_wins_on_average_by_betting_against_the_true_rate(
 ) -> None:
     seen = range(31)
     wealth = [math.exp(evidence(successes, 30, limit)) for successes in seen]
-    assert float(np.dot(stats.binom.pmf(seen, 30, limit), wealth)) == pytest.approx(1.0)
+    possible = ABOVE.log_shares[ABOVE.points * limit < 1]
+    expected = 1.0 if evidence is rate_evidence_below else float(np.exp(possible).sum())
+    assert float(np.dot(stats.binom.pmf(seen, 30, limit), wealth)) == pytest.approx(expected)
+    assert expected <= 1.0 + 1e-9
 
 
 def test_nor_against_any_rate_beyond_the_limit() -> None:
@@ -93,12 +144,17 @@ def test_nor_against_any_rate_beyond_the_limit() -> None:
 
 @pytest.mark.parametrize(("better", "worse"), [(0.1, 0.1), (0.3, 0.05), (0.0, 0.02), (0.5, 0.5)])
 def test_nobody_wins_on_average_by_betting_against_the_true_difference(better: float, worse: float) -> None:
-    expected = 0.0
+    """Exact, over every count there can be; empty cells are among them."""
+    expected = bounded = 0.0
     for wins, losses in itertools.product(range(11), repeat=2):
         if wins + losses <= 10:
             share = stats.multinomial.pmf([wins, losses, 10 - wins - losses], 10, [better, worse, 1 - better - worse])
             expected += float(share) * math.exp(paired_evidence_above(wins, losses, 10, better - worse))
+            mean, squares = (wins - losses) / 10, wins + losses
+            evidence = bounded_evidence_above(10, mean, squares - 10 * mean**2, better - worse, 1.0, 0.01)
+            bounded += float(share) * math.exp(evidence)
     assert expected == pytest.approx(1.0)
+    assert bounded < 1.0
 
 
 @pytest.mark.parametrize(
@@ -108,23 +164,51 @@ def test_paired_evidence_is_the_average_of_bets_made_one_label_at_a_time(
     wins: int, losses: int, trials: int, limit: float
 ) -> None:
     order = np.random.default_rng(1).permutation([1] * wins + [-1] * losses + [0] * (trials - wins - losses))
-    stakes, total = sequential.STAKES, np.sqrt(sequential.STAKES)
-    total /= total.sum()
+    total = np.exp(stakes(0.02).log_shares)
     for value in order:
-        total = total * (1 + stakes / (1 + limit) * (value - limit))
-    assert math.exp(paired_evidence_above(wins, losses, trials, limit)) == pytest.approx(float(total.sum()))
+        total = total * (1 + stakes(0.02).points / (1 + limit) * (value - limit))
+    found = paired_evidence_above(wins, losses, trials, limit, 0.02)
+    assert math.exp(found) == pytest.approx(float(total.sum()))
 
 
-def test_the_asymptotic_interval_ends_where_a_normal_mixture_has_won_enough() -> None:
-    n, optimal = 700, 2_000.0
-    half = mean_interval(n, 0.0, float(n), ALPHA, optimal).high
-    variance = (-2 * math.log(ALPHA) + math.log(1 - 2 * math.log(ALPHA))) / optimal
+def test_no_order_of_the_past_and_no_memory_makes_a_losing_bet_win() -> None:
+    """The chance of a win depends on what came last, and no label has a mean above the limit: an exact expectation."""
+    limit, shares = -0.1, {1: (0.1, 0.2), 0: (0.3, 0.4), -1: (0.0, 0.5)}
+    paths = {(0, 0, 0): 1.0}  # wins, losses, the last label
+    for _ in range(12):
+        onward: dict[tuple[int, int, int], float] = {}
+        for (wins, losses, last), chance in paths.items():
+            up, down = shares[last]
+            for value, share in ((1, up), (-1, down), (0, 1 - up - down)):
+                state = wins + (value == 1), losses + (value == -1), value
+                onward[state] = onward.get(state, 0.0) + chance * share
+        paths = onward
+    expected = sum(
+        chance * math.exp(paired_evidence_above(wins, losses, 12, limit)) for (wins, losses, _), chance in paths.items()
+    )
+    assert expected <= 1.0 + 1e-12
 
-    def bet(stake: float) -> float:
-        won = math.exp(stake * n * half - stake * stake * n / 2)
-        return won * math.exp(-stake * stake / (2 * variance)) / math.sqrt(2 * math.pi * variance)
 
-    assert integrate.quad(bet, -1, 1)[0] == pytest.approx(1 / ALPHA)
+def test_the_evidence_on_an_unbounded_mean_is_an_average_of_normal_likelihood_ratios() -> None:
+    """Known variance 4, so a stake `t` a standard deviation is the ratio of N(limit + 2 t, 4) to N(limit, 4)."""
+    values = np.random.default_rng(2).normal(0.5, 2.0, 400)
+    values = (values - values.mean()) / values.std() * 2.0 + 0.5
+    points = np.minimum(np.concatenate([np.geomspace(0.3, 6.0, 15) * 0.05, np.geomspace(1e-4, 0.3, 30)]), 0.3)
+    shares = np.concatenate([np.full(15, 0.8 / 15), 0.2 * np.sqrt(points[15:]) / np.sqrt(points[15:]).sum()])
+    average = sum(
+        share * np.exp(stats.norm.logpdf(values, 0.2 + 2 * t, 2.0).sum() - stats.norm.logpdf(values, 0.2, 2.0).sum())
+        for t, share in zip(points, shares, strict=True)
+    )
+    found = mean_evidence_above(400, 0.5, float(values.var() * 400), 0.2, effect=0.1)
+    assert math.exp(found) == pytest.approx(average)
+
+
+@settings(deadline=None)
+@given(st.floats(0.0, 0.98), st.floats(-1.0, 5.0))
+def test_the_price_of_a_bounded_bet_is_never_too_low(stake: float, value: float) -> None:
+    """The inequality that `bounded_evidence_above` rests on."""
+    price = -math.log1p(-stake) - stake
+    assert math.exp(stake * value - price * value**2) <= (1 + stake * value) * (1 + 1e-9)
 
 
 # The truth stays inside, whoever looks whenever.
@@ -171,13 +255,13 @@ def test_a_difference_is_seldom_missed_by_people_who_look_after_every_batch(bett
 
 def test_a_mean_loss_difference_is_seldom_missed_by_people_who_look_after_every_batch() -> None:
     values = np.random.default_rng(9).laplace(0.3, 1.0, (RUNS, 3_000))
-    missed = np.zeros(RUNS, bool)
-    for n in range(100, 3_001, 100):
-        mean = values[:, :n].mean(axis=1)
-        m2 = ((values[:, :n] - mean[:, None]) ** 2).sum(axis=1)
-        for run in np.flatnonzero(~missed):
-            missed[run] = 0.3 not in mean_interval(n, float(mean[run]), float(m2[run]), ALPHA)
-    assert missed.mean() <= MOST_MISSES
+    n = np.arange(100, 3_001, 100)
+    sums, squares = values.cumsum(axis=1)[:, n - 1], (values**2).cumsum(axis=1)[:, n - 1]
+    mean, enough = sums / n, -math.log(ALPHA / 2)
+    m2, looks = squares - n * mean**2, np.broadcast_to(n, mean.shape).astype(float)
+    over = mean_wealth(looks, mean, m2, 0.3) >= enough
+    under = mean_wealth(looks, -mean, m2, -0.3) >= enough
+    assert (over | under).any(axis=1).mean() <= MOST_MISSES
 
 
 # The ends are where the wealth says, and behave.
@@ -223,6 +307,28 @@ def test_every_limit_outside_is_excluded_and_every_limit_inside_is_not() -> None
     for limit in np.linspace(0.0001, 0.9999, 5_000):
         assert (rate_evidence_above(30, 900, float(limit)) >= math.log(20)) == (limit <= least)
         assert (rate_evidence_below(30, 900, float(limit)) >= math.log(20)) == (limit >= most)
+
+
+def test_a_bounded_mean_of_shares_is_bracketed_almost_as_by_counting() -> None:
+    """+1, 0 and -1 are bounded by 1, so both methods know the same; the one that sees only sums is wider."""
+    wins, losses, n = 60, 40, 2_000
+    mean = (wins - losses) / n
+    low = bounded_low(n, mean, wins + losses - n * mean**2, 0.05, 1.0, 0.01)
+    high = bounded_high(n, mean, wins + losses - n * mean**2, 0.05, 1.0, 0.01)
+    least, most = paired_low(wins, losses, n, 0.05), paired_high(wins, losses, n, 0.05)
+    assert low < least < mean < most < high
+    assert high - low < 1.3 * (most - least)
+
+
+def test_a_bounded_mean_with_its_unit_changed_has_its_ends_changed_alike() -> None:
+    low, high = bounded_low(500, 0.1, 90.0, 0.05, 1.0, 0.02), bounded_high(500, 0.1, 90.0, 0.05, 1.0, 0.02)
+    assert bounded_low(500, 10.0, 900_000.0, 0.05, 100.0, 2.0) == pytest.approx(100 * low)
+    assert bounded_high(500, 10.0, 900_000.0, 0.05, 100.0, 2.0) == pytest.approx(100 * high)
+
+
+def test_observations_beyond_the_reach_are_refused() -> None:
+    with pytest.raises(ValueError, match="must not be negative"):
+        bounded_low(100, 3.0, 1.0, 0.05, 2.0, 0.1)
 
 
 @pytest.mark.parametrize(("few", "wins", "losses"), [(0, 0, 0), (1, 2, 3), (50, 20, 10)])
@@ -292,7 +398,7 @@ def test_needed_is_the_smallest_number_that_decides() -> None:
 def test_needed_is_none_at_the_limit_itself_and_zero_when_decided() -> None:
     assert needed(1_000, lambda n: rate_evidence_below(0.001 * n, n, 0.001) >= math.log(20)) is None
     assert needed(9_000, lambda n: rate_evidence_below(0, n, 0.001) >= math.log(20)) == 0
-    assert needed(0, lambda n: rate_evidence_below(0, n, 0.001) >= math.log(20)) == 3_402
+    assert needed(0, lambda n: rate_evidence_below(0, n, 0.001) >= math.log(20)) == 3_444
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, math.nan])

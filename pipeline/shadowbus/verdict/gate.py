@@ -129,7 +129,7 @@ def decide(evidence: Evidence, gate: GateSettings) -> Decision:
     'PROMOTE'
     >>> early = decide(Evidence("a|b", Counts(comparisons=1_500, asked=1_500), {}), gate)
     >>> early.verdict, early.needed.requests
-    ('KEEP_WATCHING', 1902)
+    ('KEEP_WATCHING', 1944)
     """
     blocking = list(_blocking(evidence.counts, gate))
     guards = list(_guards(evidence, gate))

@@ -20,6 +20,7 @@ from shadowbus.cli import (
     logs,
     rekey,
     settings,
+    slices,
     status,
     tail,
     topics,
@@ -87,6 +88,7 @@ app.command("aggregate", rich_help_panel=RUN)(workers.aggregate)
 app.command("agents", rich_help_panel=RUN)(workers.agents)
 app.command("up", rich_help_panel=RUN)(up.up)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
+app.command("slices", rich_help_panel=LOOK)(slices.slices)
 app.command("tail", rich_help_panel=LOOK)(tail.tail)
 app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
 app.command("status", rich_help_panel=LOOK)(status.status)

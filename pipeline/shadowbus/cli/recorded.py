@@ -1,0 +1,49 @@
+"""Records of a topic to look through: from the topic's end, or from a file of JSON lines such as a backtest writes."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from shadowbus.cli.options import settings_of
+from shadowbus.clock import Deadline
+from shadowbus.errors import ShadowbusError
+
+if TYPE_CHECKING:
+    import typer
+
+    from shadowbus.topology import Topic
+
+READ_SECONDS = 300.0
+
+
+def recorded(context: "typer.Context", topic: "Topic", file: Path | None, most: int) -> Iterator[bytes]:
+    """The newest values of a topic, at most about so many; or all lines of a file that are not empty.
+
+    Raises:
+        BrokerError: The topic cannot be read.
+        ShadowbusError: The file cannot be.
+    """
+    if file is None:
+        from shadowbus.kafka.newest import newest_values
+
+        yield from newest_values(settings_of(context), topic, most, Deadline.after(READ_SECONDS))
+        return
+    try:
+        with file.open("rb") as lines:
+            yield from filter(None, map(bytes.strip, lines))
+    except OSError as error:
+        raise ShadowbusError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def busy(doing: str) -> Iterator[None]:
+    """Something moves on the terminal while this takes; nowhere else."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True).status(doing):
+        yield

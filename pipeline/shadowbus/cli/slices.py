@@ -1,0 +1,93 @@
+"""`shadowbus slices`: for which requests is the shadow worse than for others, or than the live model?"""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shadowbus.cli.console import cell, emit, output, table, tell
+from shadowbus.cli.options import settings_of
+from shadowbus.cli.recorded import busy, recorded
+
+if TYPE_CHECKING:
+    from shadowbus.slices.row import Rows
+    from shadowbus.slices.search import Search
+
+MOST = 200_000
+
+
+class By(StrEnum):
+    """What speaks against the shadow."""
+
+    disagreement = "disagreement"
+    harm = "harm"
+
+
+def slices(
+    context: typer.Context,
+    shadow: Annotated[str, typer.Option(metavar="NAME", help="Of which shadow.", show_default=False)],
+    trial: Annotated[
+        str | None, typer.Option(metavar="TRIAL", help="Of which of its trials; else the newest.", show_default=False)
+    ] = None,
+    by: Annotated[
+        By, typer.Option(help="What speaks against the shadow; harm needs labels: the live model right, it not.")
+    ] = By.disagreement,
+    max_depth: Annotated[int, typer.Option(min=1, max=6, metavar="N", help="Splits in a rule at most.")] = 3,
+    alpha: Annotated[
+        float, typer.Option(min=0.0001, max=0.5, metavar="P", help="The chance of showing what is not there.")
+    ] = 0.05,
+    most: Annotated[
+        int, typer.Option(min=1_000, metavar="N", help="How many of each topic's newest records to read.")
+    ] = MOST,
+    comparisons: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Comparisons as JSON lines, not the topic.", show_default=False)
+    ] = None,
+    outcomes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Outcomes as JSON lines, not the topic.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
+) -> None:
+    """Search for slices of requests for which the shadow is worse."""
+    if comparisons is None:
+        settings_of(context).shadow_named(shadow)
+    elif by is By.harm and outcomes is None:
+        raise typer.BadParameter("'--by harm' with '--comparisons' needs '--outcomes' too.")
+    from shadowbus.slices.row import rows_of
+    from shadowbus.slices.search import search
+    from shadowbus.topology import COMPARISONS, OUTCOMES
+
+    with busy("Reading comparisons …"):
+        labelled = recorded(context, OUTCOMES, outcomes, most) if by is By.harm else ()
+        rows = rows_of(recorded(context, COMPARISONS, comparisons, most), labelled, shadow, by.value, trial)
+    with busy(f"Searching in {len(rows.rows)} requests …"):
+        found = search(rows.rows, by.value, alpha=alpha, depth=max_depth)
+    if as_json:
+        trial_of = {"trial": rows.trial, "with_features": rows.with_features, "unmet_outcomes": rows.unmet}
+        emit(json.dumps({**trial_of, **found.record()}))
+    else:
+        _show(rows, found)
+
+
+def _show(rows: "Rows", found: "Search") -> None:
+    console = output()
+    console.print(cell(rows.trial or "no trial", "bold"), cell(f"by {found.by}", "dim"))
+    seen = f"{found.found_on} requests to find slices, {found.tested_on} others to test them"
+    console.print(cell(f"{seen}; on all of them {found.overall:+.4f}", "dim"))
+    if found.slices:
+        meaning = "more disagreement" if found.by == "disagreement" else "accuracy lost"
+        shown = table("", "slice", "requests", meaning, "interval", "verdict")
+        for one in found.slices:
+            verdict = cell("shown worse", "bold red") if one.shown else cell("not shown", "dim")
+            interval = f"{one.low:+.4f} to {one.high:+.4f}"
+            shown.add_row(cell(one.rule), cell(one.requests), cell(f"{one.difference:+.4f}"), cell(interval), verdict)
+        console.print(shown)
+    else:
+        console.print(cell("No slice stands out."))
+    if not rows.trial:
+        tell("There are no comparisons of this shadow: has replay been running?")
+    elif not rows.with_features:
+        tell("No comparison holds features, so only segments were searched: see replay.features_share.")
+    if rows.unmet:
+        tell(f"{rows.unmet} outcomes are of comparisons older than those that were read: --most reads more.")

@@ -1,0 +1,126 @@
+"""Comparisons, and outcomes where there are labels, as rows to search in.
+
+In: the bytes of comparisons and outcomes, of many trials, in the order of each topic. Out: the rows of one trial. The
+`value` of a row is 1 where the shadow disagrees and 0 where it agrees; or, with outcomes, 1 where only the live model
+was right, -1 where only the shadow was, else 0. What cannot be read or compared is left out.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Literal
+
+from msgspec import DecodeError, Struct
+from msgspec.json import Decoder
+
+Target = Literal["disagreement", "harm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One request: what is known of it, what counts against the shadow, and whether it is of the half that tests."""
+
+    features: Mapping[str, object]
+    value: float
+    weight: float
+    tests: bool
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of a trial; `trial` is empty where there is none of this shadow.
+
+    `with_features` says whether they hold features or only segments; `unmet` counts outcomes whose comparison is not
+    among those that were read.
+    """
+
+    trial: str = ""
+    rows: list[Row] = field(default_factory=list)
+    with_features: bool = False
+    unmet: int = 0
+
+
+class _Comparison(Struct):
+    request_id: str
+    timestamp_ms: int
+    trial: str
+    agree: bool | None = None
+    weight: float = 1.0
+    segments: dict[str, Any] = {}
+    features: dict[str, Any] | list[Any] | None = None
+
+
+class _Outcome(Struct):
+    request_id: str
+    trial: str
+    live_correct: bool | None = None
+    shadow_correct: bool | None = None
+    weight: float = 1.0
+    retracts: bool = False
+
+
+def rows_of(
+    comparisons: Iterable[bytes], outcomes: Iterable[bytes], shadow: str, by: Target, trial: str | None = None
+) -> Rows:
+    """The rows of one trial of a shadow.
+
+    Args:
+        comparisons: Comparisons as JSON.
+        outcomes: Outcomes as JSON; not looked at for disagreement.
+        shadow: The shadow's name in the settings.
+        by: What counts against the shadow.
+        trial: Which of its trials; else the one with the newest comparison.
+    """
+    found, newest = dict[str, dict[str, _Comparison]](), dict[str, int]()
+    read = Decoder(_Comparison).decode
+    for value in comparisons:
+        try:
+            one = read(value)
+        except (DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if _shadow_of(one.trial) == shadow and trial in (None, one.trial):
+            found.setdefault(one.trial, {})[one.request_id] = one
+            newest[one.trial] = max(newest.get(one.trial, 0), one.timestamp_ms)
+    if not found:
+        return Rows()
+    rows = Rows(max(found, key=lambda name: (newest[name], name)))
+    of_trial = found[rows.trial]
+    rows.with_features = any(one.features is not None for one in of_trial.values())
+    usable = {key: one for key, one in of_trial.items() if one.features is not None or not rows.with_features}
+    if by == "disagreement":
+        rows.rows = [_row(one, float(not one.agree), one.weight) for one in usable.values() if one.agree is not None]
+        return rows
+    for key, outcome in _standing(outcomes, rows.trial).items():
+        if key not in of_trial:
+            rows.unmet += 1
+        elif key in usable and outcome.live_correct is not None and outcome.shadow_correct is not None:
+            rows.rows.append(_row(usable[key], float(outcome.live_correct - outcome.shadow_correct), outcome.weight))
+    return rows
+
+
+def _standing(outcomes: Iterable[bytes], trial: str) -> dict[str, _Outcome]:
+    """The outcomes of a trial that were not taken back, by request id."""
+    found: dict[str, _Outcome] = {}
+    read = Decoder(_Outcome).decode
+    for value in outcomes:
+        try:
+            one = read(value)
+        except (DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if one.trial == trial and one.retracts:
+            found.pop(one.request_id, None)
+        elif one.trial == trial:
+            found[one.request_id] = one
+    return found
+
+
+def _row(one: _Comparison, value: float, weight: float) -> Row:
+    features = one.features if one.features is not None else {}
+    if isinstance(features, list):
+        features = {f"feature {place}": each for place, each in enumerate(features)}
+    half = blake2b(one.request_id.encode(), digest_size=1, person=b"slices").digest()[0] % 2
+    return Row({**one.segments, **features}, value, weight if weight > 0 else 0.0, bool(half))
+
+
+def _shadow_of(trial: str) -> str:
+    return trial.partition("~")[2].partition("@")[0]

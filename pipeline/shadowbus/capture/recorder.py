@@ -93,7 +93,9 @@ class Recorder:
             return None
         return self.count(left_out)
 
-    def label(self, request_id: str | None, label: object, timestamp_ms: int | None) -> str | None:
+    def label(
+        self, request_id: str | None, label: object, timestamp_ms: int | None, probability: float | None = None
+    ) -> str | None:
         """Record what really happened, if the request it belongs to was kept."""
         if request_id is None:
             return self.count(INVALID_ID)
@@ -101,7 +103,8 @@ class Recorder:
             return self.count(SAMPLED_OUT)
         try:
             moment = now_ms() if timestamp_ms is None else int(timestamp_ms)
-            left_out = self._outbox.put(self._labels, request_id.encode(), wire.label_value(request_id, moment, label))
+            value = wire.label_value(request_id, moment, label, probability)
+            left_out = self._outbox.put(self._labels, request_id.encode(), value)
         except (TypeError, ValueError, OverflowError):
             left_out = NOT_SERIALISABLE
         except Exception:

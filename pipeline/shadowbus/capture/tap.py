@@ -114,9 +114,23 @@ class Tap:
         answers = {"prediction": prediction, "scores": scores}
         return Watch(self.recorder, questions, answers).around
 
-    def label(self, request_id: object, label: object, timestamp_ms: int | None = None) -> None:
-        """Say what really happened to a request, at once or days later, from whatever process knows it."""
-        self.recorder.label(given_id(request_id), label, timestamp_ms)
+    def label(
+        self,
+        request_id: object,
+        label: object,
+        timestamp_ms: int | None = None,
+        *,
+        probability: float | None = None,
+    ) -> None:
+        """Say what really happened to a request, at once or days later, from whatever process knows it.
+
+        Args:
+            request_id: The id of the request.
+            label: What really happened, any JSON value.
+            timestamp_ms: When; else now.
+            probability: With which `shadowbus label-queue` chose the request, where it did.
+        """
+        self.recorder.label(given_id(request_id), label, timestamp_ms, probability)
 
     def counters(self) -> Counters:
         """What became of every record so far, in this process."""

@@ -71,13 +71,19 @@ def prediction_value(
     )
 
 
-def label_value(request_id: str, timestamp_ms: int, label: object) -> bytes:
+def label_value(request_id: str, timestamp_ms: int, label: object, probability: float | None = None) -> bytes:
     """The value of one record of the topic `labels`.
 
     Raises:
         TypeError: The label cannot be written as JSON.
+        ValueError: The probability is none.
     """
-    return _dumps({"v": 1, "request_id": request_id, "timestamp_ms": timestamp_ms, "label": label})
+    record = {"v": 1, "request_id": request_id, "timestamp_ms": timestamp_ms, "label": label}
+    if probability is not None:
+        if not 0 < probability <= 1:
+            raise ValueError(f"A label's probability is above 0 and at most 1, not {probability!r}.")
+        record["probability"] = float(probability)
+    return _dumps(record)
 
 
 def error_text(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from shadowbus.cli import (
     bundle,
     demo,
     doctor,
+    label_queue,
     logs,
     rekey,
     settings,
@@ -90,6 +91,7 @@ app.command("up", rich_help_panel=RUN)(up.up)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
 app.command("slices", rich_help_panel=LOOK)(slices.slices)
 app.command("tail", rich_help_panel=LOOK)(tail.tail)
+app.command("label-queue", rich_help_panel=LOOK)(label_queue.label_queue)
 app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
 app.command("status", rich_help_panel=LOOK)(status.status)
 app.command("verdict", rich_help_panel=LOOK)(verdict.verdict)

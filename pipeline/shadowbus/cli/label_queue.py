@@ -1,0 +1,112 @@
+"""`shadowbus label-queue`: which comparisons to have labelled, chosen by chance with known probabilities."""
+
+import contextlib
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from shadowbus.cli.console import tell
+from shadowbus.cli.options import settings_of
+from shadowbus.cli.recorded import busy, recorded
+from shadowbus.errors import ShadowbusError
+
+if TYPE_CHECKING:
+    from shadowbus.labelling.candidate import Candidate, Candidates
+    from shadowbus.labelling.queue import Queue
+
+MOST = 200_000
+COLUMNS = ("request_id", "timestamp_ms", "agree", "live", "shadow", "segments", "probability")
+
+
+def label_queue(
+    context: typer.Context,
+    shadow: Annotated[str, typer.Option(metavar="NAME", help="Of which shadow.", show_default=False)],
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many labels there may be.", show_default=False)],
+    agreements: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="The share of them that goes to agreements.")
+    ] = 0.1,
+    by_segment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="About equally many for each of its values.", show_default=False)
+    ] = None,
+    trial: Annotated[
+        str | None, typer.Option(metavar="TRIAL", help="Of which of its trials; else the newest.", show_default=False)
+    ] = None,
+    since: Annotated[int, typer.Option(metavar="MS", help="Only requests of this time (ms) or later.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another one chooses others.")] = 0,
+    most: Annotated[
+        int, typer.Option(min=1_000, metavar="N", help="How many of each topic's newest records to read.")
+    ] = MOST,
+    comparisons: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Comparisons as JSON lines, not the topic.", show_default=False)
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Labels as JSON lines, not the topic.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write there, not to stdout.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, not CSV.")] = False,
+) -> None:
+    """Choose comparisons to have labelled, each with the probability that its label has to carry."""
+    if comparisons is None:
+        settings_of(context).shadow_named(shadow)
+    from shadowbus.labelling.candidate import candidates_of
+    from shadowbus.labelling.queue import queue
+    from shadowbus.topology import COMPARISONS, LABELS
+
+    with busy("Reading comparisons …"):
+        known = recorded(context, LABELS, labels, most) if labels or not comparisons else ()
+        found = candidates_of(recorded(context, COMPARISONS, comparisons, most), known, shadow, trial, since)
+    if found.queued:
+        raise ShadowbusError(
+            f"{found.queued} of these comparisons were chosen by an earlier queue (their labels carry a probability), "
+            f"and no comparison may be in two: take those that came later, with --since {found.queued_ms + 1}."
+        )
+    chosen = queue(found.found, count, agreements=agreements, seed=seed, by_segment=by_segment)
+    with _written(out) as lines:
+        _write(lines, chosen.chosen, as_json=as_json)
+    _tell(found, chosen)
+
+
+def _write(lines: TextIO, chosen: "tuple[tuple[Candidate, float], ...]", *, as_json: bool) -> None:
+    table = csv.writer(lines, lineterminator="\n")
+    if not as_json:
+        table.writerow(COLUMNS)
+    for one, probability in chosen:
+        values: tuple[Any, ...] = one.request_id, one.timestamp_ms, one.agree, one.live, one.shadow, one.segments
+        if as_json:
+            lines.write(json.dumps(dict(zip(COLUMNS, (*values, probability), strict=True))) + "\n")
+        else:
+            table.writerow([one.request_id, *map(json.dumps, values[1:]), probability])
+
+
+def _tell(found: "Candidates", chosen: "Queue") -> None:
+    if not found.trial:
+        tell("There are no comparisons of this shadow: has replay been running?")
+        return
+    disagreements = sum(not one.agree for one, _ in chosen.chosen)
+    tell(
+        f"{found.trial}: {disagreements} of {chosen.disagreements} disagreements and "
+        f"{len(chosen.chosen) - disagreements} of {chosen.agreements} agreements, none of them labelled before "
+        f"({found.labelled} were)."
+    )
+    tell(f"Their labels will show the accuracy difference to within {chosen.margin:.4f} at worst, in 19 of 20 cases.")
+    tell(f"The next queue begins with --since {found.newest_ms + 1}.")
+
+
+@contextlib.contextmanager
+def _written(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    try:
+        with out.open("w", encoding="utf-8", newline="") as lines:
+            yield lines
+    except OSError as error:
+        raise ShadowbusError(f"{out} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,1 @@
+"""Which comparisons to label: chosen by chance, with a probability that is known."""

@@ -16,7 +16,7 @@ from shadowbus.slices.columns import table_of
 from shadowbus.slices.row import Row, Target
 from shadowbus.slices.rule import conditions_of
 from shadowbus.slices.tree import Node, striking_nodes
-from shadowbus.slices.weighted_mean import mean_bounds
+from shadowbus.slices.weighted_mean import Sample, mean_bounds
 from shadowbus.verdict.interval import Interval
 
 MOST_TESTED = 8
@@ -80,7 +80,7 @@ def search(rows: Sequence[Row], by: Target, *, alpha: float = 0.05, depth: int =
     learning = int((~tests).sum())
     fewest = max(FEWEST, int(SMALLEST_SHARE * learning))
     table = table_of([row.features for row in rows], fewest)
-    overall = float(values @ weights / weights.sum()) if weights.sum() > 0 else 0.0
+    everything = Sample(values, weights)
     nodes = list[Node]()
     if table.columns and learning >= 2 * fewest and weights[~tests].sum() > 0:
         floor = 0.0 if by == "harm" else None
@@ -89,33 +89,32 @@ def search(rows: Sequence[Row], by: Target, *, alpha: float = 0.05, depth: int =
         )
     found = list[Slice]()
     for node in nodes:
-        inside, outside = node.holds & tests, ~node.holds & tests
-        difference, bounds = _difference(values, weights, inside, outside, by, alpha / len(nodes))
+        difference, bounds = _difference(everything, node.holds, tests, by, alpha / len(nodes))
         conditions = conditions_of(node.splits, table)
         rule = " and ".join(condition.text() for condition in conditions)
         records = tuple(condition.record() for condition in conditions)
-        found.append(Slice(rule, records, int(inside.sum()), difference, bounds.low, bounds.high, bounds.low > 0))
+        found.append(
+            Slice(rule, records, int((node.holds & tests).sum()), difference, bounds.low, bounds.high, bounds.low > 0)
+        )
     found.sort(key=lambda one: (-one.low, -one.difference, one.rule))
-    return Search(by, alpha, learning, int(tests.sum()), overall, tuple(found))
+    return Search(by, alpha, learning, int(tests.sum()), everything.mean(), tuple(found))
 
 
 def _difference(
-    values: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    inside: NDArray[np.bool_],
-    outside: NDArray[np.bool_],
-    by: Target,
-    alpha: float,
+    everything: Sample, holds: NDArray[np.bool_], tests: NDArray[np.bool_], by: Target, alpha: float
 ) -> tuple[float, Interval]:
-    """By how much it is worse in a slice, and the differences that are still possible."""
+    """By how much it is worse in a slice, and the differences that are still possible.
+
+    The half that found the slice says how much to bet on the half that tests it.
+    """
+
+    def of(rows: NDArray[np.bool_]) -> Sample:
+        return Sample(everything.values[rows], everything.weights[rows])
+
+    here, like_here = of(holds & tests), of(holds & ~tests)
     if by == "harm":
-        return _mean(values, weights, inside), mean_bounds(values[inside], weights[inside], -1, 1, alpha)
-    here = mean_bounds(values[inside], weights[inside], 0, 1, alpha / 2)
-    there = mean_bounds(values[outside], weights[outside], 0, 1, alpha / 2)
-    difference = _mean(values, weights, inside) - _mean(values, weights, outside)
-    return difference, Interval(here.low - there.high, here.high - there.low)
-
-
-def _mean(values: NDArray[np.float64], weights: NDArray[np.float64], of: NDArray[np.bool_]) -> float:
-    total = float(weights[of].sum())
-    return float(weights[of] @ values[of]) / total if total > 0 else 0.0
+        return here.mean(), mean_bounds(here, like_here, -1, 1, alpha)
+    there, like_there = of(~holds & tests), of(~holds & ~tests)
+    inside = mean_bounds(here, like_here, 0, 1, alpha / 2)
+    outside = mean_bounds(there, like_there, 0, 1, alpha / 2)
+    return here.mean() - there.mean(), Interval(inside.low - outside.high, inside.high - outside.low)

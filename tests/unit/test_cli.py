@@ -23,11 +23,11 @@ from shadowbus.cli.console import clean
 from shadowbus.cli.logs import OneLine
 from shadowbus.cli.program import app, run
 from shadowbus.cli.tail import line_of
-from shadowbus.cli.trials import shadow_of
 from shadowbus.records import Answer, Comparison
 from shadowbus.settings import load_settings
 from shadowbus.shadows.bundle import read_bundle
 from shadowbus.topology import STAGES, TOPICS, mermaid
+from shadowbus.trials import shadow_of
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]

@@ -24,7 +24,17 @@ SHOWS_TIMES = {"cli/logs.py", "cli/tail.py"}
 
 ASKS_THE_TIME = {"now", "utcnow", "today"}
 
-PURE = ("verdict/", "compare/", "slices/", "labelling/", "records.py", "topology.py", "stage.py", "errors.py")
+PURE = (
+    "verdict/",
+    "compare/",
+    "slices/",
+    "labelling/",
+    "trials.py",
+    "records.py",
+    "topology.py",
+    "stage.py",
+    "errors.py",
+)
 """Parts that know nothing of Kafka, stages or processes."""
 
 

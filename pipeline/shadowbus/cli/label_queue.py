@@ -12,14 +12,13 @@ import typer
 
 from shadowbus.cli.console import tell
 from shadowbus.cli.options import settings_of
-from shadowbus.cli.recorded import busy, recorded
+from shadowbus.cli.recorded import MOST, ComparisonsFile, Most, OneTrial, busy, recorded
 from shadowbus.errors import ShadowbusError
 
 if TYPE_CHECKING:
     from shadowbus.labelling.candidate import Candidate, Candidates
     from shadowbus.labelling.queue import Queue
 
-MOST = 200_000
 COLUMNS = ("request_id", "timestamp_ms", "agree", "live", "shadow", "segments", "probability")
 
 
@@ -33,17 +32,11 @@ def label_queue(
     by_segment: Annotated[
         str | None, typer.Option(metavar="NAME", help="About equally many for each of its values.", show_default=False)
     ] = None,
-    trial: Annotated[
-        str | None, typer.Option(metavar="TRIAL", help="Of which of its trials; else the newest.", show_default=False)
-    ] = None,
+    trial: OneTrial = None,
     since: Annotated[int, typer.Option(metavar="MS", help="Only requests of this time (ms) or later.")] = 0,
     seed: Annotated[int, typer.Option(metavar="N", help="Another one chooses others.")] = 0,
-    most: Annotated[
-        int, typer.Option(min=1_000, metavar="N", help="How many of each topic's newest records to read.")
-    ] = MOST,
-    comparisons: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Comparisons as JSON lines, not the topic.", show_default=False)
-    ] = None,
+    most: Most = MOST,
+    comparisons: ComparisonsFile = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Labels as JSON lines, not the topic.", show_default=False)
     ] = None,

@@ -4,8 +4,9 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 
 from shadowbus.cli.options import settings_of
@@ -13,14 +14,21 @@ from shadowbus.clock import Deadline
 from shadowbus.errors import ShadowbusError
 
 if TYPE_CHECKING:
-    import typer
-
     from shadowbus.topology import Topic
 
 READ_SECONDS = 300.0
+MOST = 200_000
+
+OneTrial = Annotated[
+    str | None, typer.Option(metavar="TRIAL", help="Of which of its trials; else the newest.", show_default=False)
+]
+Most = Annotated[int, typer.Option(min=1_000, metavar="N", help="How many of each topic's newest records to read.")]
+ComparisonsFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Comparisons as JSON lines, not the topic.", show_default=False)
+]
 
 
-def recorded(context: "typer.Context", topic: "Topic", file: Path | None, most: int) -> Iterator[bytes]:
+def recorded(context: typer.Context, topic: "Topic", file: Path | None, most: int) -> Iterator[bytes]:
     """The newest values of a topic, at most about so many; or all lines of a file that are not empty.
 
     Raises:

@@ -9,13 +9,11 @@ import typer
 
 from shadowbus.cli.console import cell, emit, output, table, tell
 from shadowbus.cli.options import settings_of
-from shadowbus.cli.recorded import busy, recorded
+from shadowbus.cli.recorded import MOST, ComparisonsFile, Most, OneTrial, busy, recorded
 
 if TYPE_CHECKING:
     from shadowbus.slices.row import Rows
     from shadowbus.slices.search import Search
-
-MOST = 200_000
 
 
 class By(StrEnum):
@@ -28,9 +26,7 @@ class By(StrEnum):
 def slices(
     context: typer.Context,
     shadow: Annotated[str, typer.Option(metavar="NAME", help="Of which shadow.", show_default=False)],
-    trial: Annotated[
-        str | None, typer.Option(metavar="TRIAL", help="Of which of its trials; else the newest.", show_default=False)
-    ] = None,
+    trial: OneTrial = None,
     by: Annotated[
         By, typer.Option(help="What speaks against the shadow; harm needs labels: the live model right, it not.")
     ] = By.disagreement,
@@ -38,12 +34,8 @@ def slices(
     alpha: Annotated[
         float, typer.Option(min=0.0001, max=0.5, metavar="P", help="The chance of showing what is not there.")
     ] = 0.05,
-    most: Annotated[
-        int, typer.Option(min=1_000, metavar="N", help="How many of each topic's newest records to read.")
-    ] = MOST,
-    comparisons: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Comparisons as JSON lines, not the topic.", show_default=False)
-    ] = None,
+    most: Most = MOST,
+    comparisons: ComparisonsFile = None,
     outcomes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Outcomes as JSON lines, not the topic.", show_default=False)
     ] = None,

@@ -9,11 +9,11 @@ import typer
 
 from shadowbus.cli.console import cell, output, table, tell
 from shadowbus.cli.options import settings_of
-from shadowbus.cli.trials import shadow_of
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
 from shadowbus.records import Aggregate, Verdict, decode
 from shadowbus.settings import Settings
+from shadowbus.trials import shadow_of
 
 READ_SECONDS = 60.0
 EXIT_CODES = {"PROMOTE": 0, "KEEP_WATCHING": 10, "SEND_BACK": 20}

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import DecodeError, Struct
-from msgspec.json import Decoder
+from msgspec import Struct
 
-UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
+from shadowbus.trials import newest_trial, readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,46 +73,24 @@ def candidates_of(
         trial: Which of its trials; else the one with the newest comparison.
         since_ms: Only requests of that time or later.
     """
-    found, newest = dict[str, dict[str, Candidate]](), dict[str, int]()
-    read = Decoder(_Comparison).decode
-    for value in comparisons:
-        try:
-            one = read(value)
-        except UNREADABLE:
-            continue
-        if one.trial.partition("~")[2].partition("@")[0] != shadow or trial not in (None, one.trial):
-            continue
-        of_trial = found.setdefault(one.trial, {})
-        newest[one.trial] = max(newest.get(one.trial, 0), one.timestamp_ms)
-        if (
-            one.status == "compared"
-            and one.agree is not None
-            and one.timestamp_ms >= since_ms
-            and one.live
-            and one.shadow
-        ):
-            of_trial[one.request_id] = Candidate(
-                one.request_id, one.timestamp_ms, one.agree, one.live.prediction, one.shadow.prediction, one.segments
-            )
-    if not found:
-        return Candidates()
-    result = Candidates(max(found, key=lambda name: (newest[name], name)))
-    result.newest_ms = newest[result.trial]
-    return _without_labelled(result, found[result.trial], labels)
-
-
-def _without_labelled(result: Candidates, left: dict[str, Candidate], labels: Iterable[bytes]) -> Candidates:
-    read = Decoder(_Label).decode
-    for value in labels:
-        try:
-            label = read(value)
-        except UNREADABLE:
-            continue
-        one = left.pop(label.request_id, None)
-        if one is not None:
+    name, of_trial = newest_trial(readable(_Comparison, comparisons), shadow, trial)
+    result = Candidates(name, newest_ms=max((one.timestamp_ms for one in of_trial.values()), default=0))
+    left: dict[str, Candidate] = {}
+    for key, one in of_trial.items():
+        both = one.status == "compared" and one.agree is not None and one.live is not None and one.shadow is not None
+        if both and one.timestamp_ms >= since_ms:
+            left[key] = _candidate(one)
+    for label in readable(_Label, labels):
+        known = left.pop(label.request_id, None)
+        if known is not None:
             result.labelled += 1
             if label.probability is not None:
                 result.queued += 1
-                result.queued_ms = max(result.queued_ms, one.timestamp_ms)
+                result.queued_ms = max(result.queued_ms, known.timestamp_ms)
     result.found = list(left.values())
     return result
+
+
+def _candidate(one: _Comparison) -> Candidate:
+    live, shadow = (None if side is None else side.prediction for side in (one.live, one.shadow))
+    return Candidate(one.request_id, one.timestamp_ms, bool(one.agree), live, shadow, one.segments)

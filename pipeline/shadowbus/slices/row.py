@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal
 
-from msgspec import DecodeError, Struct
-from msgspec.json import Decoder
+from msgspec import Struct
+
+from shadowbus.trials import newest_trial, readable
 
 Target = Literal["disagreement", "harm"]
 
@@ -71,20 +72,8 @@ def rows_of(
         by: What counts against the shadow.
         trial: Which of its trials; else the one with the newest comparison.
     """
-    found, newest = dict[str, dict[str, _Comparison]](), dict[str, int]()
-    read = Decoder(_Comparison).decode
-    for value in comparisons:
-        try:
-            one = read(value)
-        except (DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-        if _shadow_of(one.trial) == shadow and trial in (None, one.trial):
-            found.setdefault(one.trial, {})[one.request_id] = one
-            newest[one.trial] = max(newest.get(one.trial, 0), one.timestamp_ms)
-    if not found:
-        return Rows()
-    rows = Rows(max(found, key=lambda name: (newest[name], name)))
-    of_trial = found[rows.trial]
+    name, of_trial = newest_trial(readable(_Comparison, comparisons), shadow, trial)
+    rows = Rows(name)
     rows.with_features = any(one.features is not None for one in of_trial.values())
     usable = {key: one for key, one in of_trial.items() if one.features is not None or not rows.with_features}
     if by == "disagreement":
@@ -101,12 +90,7 @@ def rows_of(
 def _standing(outcomes: Iterable[bytes], trial: str) -> dict[str, _Outcome]:
     """The outcomes of a trial that were not taken back, by request id."""
     found: dict[str, _Outcome] = {}
-    read = Decoder(_Outcome).decode
-    for value in outcomes:
-        try:
-            one = read(value)
-        except (DecodeError, UnicodeDecodeError, RecursionError):
-            continue
+    for one in readable(_Outcome, outcomes):
         if one.trial == trial and one.retracts:
             found.pop(one.request_id, None)
         elif one.trial == trial:
@@ -120,7 +104,3 @@ def _row(one: _Comparison, value: float, weight: float) -> Row:
         features = {f"feature {place}": each for place, each in enumerate(features)}
     half = blake2b(one.request_id.encode(), digest_size=1, person=b"slices").digest()[0] % 2
     return Row({**one.segments, **features}, value, weight if weight > 0 else 0.0, bool(half))
-
-
-def _shadow_of(trial: str) -> str:
-    return trial.partition("~")[2].partition("@")[0]

@@ -1,0 +1,60 @@
+"""Trials by name, and the records of one of them among those of many.
+
+The name of a trial is `<live model>~<shadow>@<version>`.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+from msgspec import DecodeError
+from msgspec.json import Decoder
+
+
+class OfTrial(Protocol):
+    """A record of one request in a trial."""
+
+    request_id: str
+    timestamp_ms: int
+    trial: str
+
+
+Kind = TypeVar("Kind")
+Record = TypeVar("Record", bound=OfTrial)
+
+
+def shadow_of(trial: str) -> str:
+    """The shadow of a trial.
+
+    >>> shadow_of("champion@3~challenger@4")
+    'challenger'
+    """
+    return trial.partition("~")[2].partition("@")[0]
+
+
+def readable(kind: type[Kind], values: Iterable[bytes]) -> Iterator[Kind]:
+    """The JSON records among these values that are of this kind, a msgspec type; the others are left out."""
+    read = Decoder(kind).decode
+    for value in values:
+        try:
+            yield read(value)
+        except (DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+
+
+def newest_trial(records: Iterable[Record], shadow: str, trial: str | None = None) -> tuple[str, dict[str, Record]]:
+    """The name of a shadow's trial and its records by request id, the last of each; nothing where there is none.
+
+    Args:
+        records: Records of whatever trials.
+        shadow: The shadow's name in the settings.
+        trial: Which of its trials; else the one with the newest record.
+    """
+    found, newest = dict[str, dict[str, Record]](), dict[str, int]()
+    for one in records:
+        if shadow_of(one.trial) == shadow and trial in (None, one.trial):
+            found.setdefault(one.trial, {})[one.request_id] = one
+            newest[one.trial] = max(newest.get(one.trial, 0), one.timestamp_ms)
+    if not found:
+        return "", {}
+    name = max(found, key=lambda each: (newest[each], each))
+    return name, found[name]

@@ -19,6 +19,7 @@ from msgspec.json import schema as json_schema
 from shadowbus import records
 from shadowbus.settings import (
     AggregateSettings,
+    CostSettings,
     GateSettings,
     JudgeSettings,
     RekeySettings,
@@ -38,6 +39,7 @@ TABLES: dict[str, type] = {
     "": Settings,
     "shadow": ShadowSettings,
     "segment": SegmentSettings,
+    "cost": CostSettings,
     "gate": GateSettings,
     "rekey": RekeySettings,
     "replay": ReplaySettings,
@@ -83,6 +85,9 @@ MEANINGS = {
     "segment.feature": 'The feature it is computed from; where features come in a list, its place, such as `"0"`.',
     "segment.values": 'The values that have a segment each, as text (`"3"`, `"true"`); what else there is, is `other`.',
     "segment.edges": "Or: where numbers are cut; `[100, 1000]` gives `under 100`, `100 to 1000`, `1000 or more`.",
+    "cost.label": "What really happened: a class, as labels name it.",
+    "cost.prediction": "What was answered then: a class, as models name it.",
+    "cost.cost": "What that costs, in your unit; less than 0 is a gain. Pairs that are not named cost 0.",
     "gate.alpha": "The chance of a wrong verdict, over all looks together.",
     "gate.min_requests": "No PROMOTE before so many requests have their comparison, whatever its status.",
     "gate.min_labels": "No PROMOTE before so many labels have met their comparison.",
@@ -162,7 +167,7 @@ def setting_keys() -> Iterator[str]:
     """Every setting by its full name."""
     for prefix, kind in TABLES.items():
         for field in dataclasses.fields(kind):
-            if field.name not in TABLES and field.name not in ("source", "kafka"):
+            if (prefix or field.name not in TABLES) and field.name not in ("source", "kafka"):
                 yield f"{prefix}.{field.name}".lstrip(".")
 
 
@@ -196,7 +201,7 @@ def main() -> None:
 
 
 def _table(prefix: str, kind: type) -> str:
-    several = {one: f"### `[[{one}]]`, one for each" for one in ("shadow", "segment")}
+    several = {one: f"### `[[{one}]]`, one for each" for one in ("shadow", "segment", "cost")}
     heading = {"": "### At the top", **several}.get(prefix, f"### `[{prefix}]`")
     rows = [heading, "", "| key | type | default | meaning |", "|---|---|---|---|"]
     wanted = set(setting_keys())
@@ -212,6 +217,8 @@ def _type(kind: type, name: str) -> str:
     arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
     if typing.get_origin(hint) is tuple:
         return "list"
+    if len(arms) > 1 and bool in arms:
+        return "text, number, true or false"
     plain = arms[0] if arms and type(None) in typing.get_args(hint) else hint
     return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(plain, "table")
 

@@ -167,7 +167,7 @@ class Partial:
     """The running totals of one source partition for one trial, segment and window. Topic `partials`.
 
     `totals` are cumulative and `next_offsets` only grow, so a redelivered or older partial changes nothing.
-    `window` is `all` or the window's start in milliseconds.
+    `window` is `all` or the window's start in milliseconds. That of the whole trial has the `names` kept apart.
     """
 
     trial: str
@@ -177,6 +177,7 @@ class Partial:
     next_offsets: dict[str, object]
     totals: dict[str, object]
     updated_ms: int
+    names: dict[str, object] = field(default_factory=dict)
     v: int = VERSION
 
 

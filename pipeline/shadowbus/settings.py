@@ -5,6 +5,7 @@ the file, the key and the nearest right one. Paths are relative to the settings 
 """
 
 import dataclasses
+import math
 import os
 import re
 import tomllib
@@ -52,6 +53,15 @@ class GateSettings:
     min_agreement: float | None = None
     accuracy_margin: float | None = None
     guard_segments: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CostSettings:
+    """One `[[cost]]`: what it costs to answer `prediction` where `label` is what really happened."""
+
+    label: str | int | float | bool
+    prediction: str | int | float | bool
+    cost: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,7 @@ class Settings:
     kafka: Mapping[str, object] = field(default_factory=dict)
     shadow: tuple[ShadowSettings, ...] = ()
     segment: tuple[SegmentSettings, ...] = ()
+    cost: tuple[CostSettings, ...] = ()
     gate: GateSettings = field(default_factory=GateSettings)
     rekey: RekeySettings = field(default_factory=RekeySettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
@@ -235,6 +246,14 @@ def _check(settings: Settings) -> None:
         "gate.latency_budget_ms",
         "and gate.max_over_budget go together: set both or none",
     )
+    pairs = [(str(cost.label), str(cost.prediction)) for cost in settings.cost]
+    for i, (cost, pair) in enumerate(zip(settings.cost, pairs, strict=True)):
+        need(math.isfinite(cost.cost), f"cost[{i}].cost", "has to be a finite number")
+        need(
+            pairs.count(pair) == 1,
+            f"cost[{i}]",
+            f"names label {cost.label!r} with prediction {cost.prediction!r} twice",
+        )
     own, sources = topic_names(settings.namespace, tuple(names)), list(settings.rekey.sources.values())
     for key, source in settings.rekey.sources.items():
         need(bool(NAME.fullmatch(source)), f"rekey.{key}", "has to be the whole name of a topic")

@@ -78,11 +78,21 @@ def _value(hint: typing.Any, value: object, source: Path, key: str) -> object:
             raise SettingsError(f"{source}: '{key}' is written {written}.")
         return tuple(_value(inner, item, source, f"{key}[{i}]") for i, item in enumerate(value))
     if origin in (typing.Union, types.UnionType):
-        hint = next(arm for arm in typing.get_args(hint) if arm is not types.NoneType)
+        arms = tuple(arm for arm in typing.get_args(hint) if arm is not types.NoneType)
+        if len(arms) > 1:
+            return _any_of(arms, value, source, key)
+        hint = arms[0]
     wanted = Mapping if typing.get_origin(hint) is not None else hint
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         name = "a table" if wanted is Mapping else f"of type {wanted.__name__}"
         raise SettingsError(f"{source}: '{key}' has to be {name}, not {value!r}.")
+    return value
+
+
+def _any_of(arms: tuple[type, ...], value: object, source: Path, key: str) -> object:
+    if type(value) not in arms:
+        names = ", ".join(arm.__name__ for arm in arms)
+        raise SettingsError(f"{source}: '{key}' has to be one of {names}, not {value!r}.")
     return value

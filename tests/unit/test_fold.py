@@ -9,7 +9,9 @@ import orjson
 import pytest
 
 from shadowbus.aggregate.fold import Folded, Key, fold
-from shadowbus.aggregate.segments import MOST, MOST_WINDOWED, Segments
+from shadowbus.aggregate.running import Running
+from shadowbus.aggregate.segments import MOST, MOST_WINDOWED
+from shadowbus.aggregate.terms import Terms
 from shadowbus.records import STATUSES
 from shadowbus.stage import Slice
 
@@ -57,12 +59,16 @@ def outcome(**changes: Any) -> dict[str, Any]:
 
 
 def folded(
-    records: list[Any], topic: str = "comparisons", segments: dict[str, Segments] | None = None, budget: Any = BUDGET_MS
+    records: list[Any],
+    topic: str = "comparisons",
+    running: Running | None = None,
+    budget: Any = BUDGET_MS,
 ) -> Folded:
     values = [record if isinstance(record, bytes | None) else orjson.dumps(record) for record in records]
     count = len(values)
     piece = Slice(topic, 0, [b"r"] * count, values, [0] * count, list(range(count)))
-    return fold(piece, {} if segments is None else segments, WINDOW_MS, budget)
+    terms = Terms(WINDOW_MS, budget)
+    return fold(piece, (running or Running(terms, 3)).known_of, terms)
 
 
 def random_comparison(rng: random.Random) -> dict[str, Any]:
@@ -194,9 +200,9 @@ def test_only_plain_values_that_fit_become_segments() -> None:
 
 
 def test_segment_values_without_end_are_bounded_and_nothing_is_lost() -> None:
-    segments: dict[str, Segments] = {}
+    running = Running(Terms(WINDOW_MS), 3)
     records = [comparison(segments={"customer": f"c{i}"}) for i in range(1_000)]
-    first, second = folded(records, segments=segments), folded(records, segments=segments)
+    first, second = folded(records, running=running), folded(records, running=running)
     for result in (first, second):
         whole = {key.segment: totals for key, totals in result.totals.items() if key.window == "all"}
         assert len(whole) == MOST + 2

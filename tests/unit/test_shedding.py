@@ -14,7 +14,9 @@ import pytest
 from fakes.instant_model import InstantModel
 from shadowbus.aggregate.fold import Key, fold
 from shadowbus.aggregate.merge import counts_of
-from shadowbus.aggregate.summary import summarize
+from shadowbus.aggregate.running import Running
+from shadowbus.aggregate.summary import Reading, summarize
+from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.cli.overview import TrialStatus, left_out_notes
 from shadowbus.compare import make_comparator
@@ -28,6 +30,8 @@ from shadowbus.verdict.sequential import rate_evidence_below, rate_interval
 
 TRIAL = "live@1~s@1"
 SIDES = ("requests", "predictions")
+TERMS = Terms(60_000, 10.0)
+READING = Reading(0.05)
 
 
 def make_stage(share: float, shadow: str = "s", held: Iterable[int] = (0,), **replay: object) -> ReplayStage:
@@ -240,7 +244,9 @@ class Traffic:
             for topic, make in (("comparisons", self.comparison), ("outcomes", self.outcome)):
                 values: list[bytes | None] = [make(row, weight) for row, weight in part]
                 none = [0] * len(values)
-                folded = fold(Slice(topic, 0, [b"k"] * len(values), values, none, none), {}, 60_000, 10.0)
+                folded = fold(
+                    Slice(topic, 0, [b"k"] * len(values), values, none, none), Running(TERMS, 3).known_of, TERMS
+                )
                 assert not folded.rejected
                 totals += folded.totals.get(key or Key(TRIAL), Totals())
         return totals
@@ -258,8 +264,8 @@ class TestRates:
         self, traffic: Traffic, key: Key
     ) -> None:
         rows = np.flatnonzero(traffic.kept).tolist()
-        weighted = summarize(traffic.totals(rows, traffic.weights[rows].tolist(), key), 0.05)
-        plain = summarize(traffic.totals(rows, [1.0] * len(rows), key), 0.05)
+        weighted = summarize(traffic.totals(rows, traffic.weights[rows].tolist(), key), READING)
+        plain = summarize(traffic.totals(rows, [1.0] * len(rows), key), READING)
         there = ~traffic.failed
         wanted = {
             "agreement": traffic.agree[there].mean(),
@@ -300,18 +306,20 @@ class TestRates:
         rows = range(3_000)
         fours, ones = traffic.totals(rows, [4.0] * 3_000), traffic.totals(rows, [1.0] * 3_000)
         quantiles = {"live_latency_ms": None, "shadow_latency_ms": None}  # of four times as many values
-        moments = {name: pytest.approx(summarize(ones, 0.05)[name]) for name in ("distance", "loss_difference")}
-        assert {**summarize(fours, 0.05), **quantiles} == {**summarize(ones, 0.05), **quantiles, **moments}
+        moments = {name: pytest.approx(summarize(ones, READING)[name]) for name in ("distance", "loss_difference")}
+        assert {**summarize(fours, READING), **quantiles} == {**summarize(ones, READING), **quantiles, **moments}
         assert replace(counts_of(fours), loss_n=0, loss_mean=0, loss_m2=0) == replace(
             counts_of(ones), loss_n=0, loss_mean=0, loss_m2=0
         )
         assert "weights" not in ones.to_record()
-        assert summarize(ones, 0.05)["errors"]["high"] == rate_interval(ones.count("shadow_errors"), 3_000, 0.05).high
+        assert (
+            summarize(ones, READING)["errors"]["high"] == rate_interval(ones.count("shadow_errors"), 3_000, 0.05).high
+        )
 
     @pytest.mark.parametrize("weight", [0.5, -1, 1e9, "2", None, True])
     def test_a_weight_that_cannot_be_is_set_aside(self, traffic: Traffic, weight: Any) -> None:
         value = traffic.comparison(0, weight)
-        folded = fold(Slice("comparisons", 0, [b"k"], [value], [0], [0]), {}, 60_000, None)
+        folded = fold(Slice("comparisons", 0, [b"k"], [value], [0], [0]), Running(TERMS, 3).known_of, TERMS)
         assert [reason for _, reason in folded.rejected] == ["the field 'weight' has to be a number from 1 to 10000"]
 
 

@@ -9,14 +9,55 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shadowbus.aggregate.corrected import Corrected
+from shadowbus.aggregate.details import AXES, Details
 from shadowbus.aggregate.moments import Moments
-from shadowbus.aggregate.quantiles import Quantiles
+from shadowbus.aggregate.probabilities import Probabilities
+from shadowbus.aggregate.quantiles import ANY, Quantiles
+from shadowbus.aggregate.scores import Scores
+from shadowbus.aggregate.table import Table
 from shadowbus.aggregate.totals import COUNTERS, INDEX, Totals
 from shadowbus.aggregate.weights import Weights
 
 numbers = st.floats(-1e6, 1e6, width=32)
 durations = st.floats(0, 1e6, width=32)
 times = st.integers(0, 2**45)
+
+
+@st.composite
+def corrected(draw: st.DrawFn) -> Corrected:
+    """Some values, of which the first few are taken back."""
+    values = np.array(draw(st.lists(numbers, max_size=5)))
+    return Corrected(Moments.of(values), Moments.of(values[: draw(st.integers(0, 2))]))
+
+
+@st.composite
+def tables(draw: st.DrawFn, axes: int) -> Table:
+    names = st.tuples(*[st.sampled_from(["a", "b", "(other)"])] * axes)
+    counts = st.integers(-(2**40), 2**40).filter(bool)
+    excess = st.integers(-(2**40), 2**40).filter(bool).map(lambda units: units / 2**20)
+    return Table(draw(st.dictionaries(names, counts, max_size=4)), draw(st.dictionaries(names, excess, max_size=2)))
+
+
+@st.composite
+def scores(draw: st.DrawFn) -> Scores:
+    chances = draw(st.lists(st.floats(0, 1), min_size=0, max_size=5))
+    some = Probabilities.of([[1 - p, p] for p in chances], ["1"] * len(chances), ["0"] * len(chances))
+    signs = np.array(draw(st.lists(st.sampled_from([1.0, -1.0]), min_size=len(chances), max_size=len(chances))))
+    return Scores.of(some, np.arange(len(chances)), signs, draw(st.none() | st.just(np.full(len(chances), 1.5))))
+
+
+@st.composite
+def details(draw: st.DrawFn) -> Details:
+    return Details(
+        **{name: draw(tables(axes)) for name, axes in AXES.items()},
+        live_answers=Quantiles.of(np.array(draw(st.lists(numbers, max_size=5))), within=ANY),
+        latency_gaps=Quantiles.of(np.array(draw(st.lists(numbers, max_size=5))), within=ANY),
+        live_loss=draw(corrected()),
+        brier=draw(corrected()),
+        live_scores=draw(scores()),
+        shadow_scores=draw(scores()),
+    )
 
 
 @st.composite
@@ -27,11 +68,14 @@ def totals(draw: st.DrawFn) -> Totals:
         np.array(draw(st.lists(st.integers(0, 2**55), min_size=len(COUNTERS), max_size=len(COUNTERS))), np.int64),
         Quantiles.of(np.array(draw(st.lists(durations, max_size=5)))),
         Quantiles.of(np.array(draw(st.lists(durations, max_size=5)))),
-        Moments.of(np.array(draw(st.lists(numbers, max_size=5)))),
-        Moments.of(np.array(draw(st.lists(numbers, max_size=5)))),
+        draw(corrected()),
+        draw(corrected()),
+        draw(corrected()),
+        draw(corrected()),
         first,
         None if first is None else first + draw(times),
         Weights() if excess is None else Weights(np.array(excess, float), draw(st.sampled_from([2.0, 4.0, 100.0]))),
+        draw(st.none() | details()),
     )
 
 
@@ -42,10 +86,25 @@ def same(left: Totals, right: Totals) -> bool:
         and contents(left.live_latency) == contents(right.live_latency)
         and contents(left.shadow_latency) == contents(right.shadow_latency)
         and close(left.distance, right.distance)
+        and close(left.latency_difference, right.latency_difference)
         and close(left.loss, right.loss)
+        and close(left.value, right.value)
+        and same_details(left.detailed, right.detailed)
         and (left.first_ms, left.last_ms) == (right.first_ms, right.last_ms)
         and left.scaled() == pytest.approx(right.scaled())
         and left.weights.heaviest == right.weights.heaviest
+    )
+
+
+def same_details(left: Details, right: Details) -> bool:
+    """Tables and histograms exactly the same."""
+    exact = (*AXES, "live_scores", "shadow_scores")
+    return (
+        all(getattr(left, name) == getattr(right, name) for name in exact)
+        and contents(left.live_answers) == contents(right.live_answers)
+        and contents(left.latency_gaps) == contents(right.latency_gaps)
+        and close(left.live_loss, right.live_loss)
+        and close(left.brier, right.brier)
     )
 
 
@@ -53,7 +112,11 @@ def contents(quantiles: Quantiles) -> list[float | None]:
     return [quantiles.at((i + 0.5) / quantiles.n) for i in range(quantiles.n)]
 
 
-def close(left: Moments, right: Moments) -> bool:
+def close(one: Corrected, other: Corrected) -> bool:
+    return near(one.given, other.given) and near(one.taken, other.taken)
+
+
+def near(left: Moments, right: Moments) -> bool:
     return (
         left.n == right.n
         and math.isclose(left.mean, right.mean, rel_tol=1e-9, abs_tol=1e-6)
@@ -134,8 +197,8 @@ def test_many_values_in_many_parts_give_quantiles_within_the_error_of_the_sketch
 
 def test_nothing_seen_has_no_quantiles_and_takes_no_bytes() -> None:
     assert Quantiles().at(0.5) is None
-    assert Quantiles().to_text() == ""
-    assert Quantiles.from_text("") == Quantiles()
+    assert Quantiles().to_record() == ""
+    assert Quantiles.from_record("") == Quantiles()
 
 
 def test_counts_beyond_what_a_float_holds_stay_exact() -> None:

@@ -95,8 +95,8 @@ class Board:
 
     def _publish(self, name: str, trial: _Trial, changed: list[Key]) -> Iterator[Publication]:
         all_of_it = self._partials(Key(name), trial)
-        books = books_of(name, all_of_it, self._vitals(name, trial))
-        alpha = self.settings.gate.alpha
+        vitals = self._vitals(name, trial)
+        books = books_of(name, all_of_it, vitals)
         for key in changed:
             if key.segment == VITALS:
                 continue
@@ -109,7 +109,8 @@ class Board:
             totals = merged(partials)
             if key.window == ALL:
                 trial.whole[key.segment] = totals
-            record = aggregate(key, totals, partials, books if key == Key(name) else {}, alpha)
+            shown = books if key == Key(name) else {}
+            record = aggregate(key, totals, partials, shown, self.settings, vitals)
             yield from self._fresh("aggregates", key.text().encode(), encode(record), replace(record, updated_ms=0))
         if all_of_it:
             as_of_ms = max(partial.updated_ms for partial in all_of_it)
@@ -160,7 +161,7 @@ def _check(value: bytes) -> None:
     """What cannot be merged later is refused now."""
     try:
         Totals.from_record(decode(Partial, value).totals)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError, OverflowError) as error:
         raise Malformed(f"its totals cannot be read: {error!r}") from None
 
 

@@ -5,11 +5,11 @@ This is where every comparison is parsed once more, so it reads only the fields 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from shadowbus.aggregate.segments import Segments
+from shadowbus.aggregate.known import Known
 from shadowbus.errors import Malformed
 from shadowbus.records import STATUSES
 from shadowbus.stage import Slice
@@ -20,6 +20,7 @@ LATEST_MS = 1 << 53
 HEAVIEST = 1e4
 
 _STATUS = {name: float(index) for index, name in enumerate(STATUSES)}
+_COMPARED = _STATUS["compared"]
 _AGREE = {None: 0.0, True: 1.0, False: 2.0}
 _RIGHT = {(True, True): 1.0, (False, True): 2.0, (True, False): 3.0, (False, False): 4.0}  # (live, shadow)
 
@@ -37,8 +38,19 @@ Row = tuple[float, ...]
 class Group:
     """The rows of one trial in one window: all of them, and those of each segment."""
 
+    known: Known
     rows: list[int] = field(default_factory=list)
     segments: dict[str, list[int]] = field(default_factory=dict)
+
+
+class Held(NamedTuple):
+    """What the scores of an outcome are held against: the label and both answers by class, None for what names none."""
+
+    label: str | None = None
+    live: str | None = None
+    live_scores: Any = None
+    shadow: str | None = None
+    shadow_scores: Any = None
 
 
 @dataclass(slots=True)
@@ -50,14 +62,16 @@ class Columns:
     weights: list[float] = field(default_factory=list)
     groups: dict[tuple[str, int], Group] = field(default_factory=dict)
     rejected: list[tuple[int, str]] = field(default_factory=list)
+    lacking: dict[tuple[object, ...], int] = field(default_factory=dict)  # missing features as they were listed
+    held: list[Held] = field(default_factory=list)  # of outcomes, one for each row
 
 
-def read(piece: Slice, segments: dict[str, Segments], window_ms: int) -> Columns:
+def read(piece: Slice, known: Callable[[str], Known], window_ms: int) -> Columns:
     """Read a slice of comparisons or outcomes.
 
     Args:
         piece: The records.
-        segments: The segments kept so far, by trial; new ones are added.
+        known: What is known of a trial, by its name; new segments, classes and features are added to it.
         window_ms: The length of a window.
 
     Returns:
@@ -67,7 +81,7 @@ def read(piece: Slice, segments: dict[str, Segments], window_ms: int) -> Columns
     row_of = _comparison if piece.topic == "comparisons" else _outcome
     for index, value in enumerate(piece.values):
         try:
-            _take(columns, value, row_of, segments, window_ms)
+            _take(columns, value, row_of, known, window_ms)
         except (Malformed, KeyError, TypeError, AttributeError, orjson.JSONDecodeError) as error:
             columns.rejected.append((index, _reason(error)))
     return columns
@@ -76,8 +90,8 @@ def read(piece: Slice, segments: dict[str, Segments], window_ms: int) -> Columns
 def _take(
     columns: Columns,
     value: bytes | None,
-    row_of: Callable[[dict[str, Any]], Row],
-    segments: dict[str, Segments],
+    row_of: Callable[[dict[str, Any], Known, Columns], Row],
+    known: Callable[[str], Known],
     window_ms: int,
 ) -> None:
     if value is None:
@@ -86,63 +100,111 @@ def _take(
     trial, time_ms, slices = parsed["trial"], parsed["timestamp_ms"], parsed.get("segments")
     if time_ms.__class__ is not int or not 0 <= time_ms < LATEST_MS:
         raise Malformed("the field 'timestamp_ms' has to be milliseconds since the epoch")
-    row, weight = row_of(parsed), _weight(parsed.get("weight", 1.0))
+    if slices.__class__ is not dict and slices is not None:
+        raise Malformed("the field 'segments' has to be an object")
+    weight = _weight(parsed.get("weight", 1.0))
     group = columns.groups.get((trial, time_ms - time_ms % window_ms))
     if group is None:
         if trial.__class__ is not str or not 0 < len(trial) <= TRIAL_CHARACTERS or "|" in trial:
             raise Malformed("the field 'trial' has to be text without '|'")
-        group = columns.groups[trial, time_ms - time_ms % window_ms] = Group()
+        group = Group(known(trial))
+    row = row_of(parsed, group.known, columns)
+    if not group.rows:
+        columns.groups[trial, time_ms - time_ms % window_ms] = group
     number = len(columns.rows)
     if slices:
-        kept = segments.get(trial)
-        if kept is None:
-            kept = segments[trial] = Segments()
-        for name, part in slices.items():
-            text = (part.__class__ is str and kept.known.get((name, part))) or kept.text(name, part)
-            if text:
-                members = group.segments.get(text)
-                if members is None:
-                    group.segments[text] = [number]
-                else:
-                    members.append(number)
+        _assign(group, slices, number)
     group.rows.append(number)
     columns.rows.append(row)
     columns.times.append(time_ms)
     columns.weights.append(weight)
 
 
-def _comparison(parsed: dict[str, Any]) -> Row:
+def _assign(group: Group, slices: dict[str, Any], number: int) -> None:
+    kept = group.known.segments
+    for name, part in slices.items():
+        text = (part.__class__ is str and kept.known.get((name, part))) or kept.text(name, part)
+        if text:
+            members = group.segments.get(text)
+            if members is None:
+                group.segments[text] = [number]
+            else:
+                members.append(number)
+
+
+def _comparison(parsed: dict[str, Any], known: Known, columns: Columns) -> Row:
     live, shadow, distance = parsed["live"], parsed["shadow"], parsed["distance"]
     live_latency = live_error = shadow_latency = shadow_error = None
     if live is not None:
         live_latency, live_error = live["latency_ms"], live["error"]
     if shadow is not None:
         shadow_latency, shadow_error = shadow["latency_ms"], shadow["error"]
-    return (
-        _STATUS[parsed["status"]],
+    status, missing = _STATUS[parsed["status"]], parsed.get("missing_features")
+    row = (
+        status,
         _agree(parsed["agree"]),
         live_latency if live_latency.__class__ is float else _number("live.latency_ms", live_latency),
         shadow_latency if shadow_latency.__class__ is float else _number("shadow.latency_ms", shadow_latency),
         distance if distance.__class__ is float else _number("distance", distance),
         0.0 if live_error is None else 1.0,
         0.0 if shadow_error is None else 1.0,
-        1.0 if parsed.get("missing_features") else 0.0,
+        columns.lacking.setdefault(tuple(missing), len(columns.lacking) + 1) if missing else 0.0,
     )
+    if status == _COMPARED:  # last, as names are kept of records that are counted only
+        theirs, ours = live.get("prediction"), shadow.get("prediction")
+        if known.kind == "classes":
+            code = known.classes.code
+            return (*row, code(theirs), code(ours))
+        if known.kind == "numbers":
+            return (*row, _plain(theirs), _plain(ours))
+    return (*row, NAN, NAN)
 
 
-def _outcome(parsed: dict[str, Any]) -> Row:
+def _outcome(parsed: dict[str, Any], known: Known, columns: Columns) -> Row:
     live, shadow = parsed["live_correct"], parsed["shadow_correct"]
     for correct in (live, shadow):
         if correct.__class__ is not bool and correct is not None:
             raise Malformed("the fields 'live_correct' and 'shadow_correct' have to be true, false or null")
     theirs, ours = _number("live_loss", parsed["live_loss"]), _number("shadow_loss", parsed["shadow_loss"])
-    return _RIGHT.get((live, shadow), 0.0), ours - theirs, _agree(parsed.get("agree"))
+    retracts = parsed.get("retracts", False)
+    if retracts.__class__ is not bool:
+        raise Malformed("the field 'retracts' has to be true or false")
+    agree, sign = _agree(parsed.get("agree")), -1.0 if retracts else 1.0
+    first = parsed.get("live") or {}
+    second = parsed.get("shadow") or {}
+    row = (_RIGHT.get((live, shadow), 0.0), agree, sign, ours - theirs, theirs, ours)
+    if known.kind == "classes":
+        return (*row, *_classes(parsed.get("label"), first, second, known, columns))
+    columns.held.append(_NOTHING)
+    return (*row, NAN, NAN, NAN, NAN, NAN)
+
+
+def _classes(label: Any, live: dict[str, Any], shadow: dict[str, Any], known: Known, columns: Columns) -> Row:
+    """The codes of label and answers, how much more the shadow's decision is worth, and what the live one is."""
+    text, code, theirs, ours = known.classes.text, known.classes.code, live["prediction"], shadow["prediction"]
+    held = Held(text(label), text(theirs), live.get("scores"), text(ours), shadow.get("scores"))
+    worth = more = NAN
+    if known.costs and held.label is not None and held.live is not None and held.shadow is not None:
+        worth = 0.0 - known.costs.get((held.label, held.live), 0.0)
+        more = 0.0 - known.costs.get((held.label, held.shadow), 0.0) - worth
+    codes = code(label), code(theirs), code(ours)
+    columns.held.append(held)
+    return (*codes, more, worth)
+
+
+_NOTHING = Held()
 
 
 def _agree(agree: Any) -> float:
     if agree.__class__ is not bool and agree is not None:
         raise Malformed("the field 'agree' has to be true, false or null")
     return _AGREE[agree]
+
+
+def _plain(answer: object) -> float:
+    if answer.__class__ is not float and answer.__class__ is not int:
+        return NAN
+    return float(answer)
 
 
 def _weight(weight: Any) -> float:

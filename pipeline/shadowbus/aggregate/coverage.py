@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from shadowbus.aggregate.details import Details
+from shadowbus.aggregate.names import OTHER
+from shadowbus.aggregate.squares import shown_classes
 from shadowbus.aggregate.totals import Totals
 
 
 def coverage(totals: Totals) -> dict[str, Any]:
-    """The share of compared requests that have their label: `value` and `n`, in all, `agreed` and `disagreed`.
+    """The share of compared requests that have their label, in all and apart: the field `coverage` of docs/metrics.md.
 
     Plain counts, whatever the weights: it is about the labels that are there, not about the requests they speak for.
     """
@@ -16,7 +19,20 @@ def coverage(totals: Totals) -> dict[str, Any]:
         **share(totals.count("labels"), compared),
         "agreed": share(totals.count("labelled_agreed"), agreed),
         "disagreed": share(totals.count("labelled_disagreed"), disagreed),
+        **({} if totals.details is None else {"by_live_prediction": by_live_prediction(totals.details)}),
     }
+
+
+def by_live_prediction(details: Details) -> dict[str, dict[str, Any]]:
+    """The same by what the live model answered: the most frequent classes, and all others as `(other)`."""
+    compared, labelled = details.confusion.margin(0), details.live_truth.margin(1)
+    classes = shown_classes({(name,): count for name, count in compared.items()})
+    sums = {name: [0, 0] for name in classes}
+    for column, counts in enumerate((labelled, compared)):
+        for name, count in counts.items():
+            if (shown := name if name in sums else OTHER) in sums:
+                sums[shown][column] += count
+    return {name: share(*both) for name, both in sums.items()}
 
 
 def share(part: int, whole: int) -> dict[str, Any]:

@@ -10,11 +10,13 @@ from typing import Any
 
 from shadowbus.aggregate.books import Counted, close_books
 from shadowbus.aggregate.fold import Key
+from shadowbus.aggregate.resources import resources
 from shadowbus.aggregate.segments import ALL
-from shadowbus.aggregate.summary import asked_of, requests_of, summarize
+from shadowbus.aggregate.summary import Reading, asked_of, requests_of, summarize
+from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.records import Aggregate, Partial, Verdict
-from shadowbus.settings import GateSettings
+from shadowbus.settings import GateSettings, Settings
 from shadowbus.verdict.gate import Counts, Evidence, decide
 
 
@@ -27,10 +29,18 @@ def merged(partials: Iterable[Partial]) -> Totals:
 
 
 def aggregate(
-    key: Key, totals: Totals, partials: Iterable[Partial], books: Mapping[str, Any], alpha: float
+    key: Key,
+    totals: Totals,
+    partials: Iterable[Partial],
+    books: Mapping[str, Any],
+    settings: Settings,
+    vitals: Mapping[int, Mapping[str, Any]],
 ) -> Aggregate:
     """The aggregate of one trial, segment and window; intervals only where somebody decides on them."""
-    summary = summarize(totals, alpha, intervals=ALL in (key.segment, key.window))
+    alpha = settings.gate.alpha if ALL in (key.segment, key.window) else None
+    summary = summarize(totals, Reading(alpha, Terms.of(settings).costs, heavy=key.window == ALL))
+    if key == Key(key.trial):
+        summary["resources"] = resources(vitals)
     updated_ms = max((partial.updated_ms for partial in partials), default=0)
     return Aggregate(*key, totals.to_record(), summary, dict(books), updated_ms)
 

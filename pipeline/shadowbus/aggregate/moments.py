@@ -29,15 +29,23 @@ class Moments:
     @classmethod
     def of(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> Self:
         """Of a batch of finite values, with their weights (None: all 1)."""
-        if not values.size:
-            return cls()
-        if weights is not None:
-            mean = float(np.average(values, weights=weights))
-            squares = float(weights @ (values - mean) ** 2)
-            return cls(int(values.size), mean, squares, float((weights - 1.0).sum()))
-        mean = float(values.mean())
-        deviations = values - mean
-        return cls(int(values.size), mean, float(deviations @ deviations))
+        return cls.of_columns(values.reshape(1, -1), weights)[0]
+
+    @classmethod
+    def of_columns(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> list[Self]:
+        """Of several columns at once, each of shape (n,) in an array of shape (columns, n); NaN is no value.
+
+        Args:
+            values: The columns.
+            weights: Of the n records (None: all 1).
+        """
+        there = ~np.isnan(values)
+        shares = there.astype(np.float64) if weights is None else there * weights
+        filled, n, total = np.where(there, values, 0.0), there.sum(axis=1), shares.sum(axis=1)
+        mean = (filled * shares).sum(axis=1) / np.maximum(total, 1.0)
+        m2 = ((filled - mean[:, None]) ** 2 * shares).sum(axis=1)
+        found = zip(n.tolist(), mean.tolist(), m2.tolist(), (total - n).tolist(), strict=True)
+        return [cls(count, middle, squares, excess) if count else cls() for count, middle, squares, excess in found]
 
     @property
     def weight(self) -> float:
@@ -57,6 +65,18 @@ class Moments:
             self.m2 + other.m2 + delta * delta * (mine * others / both),
             self.excess + other.excess,
         )
+
+    def __sub__(self, other: "Moments") -> "Moments":
+        """What is left of these when others, all of them among these, are taken out."""
+        if not other.n:
+            return self
+        left = self.weight - other.weight
+        if self.n <= other.n or left <= 0:
+            return Moments()
+        mean = (self.weight * self.mean - other.weight * other.mean) / left
+        delta = other.mean - mean
+        m2 = self.m2 - other.m2 - delta * delta * (left * other.weight / self.weight)
+        return Moments(self.n - other.n, mean, max(0.0, m2), self.excess - other.excess)
 
     def to_record(self) -> dict[str, int | float]:
         """As it stands in a partial."""

@@ -5,52 +5,119 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowbus.aggregate.columns import NAN, Columns
+from shadowbus.aggregate.columns import Columns
+from shadowbus.aggregate.probabilities import Floats, Probabilities
 from shadowbus.aggregate.totals import COUNTERS, INDEX
+from shadowbus.aggregate.weights import FINEST
 from shadowbus.records import SHADOW_FAILURES, STATUSES
 
 LARGEST = 1e100
-"""Distances and losses beyond this are counted at the edge: their squares would not be numbers any more."""
+"""Distances, losses and costs beyond this are counted at the edge: their squares would not be numbers any more."""
 
 _FAILED = [STATUSES.index(name) for name in SHADOW_FAILURES]
+_COMPARED = STATUSES.index("compared")
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The columns of a slice as arrays: one row of `counts` for each record, in the order of `COUNTERS`."""
+    """The n records of a slice as arrays.
+
+    Attributes:
+        counts: Shape (n, counters): what each counts for, in the order of `COUNTERS`; negative where it is taken back.
+        times: Milliseconds.
+        weights: Multiples of 2^-20, so that their sums are exact. None: all 1.
+        signs: 1 for what is added, -1 for what is taken back. None: all 1.
+        moments: Shape (columns, n): the numbers whose moments are kept, named by `COMPARED` or `JUDGED`; NaN is none.
+    """
 
     counts: NDArray[np.int64]
     times: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    live_latency: NDArray[np.float64]
-    shadow_latency: NDArray[np.float64]
-    distance: NDArray[np.float64]
-    loss: NDArray[np.float64]
+    weights: Floats | None
+    signs: Floats | None
+    moments: Floats
 
 
-def numbers(topic: str, columns: Columns, budget_ms: float | None) -> Numbers:
-    """The arrays of what was read from `comparisons` or `outcomes`; `budget_ms` is the gate's, if it has one."""
-    size = len(columns.rows)
-    table = np.array(columns.rows, np.float64)
-    counts = np.zeros((size, len(COUNTERS)), np.int64)
-    times, weights = np.array(columns.times, np.int64), np.array(columns.weights, np.float64)
-    nothing = np.full(size, NAN)
-    if topic == "outcomes":
-        right, loss, agree = table.T
-        counts[:, INDEX["labels"]] = 1
-        for code, name in enumerate(("both_right", "shadow_only", "live_only", "both_wrong"), start=1):
-            counts[:, INDEX[name]] = right == code
-        counts[:, INDEX["labelled_agreed"]] = agree == 1
-        counts[:, INDEX["labelled_disagreed"]] = agree == 2
-        return Numbers(counts, times, weights, nothing, nothing, nothing, loss.clip(-LARGEST, LARGEST))
-    status, agree, live_latency, shadow_latency, distance, live_error, shadow_error, missing = table.T
-    counts[np.arange(size), status.astype(np.int64)] = 1
+@dataclass(frozen=True, slots=True)
+class Compared(Numbers):
+    """Of comparisons. Answers are class codes or numbers, NaN unless both models answered."""
+
+    live_latency: Floats
+    shadow_latency: Floats
+    live_answer: Floats
+    shadow_answer: Floats
+    lacking: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged(Numbers):
+    """Of outcomes: class codes (-1: none) of the labels and of both answers, and what both sides' scores said."""
+
+    label: NDArray[np.int64]
+    live_answer: NDArray[np.int64]
+    shadow_answer: NDArray[np.int64]
+    live: Probabilities
+    shadow: Probabilities
+
+
+COMPARED = ("distance", "latency_difference")
+JUDGED = (
+    *("loss", "value", "live_loss", "shadow_loss", "live_value"),
+    *("live_log_loss", "log_loss", "live_brier", "brier"),
+)
+"""The names that moments have in totals, in the order of the rows of `Numbers.moments`."""
+
+LEAST = 1e-15
+"""The least probability that log loss reckons with, as in `compare/classification.py`."""
+
+
+def compared(columns: Columns, budget_ms: float | None) -> Compared:
+    """The arrays of what was read from `comparisons`; `budget_ms` is the gate's, if it has one."""
+    table = np.array(columns.rows, np.float64).T
+    status, agree, live_latency, shadow_latency, distance, live_error, shadow_error, lacking, theirs, ours = table
+    counts = np.zeros((status.size, len(COUNTERS)), np.int64)
+    counts[np.arange(status.size), status.astype(np.int64)] = 1
     counts[:, INDEX["agreed"]] = agree == 1
     counts[:, INDEX["disagreed"]] = agree == 2
     counts[:, INDEX["latency_rows"]] = shadow_latency >= -np.inf
     counts[:, INDEX["over_budget"]] = shadow_latency > (np.inf if budget_ms is None else budget_ms)
     counts[:, INDEX["live_errors"]] = live_error
     counts[:, INDEX["shadow_errors"]] = (shadow_error == 1) | np.isin(status, _FAILED)
-    counts[:, INDEX["missing_features"]] = missing
-    distance = distance.clip(-LARGEST, LARGEST)
-    return Numbers(counts, times, weights, live_latency, shadow_latency, distance, nothing)
+    counts[:, INDEX["missing_features"]] = lacking > 0
+    moments = np.stack((distance, shadow_latency - live_latency)).clip(-LARGEST, LARGEST)
+    shared = (counts, np.array(columns.times, np.int64), _weights(columns), None, moments)
+    return Compared(*shared, live_latency, shadow_latency, theirs, ours, lacking.astype(np.int64))
+
+
+def judged(columns: Columns) -> Judged:
+    """The arrays of what was read from `outcomes`."""
+    right, agree, sign, loss, live_loss, shadow_loss, *codes, more, worth = np.array(columns.rows, np.float64).T
+    counts = np.zeros((right.size, len(COUNTERS)), np.int64)
+    counts[:, INDEX["labels"]] = 1
+    for code, name in enumerate(("both_right", "shadow_only", "live_only", "both_wrong"), start=1):
+        counts[:, INDEX[name]] = right == code
+    counts[:, INDEX["labelled_agreed"]] = agree == 1
+    counts[:, INDEX["labelled_disagreed"]] = agree == 2
+    signs = sign if sign.min() < 0 else None
+    if signs is not None:
+        counts *= signs.astype(np.int64)[:, None]
+    labels, lives, live_scores, shadows, shadow_scores = zip(*columns.held, strict=True)
+    live, shadow = Probabilities.of(live_scores, labels, lives), Probabilities.of(shadow_scores, labels, shadows)
+    pair = np.isnan(loss)
+    losses = (loss, more, np.where(pair, np.nan, live_loss), np.where(pair, np.nan, shadow_loss), worth)
+    moments = np.stack((*losses, *_differences(live, shadow))).clip(-LARGEST, LARGEST)
+    shared = (counts, np.array(columns.times, np.int64), _weights(columns), signs, moments)
+    label, theirs, ours = (np.where(np.isnan(code), -1, code).astype(np.int64) for code in codes)
+    return Judged(*shared, label, theirs, ours, live, shadow)
+
+
+def _differences(live: Probabilities, shadow: Probabilities) -> tuple[Floats, Floats, Floats, Floats]:
+    """Log loss and Brier score of the live side, and by how much the shadow's are larger; NaN unless both are there."""
+    theirs, ours = (-np.log(side.label.clip(LEAST, 1.0)) for side in (live, shadow))
+    both = np.isnan(theirs) | np.isnan(ours)
+    theirs, squared = np.where(both, np.nan, theirs), np.where(both, np.nan, live.squared)
+    return theirs, ours - theirs, squared, shadow.squared - squared
+
+
+def _weights(columns: Columns) -> Floats | None:
+    weights = np.array(columns.weights, np.float64)
+    return np.rint(weights * FINEST) / FINEST if weights.max() > 1.0 else None

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 import orjson
 
 from shadowbus.aggregate.fold import Folded, Key
+from shadowbus.aggregate.known import Known
 from shadowbus.aggregate.segments import ALL, Segments
+from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import StateCorruptError
 
@@ -14,11 +16,12 @@ from shadowbus.errors import StateCorruptError
 class Running:
     """Totals by key. `kept` holds restored ones as bytes until they are needed: most windows never are again."""
 
-    window_ms: int
+    terms: Terms
     keep_windows: int
     totals: dict[Key, Totals] = field(default_factory=dict)
     kept: dict[Key, bytes] = field(default_factory=dict)
-    segments: dict[str, Segments] = field(default_factory=dict)
+    segments: dict[str, Segments] = field(default_factory=dict)  # restored ones, of trials not yet known
+    known: dict[str, Known] = field(default_factory=dict)
     trials: set[str] = field(default_factory=set)
     changed: set[Key] = field(default_factory=set)
     dropped: set[Key] = field(default_factory=set)
@@ -48,7 +51,7 @@ class Running:
     def add(self, folded: Folded, now_ms: int) -> None:
         """Add what a slice brought, then drop the windows that are too old."""
         for key, part in folded.totals.items():
-            if key.window != ALL and int(key.window) > now_ms + self.window_ms:
+            if key.window != ALL and int(key.window) > now_ms + self.terms.window_ms:
                 continue  # from a clock that runs far ahead: counted in the whole trial only
             self._of(key).absorb(part)
             self.changed.add(key)
@@ -56,6 +59,19 @@ class Running:
             self._note(key)
         for trial in {key.trial for key in folded.totals}:
             self._drop_old(trial)
+
+    def known_of(self, trial: str) -> Known:
+        """What is known of a trial; after a restart what was known before.
+
+        Raises:
+            StateCorruptError: It cannot be read.
+        """
+        known = self.known.get(trial)
+        if known is None:
+            known = self.known[trial] = Known.of(trial, self.terms, self.segments.pop(trial, None))
+            if (value := self.kept.get(Key(trial))) is not None:
+                known.keep(_names(Key(trial), value))
+        return known
 
     def take_changes(self) -> tuple[dict[Key, Totals], list[Key]]:
         """What changed and what was dropped since the last call."""
@@ -81,7 +97,7 @@ class Running:
         windows = self.windows.get(trial)
         if not windows:
             return
-        oldest = max(windows) - (self.keep_windows - 1) * self.window_ms
+        oldest = max(windows) - (self.keep_windows - 1) * self.terms.window_ms
         for start in [start for start in windows if start < oldest]:
             for key in windows.pop(start):
                 self.totals.pop(key, None)
@@ -97,10 +113,17 @@ def _next_offset(key: Key, value: bytes, topic: str) -> int:
         raise _corrupt(key, error) from error
 
 
+def _names(key: Key, value: bytes) -> dict[str, list[str]]:
+    try:
+        return {name: list(names) for name, names in orjson.loads(value).get("names", {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _corrupt(key, error) from error
+
+
 def _totals(key: Key, value: bytes) -> Totals:
     try:
         return Totals.from_record(orjson.loads(value)["totals"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         raise _corrupt(key, error) from error
 
 

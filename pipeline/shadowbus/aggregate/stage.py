@@ -13,6 +13,7 @@ import orjson
 from shadowbus.aggregate.fold import Key, fold
 from shadowbus.aggregate.running import Running
 from shadowbus.aggregate.segments import ALL
+from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.vitals import LatestVitals
 from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import StateCorruptError
@@ -35,8 +36,8 @@ class AggregateStage:
 
     def __init__(self, held: frozenset[int], settings: Settings) -> None:
         self.settings = settings
-        self.window_ms = settings.aggregate.window_seconds * 1000
-        self.sources = {p: _Source(Running(self.window_ms, settings.aggregate.keep_windows)) for p in sorted(held)}
+        self.terms = Terms.of(settings)
+        self.sources = {p: _Source(Running(self.terms, settings.aggregate.keep_windows)) for p in sorted(held)}
         self.lags: Mapping[Input, int] = {}
 
     def restore(self, records: Slice) -> None:
@@ -106,7 +107,8 @@ class AggregateStage:
             changed, dropped = source.running.take_changes()
             for key, totals in changed.items():
                 offsets: dict[str, object] = dict(source.running.next_offsets)
-                partial = Partial(*key, number, offsets, totals.to_record(), updated_ms=now_ms)
+                names = source.running.known_of(key.trial).to_record() if key == Key(key.trial) else {}
+                partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names)
                 self._write(outputs, key, number, encode(partial))
             for key in dropped:
                 self._write(outputs, key, number, None)
@@ -127,7 +129,7 @@ class AggregateStage:
 
     def _count(self, piece: Slice, now_ms: int) -> list[tuple[int, str]]:
         running = self.sources[piece.partition].running
-        folded = fold(piece, running.segments, self.window_ms, self.settings.gate.latency_budget_ms)
+        folded = fold(piece, running.known_of, self.terms)
         running.add(folded, now_ms)
         return folded.rejected
 

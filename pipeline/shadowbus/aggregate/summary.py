@@ -1,16 +1,23 @@
-"""Totals as numbers that people read: rates with their intervals, latencies, accuracy. Pure."""
+"""Totals as numbers that people read: docs/metrics.md says what each is. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from shadowbus.aggregate.corrected import Corrected
 from shadowbus.aggregate.coverage import coverage
+from shadowbus.aggregate.labelled import Ends, labelled
+from shadowbus.aggregate.moments import Moments
+from shadowbus.aggregate.predictions import confusion, predictions
 from shadowbus.aggregate.quantiles import Quantiles
 from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.worth import worth
 from shadowbus.records import SHADOW_FAILURES, STATUSES
 from shadowbus.verdict.interval import Interval
 from shadowbus.verdict.sequential import mean_interval, paired_difference_interval, rate_interval
 
 RIGHT = ("both_right", "shadow_only", "live_only", "both_wrong")
+MOST_MISSING = 50
 RANKS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -24,41 +31,56 @@ def asked_of(scaled: Mapping[str, float]) -> float:
     return sum(scaled[name] for name in STATUSES if name != "request_missing")
 
 
-def summarize(totals: Totals, alpha: float, *, intervals: bool = True) -> dict[str, Any]:
-    """What a dashboard shows of some totals.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How totals are read.
 
-    Args:
-        totals: Of a trial, segment and window.
-        alpha: The chance, at most, that an interval ever misses the truth.
-        intervals: Whether to work them out; it takes some milliseconds.
-
-    Returns:
-        Every field of docs/metrics.md.
+    Attributes:
+        alpha: The chance, at most, that an interval ever misses the truth. None: no intervals; they take milliseconds.
+        costs: What decisions cost, by label and answer.
+        heavy: Whether to show what windows do without.
     """
-    requests, scaled = requests_of(totals), totals.scaled()
+
+    alpha: float | None
+    costs: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    heavy: bool = True
+
+
+def summarize(totals: Totals, reading: Reading) -> dict[str, Any]:
+    """What a dashboard shows of some totals: the fields of docs/metrics.md, but for `resources`."""
+    requests, scaled, level = requests_of(totals), totals.scaled(), reading.alpha
     asked, agreed = asked_of(scaled), scaled["agreed"]
-    seen = {
-        "agreement": totals.count("agreed") + totals.count("disagreed"),
-        "over_budget": totals.count("latency_rows"),
-    }
-    level = alpha if intervals else None
-    return {
+    compared, timed = totals.count("agreed") + totals.count("disagreed"), totals.count("latency_rows")
+
+    def ends(moments: Moments) -> dict[str, float | None]:
+        return _mean_ends(moments, totals.weights.heaviest, level)
+
+    summary = {
         "requests": requests,
         "labels": totals.count("labels"),
-        "agreement": _rate(agreed, agreed + scaled["disagreed"], level, seen["agreement"]),
+        "agreement": _rate(agreed, agreed + scaled["disagreed"], level, compared),
         "errors": _rate(min(scaled["shadow_errors"], asked), asked, level, requests),
         "timeouts": _rate(scaled["shadow_timeout"], asked, level, requests),
         "failures": {name: totals.count(name) for name in SHADOW_FAILURES},
         "live_errors": _live_errors(totals, scaled),
-        "over_budget": _rate(scaled["over_budget"], scaled["latency_rows"], level, seen["over_budget"]),
+        "over_budget": _rate(scaled["over_budget"], scaled["latency_rows"], level, timed),
         "live_latency_ms": _latency(totals.live_latency),
         "shadow_latency_ms": _latency(totals.shadow_latency),
+        "latency_difference_ms": {**_mean(totals.latency_difference, ends), **_gaps(totals)},
         "right": (right := {name: totals.count(name) for name in RIGHT}),
         "accuracy": _accuracy({name: scaled[name] for name in RIGHT}, level, sum(right.values())),
         "distance": {"value": totals.distance.mean if totals.distance.n else None, "n": totals.distance.n},
-        "loss_difference": _mean(totals, level),
+        "loss_difference": _mean(totals.loss, ends),
         "coverage": coverage(totals),
+        "value": worth(totals, reading.costs, ends),
     }
+    if reading.heavy:
+        details = totals.detailed
+        summary["features"] = _features(totals, scaled, asked, level)
+        summary["confusion"] = confusion(details)
+        summary["predictions"] = predictions(details)
+        summary.update(labelled(details, totals.loss, ends))
+    return summary
 
 
 def _rate(successes: float, trials: float, alpha: float | None, seen: int) -> dict[str, Any]:
@@ -93,11 +115,33 @@ def _accuracy(right: dict[str, float], alpha: float | None, seen: int) -> dict[s
     }
 
 
-def _mean(totals: Totals, alpha: float | None) -> dict[str, Any]:
-    loss, heaviest = totals.loss, totals.weights.heaviest
-    known = loss.weight / heaviest, loss.mean, loss.m2 / heaviest
-    interval = mean_interval(*known, alpha) if alpha is not None and loss.n else None
-    return {"value": loss.mean if loss.n else None, **_ends(interval), "n": loss.n}
+def _features(totals: Totals, scaled: Mapping[str, float], asked: float, alpha: float | None) -> dict[str, Any]:
+    table, requests = totals.detailed.lacking, requests_of(totals)
+    whole = asked * totals.weights.heaviest  # as many requests as the asked ones stand for
+    most = sorted(table.counts, key=lambda cell: (-table.counts[cell], cell))[:MOST_MISSING]
+    return {
+        "complete": _rate(max(0.0, asked - scaled["missing_features"]), asked, alpha, requests),
+        "missing": {
+            cell[0]: {"count": table.counts[cell], "share": min(1.0, table.weight(cell) / whole) if whole else None}
+            for cell in most
+        },
+    }
+
+
+def _gaps(totals: Totals) -> dict[str, float | None]:
+    gaps = totals.detailed.latency_gaps
+    return {name: gaps.at(rank) for name, rank in RANKS.items()}
+
+
+def _mean(moments: Corrected, ends: Ends) -> dict[str, Any]:
+    left = moments.left
+    return {"value": left.mean if left.n else None, **ends(left), "n": left.n}
+
+
+def _mean_ends(moments: Moments, heaviest: float, alpha: float | None) -> dict[str, float | None]:
+    if alpha is None or not moments.n:
+        return _ends(None)
+    return _ends(mean_interval(moments.weight / heaviest, moments.mean, moments.m2 / heaviest, alpha))
 
 
 def _ends(interval: Interval | None) -> dict[str, float | None]:

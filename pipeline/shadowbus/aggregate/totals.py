@@ -4,13 +4,14 @@ Totals merge by `+` with `Totals()` as identity, in any order and grouping: coun
 quantiles within the error of their sketch.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowbus.aggregate.moments import Moments
+from shadowbus.aggregate.corrected import Corrected
+from shadowbus.aggregate.details import PARTS, Details
 from shadowbus.aggregate.quantiles import Quantiles
 from shadowbus.aggregate.weights import Weights
 from shadowbus.records import STATUSES
@@ -42,6 +43,8 @@ those in which both answers are known to be the same, and not to be.
 
 INDEX = {name: index for index, name in enumerate(COUNTERS)}
 _PLAIN = COUNTERS[len(STATUSES) :]
+_SKETCHES = ("live_latency", "shadow_latency")
+_MOMENTS = ("distance", "latency_difference", "loss", "value")
 
 
 def _zeros() -> NDArray[np.int64]:
@@ -50,7 +53,19 @@ def _zeros() -> NDArray[np.int64]:
 
 @dataclass(slots=True, eq=False)
 class Totals:
-    """Counts in the order of `COUNTERS`, latencies, distances, and by how much the shadow's loss exceeds the live one.
+    """What is counted, and the numbers that go with it.
+
+    Attributes:
+        counts: In the order of `COUNTERS`.
+        live_latency: In ms.
+        shadow_latency: In ms.
+        distance: Between both answers.
+        latency_difference: Shadow minus live of the same request, in ms.
+        loss: By how much the shadow's loss exceeds the live one.
+        value: By how much more the shadow's decision is worth than the live one, by the cost matrix.
+        first_ms: The time of the first record, and `last_ms` of the last.
+        weights: What sampling adds to the counts.
+        details: The heavy part; None in windows.
 
     >>> (Totals() + Totals()).count("labels")
     0
@@ -59,11 +74,23 @@ class Totals:
     counts: NDArray[np.int64] = field(default_factory=_zeros)
     live_latency: Quantiles = field(default_factory=Quantiles)
     shadow_latency: Quantiles = field(default_factory=Quantiles)
-    distance: Moments = field(default_factory=Moments)
-    loss: Moments = field(default_factory=Moments)
+    distance: Corrected = field(default_factory=Corrected)
+    latency_difference: Corrected = field(default_factory=Corrected)
+    loss: Corrected = field(default_factory=Corrected)
+    value: Corrected = field(default_factory=Corrected)
     first_ms: int | None = None
     last_ms: int | None = None
     weights: Weights = field(default_factory=Weights)
+    details: Details | None = None
+
+    @property
+    def detailed(self) -> Details:
+        """The details, empty ones where there are none."""
+        return Details() if self.details is None else self.details
+
+    def light(self) -> "Totals":
+        """The same without the details, for a window."""
+        return self if self.details is None else replace(self, details=None)
 
     def scaled(self) -> dict[str, float]:
         """What rates and intervals are worked out from: the counts themselves where every weight is 1."""
@@ -81,14 +108,16 @@ class Totals:
     def absorb(self, other: "Totals") -> None:
         """Add other totals to these; the others stay as they are."""
         self.counts = self.counts + other.counts
-        self.live_latency.absorb(other.live_latency)
-        self.shadow_latency.absorb(other.shadow_latency)
-        self.distance = self.distance + other.distance
-        self.loss = self.loss + other.loss
+        for name in (*_SKETCHES, *_MOMENTS):
+            getattr(self, name).absorb(getattr(other, name))
         self.weights = self.weights + other.weights
         if other.first_ms is not None and other.last_ms is not None:
             self.first_ms = other.first_ms if self.first_ms is None else min(self.first_ms, other.first_ms)
             self.last_ms = other.last_ms if self.last_ms is None else max(self.last_ms, other.last_ms)
+        if other.details is not None:
+            if self.details is None:
+                self.details = Details()
+            self.details.absorb(other.details)
 
     def __add__(self, other: "Totals") -> "Totals":
         merged = Totals()
@@ -98,24 +127,24 @@ class Totals:
 
     def to_record(self) -> dict[str, Any]:
         """As they stand in partials and aggregates."""
+        moments = {name: getattr(self, name) for name in _MOMENTS}
         return {
             "statuses": self.statuses,
             **{name: self.count(name) for name in _PLAIN},
-            "live_latency": self.live_latency.to_text(),
-            "shadow_latency": self.shadow_latency.to_text(),
-            "distance": self.distance.to_record(),
-            "loss": self.loss.to_record(),
+            **{name: getattr(self, name).to_record() for name in _SKETCHES},
+            **{name: one.to_record() for name, one in moments.items() if one},
             "first_ms": self.first_ms,
             "last_ms": self.last_ms,
             **self.weights.to_record(COUNTERS),
+            **(self.details.to_record() if self.details is not None else {}),
         }
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
-        """Read them back; a counter that an older writer did not know is zero.
+        """Read them back; what an older writer did not know is zero.
 
         Raises:
-            KeyError, TypeError, ValueError: They are not totals.
+            KeyError, TypeError, ValueError, IndexError: They are not totals.
         """
         counts = _zeros()
         for name, count in record["statuses"].items():
@@ -123,15 +152,15 @@ class Totals:
                 counts[INDEX[name]] = count
         for name in _PLAIN:
             counts[INDEX[name]] = record.get(name, 0)
+        parts: dict[str, Any] = {name: Quantiles.from_record(record[name]) for name in _SKETCHES}
+        parts.update({name: Corrected.from_record(record[name]) for name in _MOMENTS if name in record})
         return cls(
             counts,
-            Quantiles.from_text(record["live_latency"]),
-            Quantiles.from_text(record["shadow_latency"]),
-            Moments.from_record(record["distance"]),
-            Moments.from_record(record["loss"]),
-            record["first_ms"],
-            record["last_ms"],
-            Weights.from_record(record, COUNTERS),
+            **parts,
+            first_ms=record["first_ms"],
+            last_ms=record["last_ms"],
+            weights=Weights.from_record(record, COUNTERS),
+            details=Details.from_record(record) if any(name in record for name in PARTS) else None,
         )
 
     def __eq__(self, other: object) -> bool:

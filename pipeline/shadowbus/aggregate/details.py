@@ -1,0 +1,86 @@
+"""The heavy part of totals: tables, distributions and what rests on scores. Windows do without it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from shadowbus.aggregate.corrected import Corrected
+from shadowbus.aggregate.quantiles import Quantiles
+from shadowbus.aggregate.scores import Scores
+from shadowbus.aggregate.table import Table
+
+AXES = {"confusion": 2, "live_truth": 2, "shadow_truth": 2, "flips": 3, "lacking": 1}
+_SKETCHES = ("live_answers", "shadow_answers", "latency_gaps")
+_MOMENTS = ("live_loss", "shadow_loss", "live_value", "live_log_loss", "log_loss", "live_brier", "brier")
+_SCORES = ("live_scores", "shadow_scores")
+
+
+@dataclass(slots=True)
+class Details:
+    """Everything merges by `absorb`; an empty part takes no bytes.
+
+    Attributes:
+        confusion: Live answer by shadow answer, of compared requests; classes only, as the next three.
+        live_truth: Label by live answer.
+        shadow_truth: Label by shadow answer.
+        flips: Label by live answer by shadow answer, where the decisions cost differently.
+        lacking: Missing features by name.
+        live_answers: Answers that are numbers.
+        shadow_answers: The same of the shadow.
+        latency_gaps: Shadow latency minus live latency of the same request, in ms.
+        live_loss: Where both sides have a loss, that of the live answer.
+        shadow_loss: And that of the shadow.
+        live_value: What the live decision is worth by the cost matrix.
+        live_log_loss: Where both sides gave the label a probability, the live log loss.
+        log_loss: And by how much that of the shadow is larger.
+        live_brier: The live Brier score of the same.
+        brier: And by how much that of the shadow is larger.
+        live_scores: How the same live scores came true.
+        shadow_scores: And those of the shadow.
+    """
+
+    confusion: Table = field(default_factory=Table)
+    live_truth: Table = field(default_factory=Table)
+    shadow_truth: Table = field(default_factory=Table)
+    flips: Table = field(default_factory=Table)
+    lacking: Table = field(default_factory=Table)
+    live_answers: Quantiles = field(default_factory=Quantiles)
+    shadow_answers: Quantiles = field(default_factory=Quantiles)
+    latency_gaps: Quantiles = field(default_factory=Quantiles)
+    live_loss: Corrected = field(default_factory=Corrected)
+    shadow_loss: Corrected = field(default_factory=Corrected)
+    live_value: Corrected = field(default_factory=Corrected)
+    live_log_loss: Corrected = field(default_factory=Corrected)
+    log_loss: Corrected = field(default_factory=Corrected)
+    live_brier: Corrected = field(default_factory=Corrected)
+    brier: Corrected = field(default_factory=Corrected)
+    live_scores: Scores = field(default_factory=Scores)
+    shadow_scores: Scores = field(default_factory=Scores)
+
+    def absorb(self, other: "Details") -> None:
+        """Add others to these; the others stay as they are."""
+        for name in PARTS:
+            if more := getattr(other, name):
+                getattr(self, name).absorb(more)
+
+    def to_record(self) -> dict[str, Any]:
+        """As they stand in partials and aggregates; what is empty is left out."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return {name: part.to_record() for name, part in parts.items() if part}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Read them back; what is not there is empty.
+
+        Raises:
+            KeyError, TypeError, ValueError, IndexError: They are not details.
+        """
+        found: dict[str, Any] = {}
+        for name, axes in AXES.items():
+            if name in record:
+                found[name] = Table.from_record(record[name], axes)
+        for names, kind in ((_SKETCHES, Quantiles), (_MOMENTS, Corrected), (_SCORES, Scores)):
+            found.update({name: kind.from_record(record[name]) for name in names if name in record})
+        return cls(**found)
+
+
+PARTS = (*AXES, *_SKETCHES, *_MOMENTS, *_SCORES)

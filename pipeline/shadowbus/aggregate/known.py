@@ -1,0 +1,44 @@
+"""What a source partition knows of a trial beside its totals: which segments, classes and features are kept apart."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from shadowbus.aggregate.names import Classes, Names
+from shadowbus.aggregate.segments import Segments
+from shadowbus.aggregate.terms import Terms
+
+MOST_CLASSES = 20
+MOST_FEATURES = 100
+
+
+@dataclass(slots=True)
+class Known:
+    """The names of one trial as one source partition has seen them, and what kind of answers it has."""
+
+    kind: str
+    segments: Segments
+    classes: Classes
+    features: Names
+    costs: Mapping[tuple[str, str], float]
+
+    @classmethod
+    def of(cls, trial: str, terms: Terms, segments: Segments | None = None) -> Self:
+        """Of a new trial, or of one whose segments are known already."""
+        priced = frozenset(name for pair in terms.costs for name in pair)
+        return cls(
+            terms.kind_of(trial),
+            Segments() if segments is None else segments,
+            Classes(Names(MOST_CLASSES, priced)),
+            Names(MOST_FEATURES),
+            terms.costs,
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """What has to be kept so that names mean the same after a restart."""
+        return {"classes": self.classes.names.names[1:], "features": self.features.names[1:]}
+
+    def keep(self, record: Mapping[str, Iterable[str]]) -> None:
+        """Take it back."""
+        self.classes.names.keep(record.get("classes", ()))
+        self.features.keep(record.get("features", ()))

@@ -1,0 +1,48 @@
+"""What the shadow's model costs, from replay's vitals. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+
+def resources(vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """The field `resources` of docs/metrics.md.
+
+    Args:
+        vitals: Replay's newest vitals by source partition. A worker has one model, and says the same of it for each of
+            its partitions: the newest of each worker counts.
+
+    Returns:
+        Empty without vitals.
+    """
+    newest: dict[str, Mapping[str, Any]] = {}
+    for record in vitals.values():
+        worker = str(record.get("worker", ""))
+        if worker not in newest or _number(record, "timestamp_ms") > _number(newest[worker], "timestamp_ms"):
+            newest[worker] = record
+    if not newest:
+        return {}
+    models = [model for record in newest.values() if isinstance(model := record.get("model"), Mapping)]
+    rows, cpu = sum(_number(model, "rows") for model in models), sum(_number(model, "cpu_s") for model in models)
+    batch_ms = sum(_number(model, "rows") * _number(model, "batch_ms_per_row") for model in models)
+    deaths = Counter[str]()
+    for model in models:
+        deaths.update(model["deaths"] if isinstance(model.get("deaths"), dict) else {})
+    return {
+        "workers": len(newest),
+        "rows": rows,
+        "cpu_s": cpu,
+        "cpu_ms_per_row": cpu * 1000 / rows if rows else None,
+        "batch_ms_per_row": batch_ms / rows if rows else None,
+        "resident_bytes": sum(_number(model, "resident_bytes") for model in models),
+        "restarts": sum(_number(model, "restarts") for model in models),
+        "deaths": dict(sorted(deaths.items())),
+        "loads": sum(_number(model, "loads") for model in models),
+        "lag": sum(_number(record, "lag") for record in vitals.values()),
+        "circuit_open": sum(model.get("circuit") == "open" for model in models),
+    }
+
+
+def _number(record: Mapping[str, Any], name: str) -> int | float:
+    value = record.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0

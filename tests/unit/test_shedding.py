@@ -305,7 +305,9 @@ class TestRates:
     def test_one_weight_for_all_changes_neither_rates_nor_intervals(self, traffic: Traffic) -> None:
         rows = range(3_000)
         fours, ones = traffic.totals(rows, [4.0] * 3_000), traffic.totals(rows, [1.0] * 3_000)
-        quantiles = {"live_latency_ms": None, "shadow_latency_ms": None}  # of four times as many values
+        quantiles = dict.fromkeys(
+            ("live_latency_ms", "shadow_latency_ms", "latency_difference_ms")
+        )  # of four times as many values
         moments = {name: pytest.approx(summarize(ones, READING)[name]) for name in ("distance", "loss_difference")}
         assert {**summarize(fours, READING), **quantiles} == {**summarize(ones, READING), **quantiles, **moments}
         assert replace(counts_of(fours), loss_n=0, loss_mean=0, loss_m2=0) == replace(

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from typing import Any
 
 import numpy as np
 import orjson
@@ -49,8 +50,9 @@ def scores(draw: st.DrawFn) -> Scores:
 
 @st.composite
 def details(draw: st.DrawFn) -> Details:
+    made: dict[str, Any] = {name: draw(tables(axes)) for name, axes in AXES.items()}
     return Details(
-        **{name: draw(tables(axes)) for name, axes in AXES.items()},
+        **made,
         live_answers=Quantiles.of(np.array(draw(st.lists(numbers, max_size=5))), within=ANY),
         latency_gaps=Quantiles.of(np.array(draw(st.lists(numbers, max_size=5))), within=ANY),
         live_loss=draw(corrected()),

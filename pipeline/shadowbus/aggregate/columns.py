@@ -181,7 +181,7 @@ def _outcome(parsed: dict[str, Any], known: Known, columns: Columns) -> Row:
 
 def _classes(label: Any, live: dict[str, Any], shadow: dict[str, Any], known: Known, columns: Columns) -> Row:
     """The codes of label and answers, how much more the shadow's decision is worth, and what the live one is."""
-    text, code, theirs, ours = known.classes.text, known.classes.code, live["prediction"], shadow["prediction"]
+    text, code, theirs, ours = known.classes.text, known.classes.code, live.get("prediction"), shadow.get("prediction")
     held = Held(text(label), text(theirs), live.get("scores"), text(ours), shadow.get("scores"))
     worth = more = NAN
     if known.costs and held.label is not None and held.live is not None and held.shadow is not None:

@@ -13,12 +13,13 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from shadowbus.clock import Deadline
+from shadowbus.clock import Deadline, now_ms
 from shadowbus.doctor.checks import diagnose
 from shadowbus.doctor.gather import gather
 from shadowbus.kafka.embedded import EmbeddedKafka
 from shadowbus.kafka.embedded_folder import free_ports
 from shadowbus.partitioners import PARTITIONERS
+from shadowbus.topology import DAY_MS
 from traffic import Reader, Stream, admin, prediction, request
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
@@ -127,7 +128,7 @@ def test_a_producer_with_librdkafkas_default_is_found_out(stream: Stream) -> Non
 def test_producers_that_do_many_things_wrong(stream: Stream) -> None:
     send(stream, "requests", [request(key, features={"f00": 1.0}) for key in KEYS], "murmur2_random")
     late = [prediction(key, timestamp_ms=1_700_000_000) for key in KEYS]
-    send(stream, "predictions", late, "murmur2_random", stamp=1_700_000_000_000)
+    send(stream, "predictions", late, "murmur2_random", stamp=now_ms() - 2 * DAY_MS)
     for _ in range(2):
         stream.send("labels", "user", {"v": 1, "request_id": "id-x", "timestamp_ms": 1_700_000_000_000})
     stream.producer.flush()

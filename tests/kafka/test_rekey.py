@@ -15,8 +15,9 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.cimpl import NewTopic
 
 from shadowbus.cli.overview import look
-from shadowbus.clock import Deadline
+from shadowbus.clock import Deadline, now_ms
 from shadowbus.settings import RekeySettings
+from shadowbus.topology import DAY_MS
 from traffic import Reader, Stream, admin, end, prediction, request
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
@@ -93,7 +94,7 @@ def test_status_shows_the_stage_and_a_source_that_is_missing(foreign: Foreign) -
 
 
 def test_times_are_kept_and_what_has_no_id_is_set_aside(foreign: Foreign) -> None:
-    stream, stamp = foreign.stream, 1_700_000_000_000
+    stream, stamp = foreign.stream, now_ms() - 2 * DAY_MS  # older than a topic keeps would be deleted at any moment
     foreign.send(["old"], stamp=stamp)
     foreign.producer.produce(foreign.names[0], b'{"v": 1}', "user-1")
     foreign.producer.flush()

@@ -1,0 +1,60 @@
+"""What can be asked of a shadow, in the order in which a verdict lists it.
+
+Each file has one kind of criterion. A function takes the evidence, the limit and the part of alpha it may use, and gives
+the question with its answer so far. A new criterion is a function, its line in `CRITERIA` with the settings that turn it
+on, and its line in docs/verdict.md.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from shadowbus.settings import GateSettings
+from shadowbus.verdict.counts import Evidence
+from shadowbus.verdict.criteria import rates
+from shadowbus.verdict.criteria.accuracy import accuracy, guarded, guards
+from shadowbus.verdict.criterion import Alphas, Question
+
+
+class Rule(NamedTuple):
+    """A criterion: the settings that have to be there for it to be on, the limit first, and what asks it."""
+
+    settings: tuple[str, ...]
+    ask: Callable[[Evidence, float, Alphas], Question]
+
+    def on(self, gate: GateSettings) -> bool:
+        """Whether the gate asks it."""
+        return all(getattr(gate, name) is not None for name in self.settings)
+
+    def limit(self, gate: GateSettings) -> float:
+        """What it is held against, where it is on."""
+        return float(getattr(gate, self.settings[0]))
+
+
+CRITERIA = (
+    Rule(("max_error_rate",), rates.errors),
+    Rule(("max_over_budget", "latency_budget_ms"), rates.latency),
+    Rule(("min_agreement",), rates.agreement),
+    Rule(("accuracy_margin",), accuracy),
+)
+"""Those that PROMOTE needs shown, each."""
+
+
+def alphas_of(gate: GateSettings) -> Alphas:
+    """The alpha of each criterion that is on, a matter of the settings, never of the data.
+
+    PROMOTE needs all of them shown, so also the one that is truly broken: nothing to split. One that fails is enough
+    for SEND BACK, so there alpha is split evenly; the guard of all segments counts as one.
+    """
+    on = sum(rule.on(gate) for rule in CRITERIA)
+    return Alphas(gate.alpha, gate.alpha / max(1, on + guarded(gate)))
+
+
+def asked(evidence: Evidence, gate: GateSettings) -> list[Question]:
+    """The questions that PROMOTE needs answered."""
+    alphas = alphas_of(gate)
+    return [rule.ask(evidence, rule.limit(gate), alphas) for rule in CRITERIA if rule.on(gate)]
+
+
+def guarding(evidence: Evidence, gate: GateSettings) -> list[Question]:
+    """The questions that can only lead to SEND BACK."""
+    return list(guards(evidence, gate, alphas_of(gate)))

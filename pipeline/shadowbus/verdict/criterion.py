@@ -1,0 +1,75 @@
+"""The shapes of a decision: its criteria, what is still missing, and the question behind each criterion."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from shadowbus.verdict import sequential
+
+State = Literal["holds", "fails", "open"]
+Verdict = Literal["PROMOTE", "SEND_BACK", "KEEP_WATCHING"]
+Unit = Literal["requests", "labels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One condition: what was seen (None: nothing yet), what is still possible, the limit, and what that shows."""
+
+    name: str
+    value: float | None
+    low: float
+    high: float
+    limit: float
+    state: State
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What is missing until the verdict in `note`, if all goes on as it is; None when that never decides."""
+
+    requests: int | None
+    labels: int | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict and everything that explains it."""
+
+    verdict: Verdict
+    criteria: tuple[Criterion, ...]
+    requests: int
+    labels: int
+    needed: Needed
+
+
+class Alphas(NamedTuple):
+    """The chance of being wrong that a criterion may take: in showing that it holds, in showing that it fails."""
+
+    holds: float
+    fails: float
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A criterion, and what it would take to answer it.
+
+    `trials` were seen among so many requests or labels (`seen`); `shown(n)` says whether `n` trials in the same
+    proportions would show what the criterion leans to.
+    """
+
+    criterion: Criterion
+    unit: Unit
+    trials: int
+    seen: int
+    leans: State
+    shown: Callable[[float], bool]
+
+    def missing(self) -> int | None:
+        """How many more requests or labels it takes; None when it is too close to the limit to say."""
+        trials = sequential.needed(self.trials, self.shown)
+        if trials is None:
+            return None
+        return math.ceil(trials * self.seen / self.trials) if self.trials else trials

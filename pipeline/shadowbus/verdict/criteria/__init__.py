@@ -1,8 +1,8 @@
 """What can be asked of a shadow, in the order in which a verdict lists it.
 
-Each file has one kind of criterion. A function takes the evidence, the limit and the part of alpha it may use, and gives
-the question with its answer so far. A new criterion is a function, its line in `CRITERIA` with the settings that turn it
-on, and its line in docs/verdict.md.
+Each file has one kind of criterion. A function takes the evidence, the limit and the part of alpha it may use, and
+gives the question with its answer so far. A new criterion is a function, its line in `CRITERIA` with the settings that
+turn it on, and its line in docs/verdict.md.
 """
 
 from collections.abc import Callable

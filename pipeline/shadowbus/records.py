@@ -196,8 +196,22 @@ class Aggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A verdict that stood, and since when."""
+
+    verdict: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """May the shadow replace the champion? Topic `verdicts`."""
+    """May the shadow replace the champion? Topic `verdicts`.
+
+    `shown` is what the evidence says by itself. What the verdict becomes follows from that and from what stood before
+    it (`previous`, null in a trial's first record), by the table in `verdict/states.py`; `note` explains a move, or why
+    one that was shown did not happen. `since_ms` is the `decided_ms` of the record in which the verdict became what it
+    is. `evidence` is what it takes to work the record out again (`aggregate/evidence.py`).
+    """
 
     trial: str
     verdict: str
@@ -207,6 +221,11 @@ class Verdict:
     needed: dict[str, object]
     decided_ms: int
     books: dict[str, object] = field(default_factory=dict)
+    shown: str = ""
+    since_ms: int = 0
+    previous: Standing | None = None
+    note: str = ""
+    evidence: dict[str, object] = field(default_factory=dict)
     v: int = VERSION
 
 

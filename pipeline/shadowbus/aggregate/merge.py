@@ -15,9 +15,12 @@ from shadowbus.aggregate.segments import ALL
 from shadowbus.aggregate.summary import Reading, asked_of, requests_of, summarize
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
-from shadowbus.records import Aggregate, Partial, Verdict
+from shadowbus.records import Aggregate, Partial, Standing, Verdict
 from shadowbus.settings import GateSettings, Settings
-from shadowbus.verdict.gate import Counts, Evidence, decide
+from shadowbus.verdict.gate import Counts, Evidence, Needed, decide
+from shadowbus.verdict.states import move
+
+NOTHING_MORE = Needed(0, 0, "")
 
 
 def merged(partials: Iterable[Partial]) -> Totals:
@@ -92,16 +95,42 @@ def evidence_of(trial: str, whole: Mapping[str, Totals], books: Mapping[str, Any
     return Evidence(trial, counts, segments, books.get("gap", 0), books.get("note", ""))
 
 
-def verdict_of(evidence: Evidence, gate: GateSettings, books: Mapping[str, Any], as_of_ms: int) -> Verdict:
-    """The verdict record of a trial."""
+def verdict_of(
+    evidence: Evidence,
+    gate: GateSettings,
+    books: Mapping[str, Any],
+    as_of_ms: int,
+    previous: Standing | None = None,
+    basis: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """The verdict record of a trial.
+
+    Args:
+        evidence: What the gate looks at.
+        gate: Its settings.
+        books: The account books.
+        as_of_ms: The time of the newest of the evidence.
+        previous: What stood before; None where there was no verdict.
+        basis: The record's field `evidence`.
+
+    Raises:
+        ValueError: What stood before is no verdict.
+    """
     decision = decide(evidence, gate)
+    taken = move(None if previous is None else previous.verdict, decision.verdict)
+    stays = previous is not None and previous.verdict == taken.becomes
     return Verdict(
         trial=evidence.trial,
-        verdict=decision.verdict,
+        verdict=taken.becomes,
         criteria=[dataclasses.asdict(criterion) for criterion in decision.criteria],
         requests=decision.requests,
         labels=decision.labels,
-        needed=dataclasses.asdict(decision.needed),
+        needed=dataclasses.asdict(NOTHING_MORE if taken.refused else decision.needed),
         decided_ms=as_of_ms,
         books=dict(books),
+        shown=decision.verdict,
+        since_ms=previous.since_ms if previous is not None and stays else as_of_ms,
+        previous=previous,
+        note=taken.note,
+        evidence=dict(basis or {}),
     )

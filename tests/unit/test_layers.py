@@ -29,6 +29,7 @@ PURE = (
     "compare/",
     "slices/",
     "labelling/",
+    "story/",
     "trials.py",
     "records.py",
     "topology.py",

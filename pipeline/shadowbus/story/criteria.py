@@ -1,0 +1,131 @@
+"""The criteria of a verdict in words: what is asked, what was seen, what is still possible, and the limit."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from shadowbus.story.fields import Table, number, words
+from shadowbus.story.figures import FORMATS, between
+
+Unit = Literal["share", "points", "count", "ms", "number"]
+Side = Literal["at most", "at least", "limit"]
+
+STATES = {"holds": "shown", "fails": "broken", "open": "open"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How one criterion is spoken of."""
+
+    title: str
+    unit: Unit
+    side: Side
+
+
+WORDINGS = {
+    "requests": Wording("Enough requests", "count", "at least"),
+    "labels": Wording("Enough labels", "count", "at least"),
+    "books": Wording("Records unaccounted for", "count", "at most"),
+    "error_rate": Wording("Requests it fails on", "share", "at most"),
+    "over_budget": Wording("Answers slower than the budget", "share", "at most"),
+    "agreement": Wording("Same answer as the live model", "share", "at least"),
+    "accuracy": Wording("Accuracy, compared with live", "points", "at least"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One criterion as a person is told of it.
+
+    Attributes:
+        name: As in the verdict.
+        title: In words.
+        value: What was seen; None where nothing was.
+        low: The lowest value that is still possible, None where that is not known.
+        high: The highest.
+        limit: What it is held against.
+        state: `holds`, `fails` or `open`.
+        unit: Of the four numbers: `share` (0 to 1), `points` (a difference of shares), `count`, `ms`, `number`.
+        side: On which side of the limit it has to be.
+        value_text: What was seen, with its unit.
+        interval_text: What is still possible; empty where that is not known, or where it is simply counted.
+        limit_text: The limit, as in `at most 0.30 %`.
+        note: What the verdict adds.
+    """
+
+    name: str
+    title: str
+    value: float | None
+    low: float | None
+    high: float | None
+    limit: float | None
+    state: str
+    unit: Unit
+    side: Side
+    value_text: str
+    interval_text: str
+    limit_text: str
+    note: str
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line.
+
+        >>> read({"name": "error_rate", "value": 0.0, "low": 0.0, "high": 0.0024, "limit": 0.003, "state": "holds"})[
+        ...     0
+        ... ].sentence
+        'Requests it fails on: 0 % (between 0 % and 0.24 %), has to be at most 0.30 %'
+        """
+        interval = f" ({self.interval_text})" if self.interval_text else ""
+        limit = f", has to be {self.limit_text}" if self.limit_text else ""
+        return f"{self.title}: {self.value_text}{interval}{limit}"
+
+    @property
+    def guards(self) -> str:
+        """The segment that it speaks of; empty for all requests."""
+        return self.name.partition(":")[2]
+
+
+def read(*criteria: object) -> tuple[Criterion, ...]:
+    """The criteria of a verdict record; what is none is left out."""
+    return tuple(_criterion(one) for one in _tables(criteria))
+
+
+def _tables(criteria: Iterable[object]) -> Iterable[Table]:
+    return (one for one in criteria if isinstance(one, Mapping) and words(one, "name"))
+
+
+def _criterion(record: Table) -> Criterion:
+    name, state = words(record, "name"), words(record, "state")
+    value, low, high, limit = (number(record, key) for key in ("value", "low", "high", "limit"))
+    wording = _wording(name, value, limit, state)
+    write = FORMATS[wording.unit]
+    counted = wording.unit == "count"
+    return Criterion(
+        name=name,
+        title=wording.title,
+        value=value,
+        low=low,
+        high=high,
+        limit=limit,
+        state=state if state in STATES else "open",
+        unit=wording.unit,
+        side=wording.side,
+        value_text=write(value),
+        interval_text="" if counted or value is None else between(low, high, wording.unit),
+        limit_text="" if limit is None else f"{wording.side} {write(limit)}".removeprefix("limit "),
+        note=words(record, "note"),
+    )
+
+
+def _wording(name: str, value: float | None, limit: float | None, state: str) -> Wording:
+    """How to speak of it; of a criterion that has no wording, the side is the one that its state shows."""
+    kind, _, segment = name.partition(":")
+    if kind in WORDINGS:
+        known = WORDINGS[kind]
+        return Wording(f"{known.title}, where {segment}", known.unit, known.side) if segment else known
+    side: Side = "limit"
+    if value is not None and limit is not None and value != limit and state in ("holds", "fails"):
+        side = "at least" if (value > limit) == (state == "holds") else "at most"
+    title = kind.replace("_", " ").capitalize()
+    return Wording(f"{title}, where {segment}" if segment else title, "number", side)

@@ -1,0 +1,133 @@
+"""Numbers as people read them: each with its unit, and with what is still possible beside it."""
+
+from collections.abc import Callable
+
+MISSING = "-"
+"""Where nothing has been seen."""
+
+MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+
+
+def share(value: float | None) -> str:
+    """A rate in per cent, with as many digits as it takes to tell it from 0 and 100.
+
+    >>> share(0.9042), share(0.0035), share(0.0), share(0.00004), share(None)
+    ('90.4 %', '0.35 %', '0 %', '0.004 %', '-')
+    """
+    if value is None:
+        return MISSING
+    percent = 100 * value
+    edge = min(abs(percent), abs(100 - percent))
+    digits = 0 if edge == 0 else 1 if edge >= 1 else 2 if edge >= 0.01 else 3
+    return f"{percent:.{digits}f} %"
+
+
+def points(value: float | None) -> str:
+    """A difference of two rates, in points of a hundred.
+
+    >>> points(0.0358), points(-0.02), points(0.0)
+    ('+3.6 points', '-2.0 points', '0.0 points')
+    """
+    return MISSING if value is None else f"{_signed(100 * value, 1)} points"
+
+
+def whole(value: float | None) -> str:
+    """A count.
+
+    >>> whole(12000)
+    '12,000'
+    """
+    return MISSING if value is None else f"{value:,.0f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """A duration of one request.
+
+    >>> milliseconds(0.532), milliseconds(12.34), milliseconds(1520.0)
+    ('0.53 ms', '12.3 ms', '1,520 ms')
+    """
+    if value is None:
+        return MISSING
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:,.{digits}f} ms"
+
+
+def plain(value: float | None) -> str:
+    """A number whose unit is not known.
+
+    >>> plain(0.123456), plain(3.0)
+    ('0.1235', '3')
+    """
+    return MISSING if value is None else f"{value:.4g}"
+
+
+def memory(value: float | None) -> str:
+    """Bytes.
+
+    >>> memory(148_000_000), memory(3_200_000_000)
+    ('148 MB', '3.2 GB')
+    """
+    if value is None:
+        return MISSING
+    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
+def duration(seconds: float | None) -> str:
+    """A time to wait, roughly.
+
+    >>> duration(40), duration(150), duration(9000), duration(200_000), duration(None)
+    ('less than a minute', '2 minutes', '2.5 hours', '2.3 days', '-')
+    """
+    if seconds is None:
+        return MISSING
+    if seconds < MINUTE:
+        return "less than a minute"
+    if seconds < 90 * MINUTE:
+        minutes = round(seconds / MINUTE)
+        return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return f"{seconds / HOUR:.1f} hours" if seconds < 2 * DAY else f"{seconds / DAY:.1f} days"
+
+
+FORMATS: dict[str, Callable[[float | None], str]] = {
+    "share": share,
+    "points": points,
+    "count": whole,
+    "ms": milliseconds,
+    "number": plain,
+}
+"""How numbers of each unit are written."""
+
+
+def between(low: float | None, high: float | None, unit: str) -> str:
+    """What is still possible, in words; empty where no interval is known.
+
+    >>> between(0.001, 0.0035, "share"), between(-0.01, 0.02, "points"), between(None, None, "share")
+    ('between 0.10 % and 0.35 %', 'between -1.0 and +2.0 points', '')
+    """
+    if low is None or high is None:
+        return ""
+    write = FORMATS[unit]
+    return f"between {write(low).removesuffix(' points')} and {write(high)}"
+
+
+def counted(amount: float, noun: str) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "request"), counted(1200, "request")
+    ('1 request', '1,200 requests')
+    """
+    return f"{amount:,.0f} {noun}" if amount == 1 else f"{amount:,.0f} {noun}s"
+
+
+def listed(names: list[str]) -> str:
+    """Names in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text

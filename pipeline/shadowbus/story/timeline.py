@@ -1,0 +1,60 @@
+"""How rates and latencies went over time, from the windows of a trial."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shadowbus.records import Aggregate
+from shadowbus.story.fields import count, number, section
+
+RECENT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One window: when it began, and what was seen in it; shares from 0 to 1, latencies in ms."""
+
+    start_ms: int
+    requests: int
+    labels: int
+    agreement: float | None
+    errors: float | None
+    accuracy: float | None
+    live_p50: float | None
+    live_p95: float | None
+    live_p99: float | None
+    shadow_p50: float | None
+    shadow_p95: float | None
+    shadow_p99: float | None
+
+
+def timeline(aggregates: Iterable[Aggregate], segment: str = "all") -> tuple[Moment, ...]:
+    """The windows of one segment of a trial, the oldest first."""
+    found = [one for one in aggregates if one.segment == segment and one.window.isdecimal()]
+    return tuple(sorted((_moment(one) for one in found), key=lambda moment: moment.start_ms))
+
+
+def per_second(aggregates: Iterable[Aggregate]) -> tuple[float, float]:
+    """How many requests and labels come in a second lately, by the newest windows; 0 where that is not known."""
+    windows = [one for one in aggregates if one.segment == "all" and one.window.isdecimal()]
+    newest = sorted(windows, key=lambda one: int(one.window))[-RECENT:]
+    firsts = [first for one in newest if (first := number(one.totals, "first_ms")) is not None]
+    lasts = [last for one in newest if (last := number(one.totals, "last_ms")) is not None]
+    seconds = (max(lasts) - min(firsts)) / 1000 if firsts and lasts else 0.0
+    if seconds <= 0:
+        return 0.0, 0.0
+    requests = sum(count(one.summary, "requests") for one in newest)
+    return requests / seconds, sum(count(one.summary, "labels") for one in newest) / seconds
+
+
+def _moment(one: Aggregate) -> Moment:
+    summary = one.summary
+    live, shadow = section(summary, "live_latency_ms"), section(summary, "shadow_latency_ms")
+    return Moment(
+        int(one.window),
+        count(summary, "requests"),
+        count(summary, "labels"),
+        number(section(summary, "agreement"), "value"),
+        number(section(summary, "errors"), "value"),
+        number(section(summary, "accuracy"), "difference"),
+        *(number(side, rank) for side in (live, shadow) for rank in ("p50", "p95", "p99")),
+    )

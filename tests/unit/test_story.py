@@ -186,7 +186,7 @@ def test_a_verdicts_history_is_its_changes_and_stays_bounded() -> None:
 
 
 def test_numbers_of_another_task_have_ranges() -> None:
-    summary = {
+    summary: dict[str, object] = {
         "predictions": {"kind": "numbers", "edges": [1.0, 2.5], "live": [0.2, 0.3, 0.5], "shadow": [0.1, 0.4, 0.5]}
     }
     (told,) = tell([Told("a~b@1", [Aggregate("a~b@1", "all", "all", {}, summary, {}, 1)])]).trials

@@ -16,12 +16,14 @@ from pathlib import Path
 
 from msgspec.json import schema as json_schema
 
+from shadowbus import metrics as exported
 from shadowbus import records
 from shadowbus.settings import (
     AggregateSettings,
     CostSettings,
     GateSettings,
     JudgeSettings,
+    MetricsSettings,
     RekeySettings,
     ReplaySettings,
     Settings,
@@ -32,7 +34,7 @@ from shadowbus.settings_segment import SegmentSettings
 from shadowbus.topology import STAGES, TOPICS, mermaid
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/architecture.md", "docs/settings.md")
+PAGES = ("README.md", "docs/architecture.md", "docs/prometheus.md", "docs/settings.md")
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
 TABLES: dict[str, type] = {
@@ -46,6 +48,7 @@ TABLES: dict[str, type] = {
     "judge": JudgeSettings,
     "aggregate": AggregateSettings,
     "worker": WorkerSettings,
+    "metrics": MetricsSettings,
 }
 
 RECORDS: dict[str, type] = {
@@ -122,6 +125,8 @@ MEANINGS = {
     "worker.transaction_timeout_ms": "After how long Kafka aborts the transaction of a worker that is gone.",
     "worker.operation_seconds": "How long one call to Kafka may take, such as a commit; then the worker starts again.",
     "worker.vitals_seconds": "How often each worker says how it is, with its account books.",
+    "metrics.port": "Where each worker serves `/metrics` to [Prometheus](prometheus.md); 0: nowhere.",
+    "metrics.host": "The address it listens at; `0.0.0.0` for others to reach it.",
 }
 """One sentence for every setting; `[kafka]` has a section of its own."""
 
@@ -171,7 +176,23 @@ def setting_keys() -> Iterator[str]:
                 yield f"{prefix}.{field.name}".lstrip(".")
 
 
-PARTS: dict[str, Callable[[], str]] = {"flow": flow, "stages": stages, "topics": topics, "settings": settings}
+def metrics() -> str:
+    """Every exported metric as tables, one for each part of `metrics.py`."""
+    parts = (
+        ("Every worker", exported.WORKERS),
+        ("From the vitals of replay and judge", exported.REPORTED),
+        ("Trials, from the agents", exported.TRIALS),
+    )
+    return "\n".join(_metrics(*part) for part in parts)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "flow": flow,
+    "stages": stages,
+    "topics": topics,
+    "settings": settings,
+    "metrics": metrics,
+}
 
 
 def schemas() -> Iterator[tuple[str, str]]:
@@ -209,6 +230,14 @@ def _table(prefix: str, kind: type) -> str:
         name = f"{prefix}.{field.name}".lstrip(".")
         if name in wanted:
             rows.append(f"| `{field.name}` | {_type(kind, field.name)} | {_default(field)} | {MEANINGS[name]} |")
+    return "\n".join(rows) + "\n"
+
+
+def _metrics(heading: str, table: tuple[exported.Metric, ...]) -> str:
+    rows = [f"### {heading}", "", "| metric | kind | labels | what it is |", "|---|---|---|---|"]
+    for one in table:
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        rows.append(f"| `{one.name}` | {one.kind} | {labels} | {one.says} |")
     return "\n".join(rows) + "\n"
 
 

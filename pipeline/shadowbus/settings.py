@@ -22,6 +22,8 @@ from shadowbus.topology import topic_names
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a namespace and a shadow may be called: it becomes part of topic names."""
 
+MAX_PORT = 65_535
+
 _SECRET = re.compile(r"password|secret|token|credential|\bkey\b|\.key\.|pem$", re.IGNORECASE)
 
 
@@ -125,6 +127,14 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """`[metrics]`: where each worker shows its numbers to Prometheus. Off where the port is 0."""
+
+    port: int = 0
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything in one `shadow.toml`."""
 
@@ -141,6 +151,7 @@ class Settings:
     judge: JudgeSettings = field(default_factory=JudgeSettings)
     aggregate: AggregateSettings = field(default_factory=AggregateSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     source: Path = Path("shadow.toml")
 
     def shadow_named(self, name: str) -> ShadowSettings:
@@ -272,4 +283,5 @@ def _check(settings: Settings) -> None:
         need(0.001 <= share <= 1, key, "has to be between 0.001 and 1")
     need(0 <= replay.features_share <= 1, "replay.features_share", "has to be between 0 and 1")
     check_segments(settings.segment, settings.source)
+    need(0 <= settings.metrics.port <= MAX_PORT, "metrics.port", f"has to be between 0 (off) and {MAX_PORT}")
     need(replay.shed_when_behind_seconds >= 0, "replay.shed_when_behind_seconds", "has to be at least 0 (0: never)")

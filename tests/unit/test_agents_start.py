@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shadowbus.aggregate import agents
+from shadowbus.aggregate import agents, faust_app
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.settings import parse_settings
 
@@ -25,8 +25,8 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     async def stop(_: Any) -> None:
         calls.append("stopped")
 
-    monkeypatch.setattr(agents._App, "start", never)
-    monkeypatch.setattr(agents._App, "stop", stop)
+    monkeypatch.setattr(faust_app.App, "start", never)
+    monkeypatch.setattr(faust_app.App, "stop", stop)
     return calls
 
 

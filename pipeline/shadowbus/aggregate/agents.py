@@ -1,11 +1,8 @@
-"""The agents: partials in, aggregates and verdicts out. The only file that imports Faust.
+"""The agents: partials in, aggregates and verdicts out. Runs on Faust.
 
 An agent keeps the newest partial of each source partition in a Faust table; a timer publishes what changed. Guaranteed:
 at least once over idempotent partials, so a crash changes nothing in what is published. A record that cannot be used
 becomes a dead letter, and never stops the agent.
-
-Two things about Faust are put right here (`docs/decisions/0005-aggregation.md`): it reads what is not committed unless
-it runs transactions of its own, and it takes the gap that a transaction leaves between offsets one record too long.
 """
 
 import asyncio
@@ -17,20 +14,22 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import faust
-from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
 from shadowbus.aggregate.board import Board, Publication
-from shadowbus.aggregate.faust_kafka import FaustKafka, faust_kafka
+from shadowbus.aggregate.faust_app import make_app
 from shadowbus.aggregate.progress import Progress
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import BrokerError, Retry
+from shadowbus.exporter.meter import Meter
+from shadowbus.exporter.serve import exported
+from shadowbus.exporter.trials import Trials
 from shadowbus.kafka.changelog import end_offsets
 from shadowbus.partitioners import partition_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
-from shadowbus.topology import AGGREGATES, DEAD_LETTERS, MAX_RECORD_BYTES, PARTIALS, VERDICTS, Topic
+from shadowbus.topology import AGGREGATES, DEAD_LETTERS, PARTIALS, VERDICTS, Topic
 
 LOOK_SECONDS = 0.1
 WATCH_SECONDS = 5.0
@@ -56,41 +55,27 @@ def run_agents(settings: Settings, stop: threading.Event | None = None, worker_i
     """
     for name in ("faust", "mode", "aiokafka", __name__):  # Faust's services speak under the name of their module
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
+    meter, trials = Meter("agents", worker=worker_id), Trials()
     with contextlib.ExitStack() as opened:
         stopping = opened.enter_context(_stop_on_signals()) if stop is None else stop
-        asyncio.run(_Agents(settings, worker_id, owns_process=stop is None).serve(stopping))
-
-
-class _Thread(driver.AIOKafkaConsumerThread):
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"
-        return consumer
-
-
-class _Consumer(driver.Consumer):
-    def _new_consumer_thread(self) -> _Thread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
-
-    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
-        await super()._add_gap(tp, offset_from, offset_to - 1)
-
-
-class _Transport(driver.Transport):
-    Consumer = _Consumer
-
-
-class _App(faust.App):
-    def _new_transport(self) -> _Transport:
-        return _Transport(self.conf.broker_consumer, self)
+        shown = trials if opened.enter_context(exported(settings.metrics, meter, trials)) else None
+        asyncio.run(_Agents(settings, worker_id, meter, shown, owns_process=stop is None).serve(stopping))
 
 
 class _Agents:
-    """One Faust app over the partials of one namespace."""
+    """One Faust app over the partials of one namespace; `shown` are the trials that Prometheus is to see, if any."""
 
-    def __init__(self, settings: Settings, worker_id: str, *, owns_process: bool) -> None:
-        self.settings, self.owns_process = settings, owns_process
-        self.app = _app(settings, faust_kafka(settings.kafka_for("consumer")), worker_id)
+    def __init__(
+        self,
+        settings: Settings,
+        worker_id: str,
+        meter: Meter | None = None,
+        shown: Trials | None = None,
+        *,
+        owns_process: bool,
+    ) -> None:
+        self.settings, self.owns_process, self.meter, self.shown = settings, owns_process, meter or Meter(), shown
+        self.app = make_app(settings, "agents", worker_id)
         self.topics = {topic.name: self._topic(topic) for topic in (PARTIALS, AGGREGATES, VERDICTS, DEAD_LETTERS)}
         table = self.app.Table(
             "newest",
@@ -152,6 +137,7 @@ class _Agents:
                 since = monotonic()
                 continue  # Kafka is away: nobody can read
             mine = {key: end for key, end in ends.items() if not self.owned or key[1] in self.owned}
+            self.meter.lags = {key: self._lag(names[key[0]], key[1], end) for key, end in mine.items()}
             if progress.stuck_seconds(mine, self.taken, monotonic()) > STUCK_SECONDS:
                 return f"there have been new partials for {STUCK_SECONDS:.0f} s, and none was read"
             tables: Any = self.app.tables
@@ -161,9 +147,15 @@ class _Agents:
             elif monotonic() - since > STUCK_SECONDS:
                 return f"Faust has waited for {STUCK_SECONDS:.0f} s for the group or its table"
 
+    def _lag(self, name: str, partition: int, end: int) -> int:
+        consumer: Any = self.app.consumer
+        last = consumer._read_offset.get(TP(name, partition))
+        return end if last is None else max(0, end - last - 2)  # behind the last record is its transaction's marker
+
     async def _keep(self, stream: Any) -> None:
         async for event in stream.events():
             self.taken += 1
+            self.meter.read[PARTIALS.name] += 1
             try:
                 self.board.accept(event.key, event.value)
             except Exception as error:
@@ -189,13 +181,24 @@ class _Agents:
                 except Exception as error:
                     logger.warning("%s could not be published, trying again: %r", publication.topic, error)
                     self.board.unpublish(publication)
+            if sent:
+                self._count(sent, monotonic() - started)
             self.publish_at = monotonic() + REST * (monotonic() - started)
+
+    def _count(self, sent: list[tuple[Publication, Any]], seconds: float) -> None:
+        self.meter.batches += 1
+        self.meter.committed(seconds, now_ms())
+        for publication, _ in sent:
+            self.meter.written[publication.topic] += 1
+            if self.shown is not None:
+                self.shown.take(*publication)
 
     async def _set_aside(self, event: Any, reason: str) -> None:
         message = event.message
         letter = dead_letter(
             message.topic, message.partition, message.offset, event.key, event.value, reason=reason, now_ms=now_ms()
         )
+        self.meter.written[DEAD_LETTERS.name] += 1
         await self.topics["dead-letters"].send(key=event.key, value=letter, partition=message.partition)
 
     async def _recovered(self) -> None:
@@ -203,12 +206,19 @@ class _Agents:
         name = PARTIALS.full_name(self.settings.namespace)
         self.owned = frozenset(tp.partition for tp in self.app.consumer.assignment() if tp.topic == name)
         self.board.reload()
+        self._holds(len(self.owned))
         self.ready = True
         logger.info("agents hold partitions %s, %d partials", sorted(self.owned), len(self.board.table))
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
         """Publish nothing until it is clear which partitions are held."""
         self.owned, self.ready = frozenset(), False
+        self._holds(0)
+
+    def _holds(self, partitions: int) -> None:
+        self.meter.holds(partitions)
+        if self.shown is not None:
+            self.shown.forget()
 
     def _is_owned(self, trial: str) -> bool:
         return partition_of(trial.encode(), self.settings.partitions) in self.owned
@@ -220,42 +230,6 @@ class _Agents:
             value_type=bytes,
             partitions=self.settings.partitions,
         )
-
-
-def _app(settings: Settings, kafka: FaustKafka, worker_id: str) -> _App:
-    worker = settings.worker
-    session = worker.session_timeout_ms / 1000
-    folder = settings.state_dir / "agents"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return _App(
-        f"{settings.namespace}.agents",
-        broker=list(kafka.brokers),
-        broker_credentials=_credentials(kafka),
-        broker_session_timeout=session,
-        broker_heartbeat_interval=session / 4,
-        broker_request_timeout=max(session, worker.operation_seconds),
-        consumer_group_instance_id=worker_id or None,
-        consumer_max_fetch_size=MAX_RECORD_BYTES,
-        producer_max_request_size=MAX_RECORD_BYTES,
-        producer_compression_type="lz4",
-        topic_partitions=settings.partitions,
-        topic_replication_factor=settings.replication,
-        topic_disable_leader=True,
-        key_serializer="raw",
-        value_serializer="raw",
-        store="memory://",
-        datadir=str(folder),
-        web_enabled=False,
-    )
-
-
-def _credentials(kafka: FaustKafka) -> Any:
-    if kafka.sasl is not None:
-        sasl = kafka.sasl
-        return faust.SASLCredentials(
-            username=sasl.username, password=sasl.password, mechanism=sasl.mechanism, ssl_context=kafka.tls
-        )
-    return faust.SSLCredentials(kafka.tls) if kafka.tls is not None else None
 
 
 @contextlib.contextmanager

@@ -2,17 +2,13 @@
 
 import typer
 
-from shadowbus.cli import logs
-from shadowbus.cli.options import options_of
 from shadowbus.cli.stopping import stop_on_signals
-from shadowbus.cli.workers import WorkerId
+from shadowbus.cli.workers import MetricsPort, WorkerId, begin
 
 
-def rekey(context: typer.Context, worker_id: WorkerId = "") -> None:
+def rekey(context: typer.Context, worker_id: WorkerId = "", metrics_port: MetricsPort = None) -> None:
     """Move the records of the topics in [rekey] to where their request id belongs."""
-    options = options_of(context)
-    logs.set_up(worker_id or "rekey", options.debug)
-    settings = options.settings()
+    settings = begin(context, worker_id or "rekey", metrics_port)
     from shadowbus.rekey.worker import run_rekey
 
     with stop_on_signals() as stop:

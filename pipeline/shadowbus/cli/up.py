@@ -1,5 +1,6 @@
 """`shadowbus up`: every stage on this machine, kept alive, until SIGTERM or Ctrl-C."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -8,14 +9,16 @@ import typer
 from shadowbus.cli.console import tell
 from shadowbus.cli.options import options_of
 from shadowbus.cli.stopping import stop_on_signals
+from shadowbus.cli.workers import MetricsPort
 from shadowbus.errors import SettingsError
-from shadowbus.settings import Settings
+from shadowbus.settings import MAX_PORT, Settings
 from shadowbus.supervisor import Command, Supervisor
 
 
 def up(
     context: typer.Context,
     workers: Annotated[int, typer.Option(min=1, help="How many processes share the work of each stage.")] = 1,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Create missing topics, run every stage, start again what ends, and end it all in order."""
     options = options_of(context)
@@ -26,10 +29,14 @@ def up(
 
     for name in create_topics(settings):
         tell(f"created {name}")
-    supervisor = Supervisor(options.config.absolute(), tuple(commands(settings, workers, options.debug)), say=_say)
+    port = settings.metrics.port if metrics_port is None else metrics_port
+    running = tuple(with_ports(commands(settings, workers, options.debug), port))
+    supervisor = Supervisor(options.config.absolute(), running, say=_say)
     with stop_on_signals() as stop, supervisor:
         names = ", ".join(state.name for state in supervisor.states())
         tell(f"Running {names}. Ctrl-C ends them all.")
+        for number, command in enumerate(running if port else ()):
+            tell(f"metrics of {command.name}: http://{settings.metrics.host}:{port + number}/metrics")
         stop.wait()
         tell("Ending them all.")
 
@@ -52,6 +59,19 @@ def commands(settings: Settings, workers: int, debug: bool = False) -> Iterator[
     for stage in ("judge", "aggregate", "agents"):
         for number in range(workers):
             yield Command(f"{stage}-{number}", (*flags, stage, "--worker-id", f"{stage}-{number}"))
+
+
+def with_ports(running: Iterator[Command], first: int) -> Iterator[Command]:
+    """The same with a port for the metrics of each: the first one and those that follow, or none where that is 0.
+
+    Raises:
+        SettingsError: There are not enough ports.
+    """
+    for number, command in enumerate(running):
+        port = first + number if first else 0
+        if port > MAX_PORT:
+            raise SettingsError(f"Metrics from port {first} on need more ports than there are: begin lower.")
+        yield dataclasses.replace(command, arguments=(*command.arguments, "--metrics-port", str(port)))
 
 
 def _say(name: str, line: str) -> None:

@@ -3,6 +3,7 @@
 Each stage is imported inside its verb: one that is not asked for costs no start-up time.
 """
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -10,10 +11,16 @@ import typer
 from shadowbus.cli import logs
 from shadowbus.cli.options import options_of
 from shadowbus.cli.stopping import stop_on_signals
-from shadowbus.settings import Settings
+from shadowbus.settings import MAX_PORT, Settings
 
 WorkerId = Annotated[
     str, typer.Option(metavar="ID", help="A stable name: a restart under it takes over at once.", show_default=False)
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=MAX_PORT, metavar="PORT", help="Where to serve /metrics; 0: nowhere.", show_default="the settings'"
+    ),
 ]
 
 
@@ -21,9 +28,10 @@ def replay(
     context: typer.Context,
     shadow: Annotated[str, typer.Option(metavar="NAME", help="The shadow to ask.", show_default=False)],
     worker_id: WorkerId = "",
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Ask one shadow what production was asked, and join the two answers."""
-    settings = _begin(context, worker_id or f"replay-{shadow}")
+    settings = begin(context, worker_id or f"replay-{shadow}", metrics_port)
     settings.shadow_named(shadow)
     from shadowbus.replay.worker import run_replay
 
@@ -31,34 +39,38 @@ def replay(
         run_replay(settings, shadow, stop, worker_id)
 
 
-def judge(context: typer.Context, worker_id: WorkerId = "") -> None:
+def judge(context: typer.Context, worker_id: WorkerId = "", metrics_port: MetricsPort = None) -> None:
     """Meet each comparison with its label."""
-    settings = _begin(context, worker_id or "judge")
+    settings = begin(context, worker_id or "judge", metrics_port)
     from shadowbus.judge.worker import run_judge
 
     with stop_on_signals() as stop:
         run_judge(settings, stop, worker_id)
 
 
-def aggregate(context: typer.Context, worker_id: WorkerId = "") -> None:
+def aggregate(context: typer.Context, worker_id: WorkerId = "", metrics_port: MetricsPort = None) -> None:
     """Fold comparisons, outcomes and vitals into running totals."""
-    settings = _begin(context, worker_id or "aggregate")
+    settings = begin(context, worker_id or "aggregate", metrics_port)
     from shadowbus.aggregate.worker import run_aggregate
 
     with stop_on_signals() as stop:
         run_aggregate(settings, stop, worker_id)
 
 
-def agents(context: typer.Context, worker_id: WorkerId = "") -> None:
+def agents(context: typer.Context, worker_id: WorkerId = "", metrics_port: MetricsPort = None) -> None:
     """Merge the totals of all partitions, and decide."""
-    settings = _begin(context, worker_id or "agents")
+    settings = begin(context, worker_id or "agents", metrics_port)
     from shadowbus.aggregate.agents import run_agents
 
     with stop_on_signals() as stop:
         run_agents(settings, stop, worker_id)
 
 
-def _begin(context: typer.Context, stage: str) -> Settings:
+def begin(context: typer.Context, name: str, metrics_port: int | None) -> Settings:
+    """Log under the worker's name; the settings, with the port it was given."""
     options = options_of(context)
-    logs.set_up(stage, options.debug)
-    return options.settings()
+    logs.set_up(name, options.debug)
+    settings = options.settings()
+    if metrics_port is None:
+        return settings
+    return dataclasses.replace(settings, metrics=dataclasses.replace(settings.metrics, port=metrics_port))

@@ -16,7 +16,6 @@ are lost, or anything in a transaction fails: abort, drop the stage, leave, and 
 """
 
 import contextlib
-import gc
 import logging
 import os
 import threading
@@ -26,10 +25,13 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import BrokerError, Fenced, Retry
+from shadowbus.exporter.meter import Meter
+from shadowbus.exporter.serve import exported
 from shadowbus.kafka.assignment import RESTORE_SECONDS, Standing, restored_stage, standing_of
 from shadowbus.kafka.clients import make_consumer, make_transactional_producer
 from shadowbus.kafka.complaints import again, as_next_action
 from shadowbus.kafka.fault_points import Reached, fault_of
+from shadowbus.kafka.garbage import calm_the_collector
 from shadowbus.kafka.intake import Intake
 from shadowbus.kafka.job import Job
 from shadowbus.kafka.outgoing import hand_over
@@ -66,25 +68,28 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
         BrokerError: A topic or a right is missing; a person has to act.
         StateCorruptError: Kept state contradicts itself.
     """
-    _calm_the_collector()
+    calm_the_collector()
     reached = fault_of(os.environ)
-    pause = 0.2
-    while not stop.is_set():
-        membership = _Membership(job, settings, worker_id, reached)
-        started = monotonic()
-        try:
-            membership.serve(stop)
-        except Retry as error:
-            pause = 0.2 if monotonic() - started > 30 else min(pause * 2, 5.0)
-            logger.warning("%s starts again from what is committed: %s", job.name, error)
-            stop.wait(pause)
+    meter, pause = Meter(job.name, job.shadow, worker_id), 0.2
+    with exported(settings.metrics, meter):
+        while not stop.is_set():
+            membership = _Membership(job, settings, worker_id, reached, meter)
+            started = monotonic()
+            try:
+                membership.serve(stop)
+            except Retry as error:
+                meter.began_again += 1
+                pause = 0.2 if monotonic() - started > 30 else min(pause * 2, 5.0)
+                logger.warning("%s starts again from what is committed: %s", job.name, error)
+                stop.wait(pause)
 
 
 class _Membership:
     """One membership of the group: a consumer, a producer, and the stage over the partitions held."""
 
-    def __init__(self, job: Job, settings: Settings, worker_id: str, reached: Reached) -> None:
+    def __init__(self, job: Job, settings: Settings, worker_id: str, reached: Reached, meter: Meter) -> None:
         self.job, self.settings, self.worker_id, self.reached = job, settings, worker_id, reached
+        self.meter = meter
         self.group = job.group(settings.namespace)
         self.id = transactional_id(self.group, worker_id)
         self.names = job.topic_names(settings.namespace)
@@ -140,12 +145,14 @@ class _Membership:
             if self.stage is None:
                 continue
             if batch := self.intake.take(messages):
+                self.meter.took(batch)
                 self._produce(self.stage.process(batch, now_ms()))  # 3
             now = monotonic()
             if now >= tick_at or not messages:
                 tick_at = now + TICK_SECONDS
                 self.intake.watch.check(self.standing.ids, now)
-                self._produce(self.stage.tick(now_ms(), self.intake.lags()))
+                self.meter.lags = self.intake.lags()
+                self._produce(self.stage.tick(now_ms(), self.meter.lags))
             self.intake.pause(self.stage.paused())
             if now >= commit_at:
                 self._commit()
@@ -160,6 +167,7 @@ class _Membership:
         self._begin()
         hand_over(self.producer, self.names, outputs, self.settings.worker.operation_seconds)
         self.intake.progress.cover(outputs.positions)
+        self.meter.wrote(outputs)
 
     def _begin(self) -> None:
         if not self.in_transaction:
@@ -185,7 +193,7 @@ class _Membership:
     def _send(self, positions: Mapping[Input, int], owner: str) -> None:
         """Step 5; with each position goes whose transaction may be open there from now on."""
         self._begin()
-        deadline = Deadline.after(self.settings.worker.operation_seconds)
+        started, deadline = monotonic(), Deadline.after(self.settings.worker.operation_seconds)
         offsets = marked(positions, self.names, owner, self.standing.ids)
         self.reached("before-offsets", self.producer.flush)
 
@@ -199,6 +207,7 @@ class _Membership:
             again(self.producer.commit_transaction, deadline)
         self.in_transaction = False
         self.intake.progress.committed.update(positions)
+        self.meter.committed(monotonic() - started, now_ms())
         self.reached("after-commit")
 
     def _finish(self) -> None:
@@ -212,6 +221,7 @@ class _Membership:
         if self.stage is not None:
             self.stage.close()
             self.stage = None
+        self.meter.holds(0)
         self.intake.begin({}, {})
 
     def _abort(self) -> None:
@@ -251,6 +261,7 @@ class _Membership:
         if held:
             self.stage = restored_stage(self.job, self.settings, self.standing, deadline, self.reached)
             self.intake.begin(starts, self.standing.committed)
+            self.meter.holds(len(held))
             self._send(self.intake.progress.committed, self.id)
         consumer.assign([TopicPartition(self.names[topic], p, offset) for (topic, p), offset in starts.items()])
 
@@ -289,10 +300,3 @@ class _Membership:
             self.producer.purge()
             self.producer.flush(0)
         self.patience.end()
-
-
-def _calm_the_collector() -> None:
-    """Look for reference cycles seldom: batches make many objects and no cycles, and a full pass stops everything."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)

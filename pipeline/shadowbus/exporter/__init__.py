@@ -1,0 +1,1 @@
+"""What workers and agents show to Prometheus: numbers counted per batch, and trials as they were published."""

@@ -1,0 +1,131 @@
+"""Every metric that shadowbus exports to Prometheus, as data: its name, its kind, its labels, and a sentence.
+
+What is exported is built from this table (`exporter/`), and so is docs/prometheus.md; dashboards and alert rules are
+tested against it. Counters begin at 0 with their process, as Prometheus wants it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. `name` is as it is queried; a histogram has `_bucket`, `_sum` and `_count` behind it."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    says: str
+
+
+WHO = ("stage", "shadow")
+"""Whose numbers they are; `shadow` is empty for stages that have none."""
+
+OF = ("trial", "segment")
+"""What a trial's numbers speak of; the segment `all` is the whole trial."""
+
+COMMIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+WORKERS = (
+    Metric("shadowbus_worker_info", "gauge", (*WHO, "worker", "version"), "Always 1: which worker this is."),
+    Metric("shadowbus_records_read_total", "counter", (*WHO, "topic"), "Records taken from Kafka."),
+    Metric(
+        "shadowbus_records_written_total",
+        "counter",
+        (*WHO, "topic"),
+        "Records handed to Kafka; those of a transaction that was aborted are written, and counted, once more.",
+    ),
+    Metric("shadowbus_batches_total", "counter", WHO, "Batches of records given to the stage."),
+    Metric("shadowbus_dead_letters_total", "counter", WHO, "Records that could not be used and were set aside."),
+    Metric(
+        "shadowbus_commit_seconds",
+        "histogram",
+        WHO,
+        "What a commit took: positions sent and the transaction ended; of the agents, what publishing took.",
+    ),
+    Metric("shadowbus_last_commit_timestamp_seconds", "gauge", WHO, "When the last commit ended, Unix time; 0: never."),
+    Metric(
+        "shadowbus_began_again_total",
+        "counter",
+        WHO,
+        "How often the worker began again from what is committed, because something failed that passes by itself.",
+    ),
+    Metric("shadowbus_partitions_held", "gauge", WHO, "Source partitions that this worker holds now."),
+    Metric(
+        "shadowbus_lag_records",
+        "gauge",
+        (*WHO, "topic", "partition"),
+        "Records of an input that are not yet taken, of the partitions held.",
+    ),
+)
+
+REPORTED = (
+    Metric(
+        "shadowbus_books_records",
+        "gauge",
+        (*WHO, "topic", "entry"),
+        "The account books of the partitions held, since their beginning: what was `read`, and what became of it; "
+        "`waiting` is what is pending now.",
+    ),
+    Metric("shadowbus_replay_share", "gauge", WHO, "The share of request ids that is replayed now, the smallest."),
+    Metric("shadowbus_model_rows_total", "counter", WHO, "Rows that the shadow's model answered."),
+    Metric("shadowbus_model_batches_total", "counter", WHO, "Batches in which it did."),
+    Metric("shadowbus_model_restarts_total", "counter", (*WHO, "kind"), "Model processes replaced, by how they ended."),
+    Metric("shadowbus_model_loads_total", "counter", WHO, "How often the bundle was loaded."),
+    Metric("shadowbus_model_cpu_seconds_total", "counter", WHO, "CPU seconds of the model's processes."),
+    Metric("shadowbus_model_resident_bytes", "gauge", WHO, "Resident memory of the model's processes."),
+    Metric("shadowbus_model_circuit_open", "gauge", WHO, "1 while the model is not asked, because it fails too often."),
+    Metric("shadowbus_model_circuit_opened_total", "counter", WHO, "How often that began."),
+)
+
+TRIALS = (
+    Metric("shadowbus_verdict", "gauge", ("trial", "verdict"), "1 for the verdict that stands, 0 for the others."),
+    Metric(
+        "shadowbus_verdict_decided_timestamp_seconds",
+        "gauge",
+        ("trial",),
+        "Of when the evidence of the verdict is, Unix time.",
+    ),
+    Metric(
+        "shadowbus_needed_requests", "gauge", ("trial",), "Requests until the next verdict, where that can be said."
+    ),
+    Metric("shadowbus_needed_labels", "gauge", ("trial",), "Labels until the next verdict, where that can be said."),
+    Metric("shadowbus_criterion_value", "gauge", ("trial", "criterion"), "What was seen."),
+    Metric("shadowbus_criterion_low", "gauge", ("trial", "criterion"), "The lower end of what is still possible."),
+    Metric("shadowbus_criterion_high", "gauge", ("trial", "criterion"), "The upper end of what is still possible."),
+    Metric("shadowbus_criterion_limit", "gauge", ("trial", "criterion"), "The limit that the settings set."),
+    Metric(
+        "shadowbus_criterion_state",
+        "gauge",
+        ("trial", "criterion", "state"),
+        "1 for the state it is in (holds, fails, open), 0 for the others.",
+    ),
+    Metric("shadowbus_trial_comparisons", "gauge", ("trial", "status"), "Comparisons counted, by how they ended."),
+    Metric("shadowbus_trial_requests", "gauge", OF, "Requests that the shadow was asked."),
+    Metric("shadowbus_trial_labels", "gauge", OF, "Labels that met their comparison."),
+    Metric("shadowbus_agreement_ratio", "gauge", OF, "The share of answers that are the live model's."),
+    Metric("shadowbus_agreement_low_ratio", "gauge", OF, "The lower end of its interval."),
+    Metric("shadowbus_agreement_high_ratio", "gauge", OF, "The upper end of its interval."),
+    Metric("shadowbus_error_ratio", "gauge", OF, "The share of requests to which the shadow gave no answer."),
+    Metric("shadowbus_error_low_ratio", "gauge", OF, "The lower end of its interval."),
+    Metric("shadowbus_error_high_ratio", "gauge", OF, "The upper end of its interval."),
+    Metric("shadowbus_timeout_ratio", "gauge", OF, "The part of the errors that were timeouts, of all requests."),
+    Metric("shadowbus_live_error_ratio", "gauge", OF, "The share of the champion's answers that were errors."),
+    Metric("shadowbus_over_budget_ratio", "gauge", OF, "The share of latencies over the budget."),
+    Metric("shadowbus_latency_seconds", "gauge", (*OF, "side", "quantile"), "Latency of both models, by quantile."),
+    Metric("shadowbus_accuracy_ratio", "gauge", (*OF, "side"), "The share of right answers among those with a label."),
+    Metric("shadowbus_accuracy_difference", "gauge", OF, "Accuracy of the shadow minus that of the live model."),
+    Metric("shadowbus_accuracy_difference_low", "gauge", OF, "The lower end of its interval."),
+    Metric("shadowbus_accuracy_difference_high", "gauge", OF, "The upper end of its interval."),
+    Metric("shadowbus_label_coverage_ratio", "gauge", OF, "The share of compared requests that have their label."),
+    Metric("shadowbus_prediction_shift_psi", "gauge", OF, "How far the two models' answers are distributed apart."),
+    Metric("shadowbus_value_per_label", "gauge", OF, "What the shadow's decisions are worth more, by the cost matrix."),
+    Metric("shadowbus_books_gap", "gauge", ("trial",), "Records of the trial that are unaccounted for."),
+    Metric("shadowbus_books_settled", "gauge", ("trial",), "1 when counted and claimed comparisons agree."),
+    Metric("shadowbus_trial_share", "gauge", ("trial",), "The share of request ids that is replayed now."),
+    Metric("shadowbus_trials_left_out", "gauge", (), "Trials that are not exported, because there are too many."),
+    Metric("shadowbus_segments_left_out", "gauge", ("trial",), "Segments that are not exported, for the same reason."),
+    Metric("shadowbus_criteria_left_out", "gauge", ("trial",), "Criteria that are not exported, for the same reason."),
+)
+
+METRICS = {metric.name: metric for metric in (*WORKERS, *REPORTED, *TRIALS)}

@@ -54,7 +54,7 @@ def test_what_stands_has_to_be_a_verdict() -> None:
         move("MAYBE", "PROMOTE")
 
 
-@pytest.mark.parametrize(("stands", "shown"), itertools.product([None, *WORDS], WORDS))
+@pytest.mark.parametrize(("stands", "shown"), list(itertools.product([None, *WORDS], WORDS)))
 def test_a_record_says_what_is_shown_what_stood_before_and_since_when(stands: str | None, shown: Verdict) -> None:
     before = None if stands is None else Standing(stands, 111)
     record = verdict_of(Evidence("a@1~b@2", SEEN[shown], {}), GATE, {}, 999, before)

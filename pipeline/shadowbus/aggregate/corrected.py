@@ -10,11 +10,11 @@ from shadowbus.aggregate.moments import Moments
 class Corrected:
     """All values that were ever added, and apart from them those that were taken back again.
 
-    What is left is read by undoing the merge of Chan, Golub & LeVeque (1979). Kept apart, both only grow, so that they
-    merge like any moments; a value taken out of a running mean at once would leave its rounding errors behind.
+    Both only grow, and what is left is their difference, which is exact as they are.
 
-    >>> some = Corrected(Moments(3, 3.0, 14.0))
-    >>> some.absorb(Corrected(taken=Moments(1, 6.0, 0.0)))
+    >>> import numpy as np
+    >>> some = Corrected(Moments.of(np.array([1.0, 2.0, 6.0])))
+    >>> some.absorb(Corrected(taken=Moments.of(np.array([6.0]))))
     >>> some.n, some.mean, some.m2
     (2, 1.5, 0.5)
     """

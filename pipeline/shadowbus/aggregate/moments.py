@@ -1,4 +1,4 @@
-"""Count, mean and sum of squared deviations: what a mean and its interval need, mergeable."""
+"""Count, mean and sum of squared deviations: what a mean and its interval need, mergeable without rounding."""
 
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -6,24 +6,29 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowbus.aggregate.exact import UNIT_BITS, from_pieces, pieces, sums, units
+
+_ONE = 1 << UNIT_BITS
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Of `n` values: their `mean`, and `m2`, the sum of squared deviations from it.
+    """Of `n` values: their exact sum and the exact sum of their squares, both in units of `exact.py`.
 
-    Values that stand for several have weights: `excess` is the sum of `weight - 1`, and mean and m2 are weighted.
+    Values that stand for several have weights: `excess` is the sum of `weight - 1`, and a value's part in both sums is
+    its product with the weight, rounded once. Since nothing is rounded when such parts are added, moments are the same,
+    to the last bit, however the values came: in whatever order, in one batch or many.
 
-    Merged by Chan, Golub & LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample variances".
-
-    >>> Moments.of(np.array([1.0, 2.0])) + Moments.of(np.array([6.0]))
-    Moments(n=3, mean=3.0, m2=14.0)
+    >>> whole = Moments.of(np.array([1.0, 2.0])) + Moments.of(np.array([6.0]))
+    >>> whole.n, whole.mean, whole.m2
+    (3, 3.0, 14.0)
     >>> Moments() + Moments()
-    Moments(n=0, mean=0.0, m2=0.0)
+    Moments(n=0)
     """
 
     n: int = 0
-    mean: float = 0.0
-    m2: float = 0.0
+    total: int = field(default=0, repr=False)
+    squares: int = field(default=0, repr=False)
     excess: float = field(default=0.0, repr=False)
 
     @classmethod
@@ -37,53 +42,69 @@ class Moments:
 
         Args:
             values: The columns.
-            weights: Of the n records (None: all 1).
+            weights: Of the n records (None: all 1), multiples of 2^-20.
         """
         there = ~np.isnan(values)
-        shares = there.astype(np.float64) if weights is None else there * weights
-        filled, n, total = np.where(there, values, 0.0), there.sum(axis=1), shares.sum(axis=1)
-        mean = (filled * shares).sum(axis=1) / np.maximum(total, 1.0)
-        m2 = ((filled - mean[:, None]) ** 2 * shares).sum(axis=1)
-        found = zip(n.tolist(), mean.tolist(), m2.tolist(), (total - n).tolist(), strict=True)
-        return [cls(count, middle, squares, excess) if count else cls() for count, middle, squares, excess in found]
+        counts = there.sum(axis=1)
+        found = [cls()] * len(values)
+        used = np.flatnonzero(counts)
+        if not used.size:
+            return found
+        filled = np.where(there[used], values[used], 0.0)
+        shares = filled if weights is None else filled * weights
+        totals = sums(np.concatenate((shares, shares * filled)))
+        more = np.zeros(len(used)) if weights is None else (there[used] * (weights - 1.0)).sum(axis=1)
+        for place, (column, excess) in enumerate(zip(used.tolist(), more.tolist(), strict=True)):
+            found[column] = cls(int(counts[column]), totals[place], totals[place + len(used)], excess)
+        return found
 
     @property
     def weight(self) -> float:
         """The sum of all weights."""
         return self.n + self.excess if self.excess else self.n
 
+    @property
+    def mean(self) -> float:
+        """The weighted mean, rounded once; 0 of no values."""
+        over, under = self.weight.as_integer_ratio()
+        return self.total * under / (over * _ONE) if over else 0.0
+
+    @property
+    def m2(self) -> float:
+        """The weighted sum of squared deviations from the mean, rounded once; 0 of no values."""
+        over, under = self.weight.as_integer_ratio()
+        if not over:
+            return 0.0
+        return max(0, self.squares * over * _ONE - self.total * self.total * under) / (over * _ONE * _ONE)
+
     def __add__(self, other: "Moments") -> "Moments":
-        if not self.n or not other.n:
-            return self if self.n else other
-        mine, others = self.weight, other.weight
-        both = mine + others
-        delta = other.mean - self.mean
         return Moments(
-            self.n + other.n,
-            # Weighted, not shifted by a share of the difference: the same whichever side comes first.
-            (mine * self.mean + others * other.mean) / both,
-            self.m2 + other.m2 + delta * delta * (mine * others / both),
-            self.excess + other.excess,
+            self.n + other.n, self.total + other.total, self.squares + other.squares, self.excess + other.excess
         )
 
     def __sub__(self, other: "Moments") -> "Moments":
         """What is left of these when others, all of them among these, are taken out."""
-        if not other.n:
-            return self
-        left = self.weight - other.weight
-        if self.n <= other.n or left <= 0:
+        if self.n <= other.n or self.weight <= other.weight:
             return Moments()
-        mean = (self.weight * self.mean - other.weight * other.mean) / left
-        delta = other.mean - mean
-        m2 = self.m2 - other.m2 - delta * delta * (left * other.weight / self.weight)
-        return Moments(self.n - other.n, mean, max(0.0, m2), self.excess - other.excess)
+        return Moments(
+            self.n - other.n, self.total - other.total, self.squares - other.squares, self.excess - other.excess
+        )
 
-    def to_record(self) -> dict[str, int | float]:
-        """As it stands in a partial."""
+    def __bool__(self) -> bool:
+        return self.n > 0
+
+    def to_record(self) -> dict[str, Any]:
+        """As it stands in a partial: what people read, and both sums as floats that add up to them."""
         excess = {"excess": self.excess} if self.excess else {}
-        return {"n": self.n, "mean": self.mean, "m2": self.m2, **excess}
+        exact = {"sum": pieces(self.total), "squares": pieces(self.squares)} if self.n else {}
+        return {"n": self.n, "mean": self.mean, "m2": self.m2, **exact, **excess}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
-        """Read it back."""
-        return cls(int(record["n"]), float(record["mean"]), float(record["m2"]), float(record.get("excess", 0.0)))
+        """Read it back; of an older writer's, which has no sums, what they must have been."""
+        n, excess = int(record["n"]), float(record.get("excess", 0.0))
+        mean, m2 = float(record["mean"]), float(record["m2"])
+        if "sum" in record or not n:
+            return cls(n, from_pieces(record.get("sum", ())), from_pieces(record.get("squares", ())), excess)
+        weight = n + excess
+        return cls(n, units(mean * weight), units(m2 + mean * mean * weight), excess)

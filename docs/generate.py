@@ -31,6 +31,7 @@ from shadowbus.settings import (
     WorkerSettings,
 )
 from shadowbus.settings_segment import SegmentSettings
+from shadowbus.settings_webhook import NotifySettings
 from shadowbus.topology import STAGES, TOPICS, mermaid
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +43,7 @@ TABLES: dict[str, type] = {
     "shadow": ShadowSettings,
     "segment": SegmentSettings,
     "cost": CostSettings,
+    "notify": NotifySettings,
     "gate": GateSettings,
     "rekey": RekeySettings,
     "replay": ReplaySettings,
@@ -63,6 +65,9 @@ RECORDS: dict[str, type] = {
     "dead-letters": records.DeadLetter,
 }
 """The topics that other programs write or read; what else there is belongs to the stages."""
+
+BESIDE: dict[str, type] = {"verdicts/told": records.Told}
+"""What else lies in a topic, under keys of its own."""
 
 WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "comparisons": {"status": records.STATUSES},
@@ -91,6 +96,14 @@ MEANINGS = {
     "cost.label": "What really happened: a class, as labels name it.",
     "cost.prediction": "What was answered then: a class, as models name it.",
     "cost.cost": "What that costs, in your unit; less than 0 is a gain. Pairs that are not named cost 0.",
+    "notify.name": "What the receiver is called; what it was told is kept under this name.",
+    "notify.url": "Where to post, such as a chat's incoming webhook; as `${NAME}` where the address is a secret.",
+    "notify.format": "`chat`: a text, as Slack and its likes take it; `json`: the record. "
+    "See [notifications](notifications.md).",
+    "notify.on": "Which verdicts to tell, of `PROMOTE`, `KEEP_WATCHING` and `SEND_BACK`.",
+    "notify.link": "An address that is put into each message, such as the dashboard's.",
+    "notify.secret": "With it each post is signed (HMAC-SHA256).",
+    "notify.timeout_seconds": "How long the receiver may take to answer; 60 at most.",
     "gate.alpha": "The chance of a wrong verdict, over all looks together.",
     "gate.min_requests": "No PROMOTE before so many requests have their comparison, whatever its status.",
     "gate.min_labels": "No PROMOTE before so many labels have met their comparison.",
@@ -197,7 +210,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def schemas() -> Iterator[tuple[str, str]]:
     """Where each topic's JSON Schema lies, and what it says."""
-    for topic, kind in RECORDS.items():
+    for topic, kind in {**RECORDS, **BESIDE}.items():
         found = json_schema(kind, schema_hook=lambda _: {"description": "Any JSON value."})
         for field, words in WORDS.get(topic, {}).items():
             found["$defs"][kind.__name__]["properties"][field]["enum"] = list(words)
@@ -222,7 +235,7 @@ def main() -> None:
 
 
 def _table(prefix: str, kind: type) -> str:
-    several = {one: f"### `[[{one}]]`, one for each" for one in ("shadow", "segment", "cost")}
+    several = {one: f"### `[[{one}]]`, one for each" for one in ("shadow", "segment", "cost", "notify")}
     heading = {"": "### At the top", **several}.get(prefix, f"### `[{prefix}]`")
     rows = [heading, "", "| key | type | default | meaning |", "|---|---|---|---|"]
     wanted = set(setting_keys())

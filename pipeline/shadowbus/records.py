@@ -230,6 +230,22 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a receiver of notifications knows of a trial. Topic `verdicts`, key `trial|told|receiver`.
+
+    `count` grows by one with each change; `sent` says whether this one was posted, or is one the receiver leaves out.
+    """
+
+    trial: str
+    receiver: str
+    verdict: str
+    count: int
+    sent: bool
+    told_ms: int
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A record that could not be used, whole, with where it came from and why. Topic `dead-letters`.
 
@@ -247,7 +263,9 @@ class DeadLetter:
     v: int = VERSION
 
 
-Record = Request | Prediction | Label | Comparison | Outcome | Vitals | Partial | Aggregate | Verdict | DeadLetter
+Record = (
+    Request | Prediction | Label | Comparison | Outcome | Vitals | Partial | Aggregate | Verdict | Told | DeadLetter
+)
 Kind = typing.TypeVar("Kind")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from shadowbus.errors import SettingsError
 from shadowbus.settings_segment import SegmentSettings, check_segments
 from shadowbus.settings_table import filled_in, read_table
+from shadowbus.settings_webhook import NotifySettings, check_notify, shown_address
 from shadowbus.topology import topic_names
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -25,6 +26,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MAX_PORT = 65_535
 
 _SECRET = re.compile(r"password|secret|token|credential|\bkey\b|\.key\.|pem$", re.IGNORECASE)
+_ADDRESSES = {"url"}
+"""Keys whose value is an address, which may have a secret in its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ class Settings:
     shadow: tuple[ShadowSettings, ...] = ()
     segment: tuple[SegmentSettings, ...] = ()
     cost: tuple[CostSettings, ...] = ()
+    notify: tuple[NotifySettings, ...] = ()
     gate: GateSettings = field(default_factory=GateSettings)
     rekey: RekeySettings = field(default_factory=RekeySettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
@@ -221,6 +225,8 @@ def masked(settings: Settings) -> dict[str, object]:
             return [mask(inner, key) for inner in value]
         if isinstance(value, Path):
             return str(value)
+        if key in _ADDRESSES and isinstance(value, str) and value:
+            return shown_address(value)
         return "********" if value and isinstance(value, str) and _SECRET.search(key) else value
 
     return {name: mask(value, name) for name, value in dataclasses.asdict(settings).items()}
@@ -284,4 +290,5 @@ def _check(settings: Settings) -> None:
     need(0 <= replay.features_share <= 1, "replay.features_share", "has to be between 0 and 1")
     check_segments(settings.segment, settings.source)
     need(0 <= settings.metrics.port <= MAX_PORT, "metrics.port", f"has to be between 0 (off) and {MAX_PORT}")
+    check_notify(settings.notify, settings.source)
     need(replay.shed_when_behind_seconds >= 0, "replay.shed_when_behind_seconds", "has to be at least 0 (0: never)")

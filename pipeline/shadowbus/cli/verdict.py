@@ -13,7 +13,7 @@ from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
 from shadowbus.records import Aggregate, Verdict, decode
 from shadowbus.settings import Settings
-from shadowbus.trials import shadow_of
+from shadowbus.trials import shadow_of, verdicts_in
 
 READ_SECONDS = 60.0
 EXIT_CODES = {"PROMOTE": 0, "KEEP_WATCHING": 10, "SEND_BACK": 20}
@@ -74,7 +74,7 @@ def _find(settings: Settings, shadow: str, trial: str | None, deadline: Deadline
 
     of_shadow = [
         found
-        for found in verdicts(read_table(settings, VERDICTS, deadline).values())
+        for found in verdicts(verdicts_in(read_table(settings, VERDICTS, deadline)))
         if shadow_of(found.record.trial) == shadow and trial in (None, found.record.trial)
     ]
     if len(of_shadow) < 2:

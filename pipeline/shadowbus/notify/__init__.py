@@ -1,0 +1,1 @@
+"""Tells people when a verdict changes: once, also after a crash."""

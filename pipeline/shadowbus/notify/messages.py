@@ -1,0 +1,72 @@
+"""A change of verdict as a message: for chats, or as JSON for programs. Pure.
+
+Names come out of records and are foreign. In a chat they stand between backquotes, where no chat looks for mentions,
+links or formatting, and `&`, `<` and `>` are written as chats want them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import orjson
+
+from shadowbus.notify.due import Change
+
+MOST_CRITERIA = 12
+NAME_CHARACTERS = 200
+WEIGHTS = {"fails": 0, "open": 1, "holds": 2}
+"""What is shown first."""
+
+
+def chat(change: Change, _id: str) -> bytes:
+    """What Slack takes, and what Mattermost, Rocket.Chat, Google Chat and others take as Slack does: `{"text"}`."""
+    return orjson.dumps({"text": "\n".join(_lines(change))})
+
+
+def plain(change: Change, message_id: str) -> bytes:
+    """The verdict's record, what it was before, and an id that is the same when this is posted again."""
+    content = {"event": "verdict", "id": message_id, "before": change.before, "link": change.receiver.link}
+    return orjson.dumps({"v": 1, **content, "verdict": change.verdict})
+
+
+TEMPLATES: dict[str, Callable[[Change, str], bytes]] = {"chat": chat, "json": plain}
+"""By what `format` in the settings may be."""
+
+
+def _lines(change: Change) -> Iterator[str]:
+    verdict = change.verdict
+    yield f"*{_words(verdict.verdict)}* {_code(verdict.trial)} (it was {_words(change.before)})"
+    yield f"{verdict.requests} requests, {verdict.labels} labels"
+    criteria = sorted((one for one in verdict.criteria if isinstance(one, Mapping)), key=_weight)
+    yield from map(_criterion, criteria[:MOST_CRITERIA])
+    if len(criteria) > MOST_CRITERIA:
+        yield f"and {len(criteria) - MOST_CRITERIA} more criteria"
+    if change.receiver.link:
+        yield change.receiver.link
+
+
+def _weight(criterion: Mapping[str, object]) -> int:
+    return WEIGHTS.get(str(criterion.get("state")), len(WEIGHTS))
+
+
+def _criterion(one: Mapping[str, object]) -> str:
+    interval = f"{_number(one.get('low'))} to {_number(one.get('high'))}"
+    numbers = f"{_number(one.get('value'))} ({interval}), limit {_number(one.get('limit'))}"
+    return f"\u2022 {_code(one.get('name'))} {_words(one.get('state'))}: {numbers}"
+
+
+def _words(value: object) -> str:
+    return "".join(
+        letter for letter in str(value)[:NAME_CHARACTERS].replace("_", " ") if letter.isalpha() or letter == " "
+    )
+
+
+def _number(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "none yet" if value is None else "?"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _code(value: object) -> str:
+    plain = "".join(letter for letter in str(value)[:NAME_CHARACTERS] if letter.isprintable())
+    for letter, written in (("`", "'"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        plain = plain.replace(letter, written)
+    return f"`{plain}`"

@@ -43,6 +43,7 @@ class ShadowSettings:
     threads: int = 1
     memory_mb: int = 4096
     load_seconds: float = 60.0
+    control: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,14 @@ class GateSettings:
     min_agreement: float | None = None
     accuracy_margin: float | None = None
     guard_segments: bool = True
+    min_accuracy_gain: float | None = None
+    max_loss_increase: float | None = None
+    min_value_gain: float | None = None
+    max_calibration_error: float | None = None
+    max_cpu_ms_per_row: float | None = None
+    max_memory_mb: float | None = None
+    min_days: float = 0.0
+    labels_at_random: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +195,13 @@ class Settings:
         return {**shared, **(own if isinstance(own, Mapping) else {})}
 
 
+SHARES = (
+    *("max_error_rate", "max_over_budget", "min_agreement"),
+    *("accuracy_margin", "min_accuracy_gain", "max_calibration_error"),
+)
+"""Limits of the gate that are between 0 and 1."""
+
+
 def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     """Read a settings file.
 
@@ -255,9 +271,14 @@ def _check(settings: Settings) -> None:
         need(shadow.memory_mb >= 1, f"shadow[{i}].memory_mb", "has to be at least 1")
     gate = settings.gate
     need(0 < gate.alpha < 1, "gate.alpha", "has to be between 0 and 1")
-    for key in ("max_error_rate", "max_over_budget", "min_agreement", "accuracy_margin"):
+    for key in SHARES:
         limit = getattr(gate, key)
         need(limit is None or 0 <= limit <= 1, f"gate.{key}", "has to be between 0 and 1")
+    for key in ("max_loss_increase", "min_value_gain", "max_cpu_ms_per_row", "max_memory_mb"):
+        limit = getattr(gate, key)
+        need(limit is None or math.isfinite(limit), f"gate.{key}", "has to be a finite number")
+    need(0 <= gate.min_days < math.inf, "gate.min_days", "has to be at least 0")
+    need(gate.min_value_gain is None or bool(settings.cost), "gate.min_value_gain", "needs a cost matrix: [[cost]]")
     need(
         (gate.latency_budget_ms is None) == (gate.max_over_budget is None),
         "gate.latency_budget_ms",

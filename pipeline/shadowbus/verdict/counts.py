@@ -1,7 +1,7 @@
 """What a decision rests on: cumulative counts of one trial, in all and by segment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,16 @@ class Counts:
     loss_n: float = 0
     loss_mean: float = 0.0
     loss_m2: float = 0.0
+    value_n: float = 0
+    value_mean: float = 0.0
+    value_m2: float = 0.0
+    labelled_agreed: float = 0
+    labelled_disagreed: float = 0
+
+    @property
+    def labelled(self) -> float:
+        """Labels of which it is known whether both answers agree."""
+        return self.labelled_agreed + self.labelled_disagreed
 
     @property
     def paired(self) -> float:
@@ -35,11 +45,65 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Covered:
+    """How many requests of one kind have their label, of how many that both models answered."""
+
+    labelled: float
+    compared: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Scores between `low` and `high`: how many, their sum, and how many of them came true."""
+
+    low: float
+    high: float
+    n: float
+    score: float
+    came: float
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Of the control, which is the live model itself: answers that were compared, and those that differ anyway."""
+
+    compared: float = 0
+    differ: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
-    """All a decision rests on. `books_gap` is 0 when the books close; `segments` are named like `country=DE`."""
+    """All a decision rests on.
+
+    Attributes:
+        trial: Its name.
+        counts: Of the whole trial.
+        segments: By names like `country=DE`.
+        books_gap: 0 when the books close.
+        books_note: Else what is wrong.
+        first_ms: The time of the first record, None while there is none, and `last_ms` of the last.
+        exact: Whether two answers that agree are always right or wrong together, as names of classes are.
+        by_live: Compared requests and those with a label, by what the live model answered; empty where not counted.
+        scores: The shadow's scores where labels came, in bins; empty where it has none.
+        value_reach: By the cost matrix, the most that one decision can be worth more than another.
+        floor: What the control shows; None where no control runs, and of the control itself.
+        cpu_ms_per_row: Measured; None where not known.
+        memory_mb: Measured, of the largest model process; None where not known.
+        labels_depend: Whether labels were shown to come for some requests rather than for others; the gate sets it.
+    """
 
     trial: str
     counts: Counts
     segments: Mapping[str, Counts]
     books_gap: int = 0
     books_note: str = ""
+    first_ms: int | None = None
+    last_ms: int | None = None
+    exact: bool = False
+    by_live: Mapping[str, Covered] = field(default_factory=dict)
+    scores: tuple[Bin, ...] = ()
+    value_reach: float = 0.0
+    floor: Floor | None = None
+    cpu_ms_per_row: float | None = None
+    memory_mb: float | None = None
+    labels_depend: bool = False

@@ -27,11 +27,16 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What is missing until the verdict in `note`, if all goes on as it is; None when that never decides."""
+    """What is missing until the verdict in `note`, if all goes on as it is; None when that never decides.
+
+    `at_ms` is when that will be at the present rates; None when never, when it cannot be told, and when nothing is
+    missing.
+    """
 
     requests: int | None
     labels: int | None
     note: str
+    at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,16 @@ decision with every criterion's interval. Pure: the same evidence and settings g
 Guaranteed, however often people look: if any criterion is truly on the wrong side, PROMOTE comes with probability at
 most alpha (it needs all criteria shown, so also the false one: no split); if all are truly on the right side, SEND BACK
 does (one is enough, so alpha is split over the criteria that are on, and the guard's share over the segments). Only
-one of the two can be the mistake. Each criterion's `low` and `high` are the two one-sided ends that decide it.
+one of the two can be the mistake. Each criterion's `low` and `high` are the two one-sided ends that decide it. Where
+labels were shown to come for some requests rather than for others, all this holds whatever the missing ones would be.
 """
+
+from dataclasses import replace
 
 from shadowbus.settings import GateSettings
 from shadowbus.verdict.conditions import conditions
 from shadowbus.verdict.counts import Counts, Evidence
+from shadowbus.verdict.coverage import coverage, dependence
 from shadowbus.verdict.criteria import asked, guarding
 from shadowbus.verdict.criterion import Criterion, Decision, Needed, State, Verdict
 from shadowbus.verdict.needed import needed
@@ -37,8 +41,13 @@ def decide(evidence: Evidence, gate: GateSettings) -> Decision:
     >>> early.verdict, early.needed.requests
     ('KEEP_WATCHING', 1944)
     """
+    missing = dependence(evidence, gate)
+    evidence = replace(evidence, labels_depend=missing is not None)
     blocking, guards = asked(evidence, gate), guarding(evidence, gate)
     counted = tuple(conditions(evidence, gate))
+    if missing is not None:
+        allowed = all(question.criterion.state == "holds" for question in blocking if question.unit == "labels")
+        counted = (*counted, coverage(missing, allowed=allowed))
     criteria = (*counted, *(question.criterion for question in (*blocking, *guards)))
     required = (*counted, *(question.criterion for question in blocking))
     verdict: Verdict = "KEEP_WATCHING"
@@ -46,5 +55,5 @@ def decide(evidence: Evidence, gate: GateSettings) -> Decision:
         verdict = "SEND_BACK"
     elif blocking and all(criterion.state == "holds" for criterion in required):
         verdict = "PROMOTE"
-    missing = needed(evidence, gate, blocking, guards) if verdict == "KEEP_WATCHING" else Needed(0, 0, "")
-    return Decision(verdict, criteria, evidence.counts.comparisons, evidence.counts.labels, missing)
+    more = needed(evidence, gate, counted, blocking, guards) if verdict == "KEEP_WATCHING" else Needed(0, 0, "")
+    return Decision(verdict, criteria, evidence.counts.comparisons, evidence.counts.labels, more)

@@ -1,35 +1,55 @@
-"""What is missing until the verdict that comes first, if everything goes on in the present proportions."""
+"""What is missing until the verdict that comes first, and when that is, if everything goes on as it has so far."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from shadowbus.settings import GateSettings
+from shadowbus.verdict.conditions import DAY_MS
 from shadowbus.verdict.counts import Counts, Evidence
-from shadowbus.verdict.criterion import Needed, Question
+from shadowbus.verdict.criterion import Criterion, Needed, Question
+
+IN_THE_WAY = {
+    "books": "The books have to close first.",
+    "cpu_ms_per_row": "It has to take less CPU time first.",
+    "memory_mb": "It has to take less memory first.",
+}
+"""Conditions that time alone does not meet, and what is said of them."""
+
+DEPENDS = "Labels depend on the answers, and the missing ones could be anything."
 
 
-def needed(evidence: Evidence, gate: GateSettings, blocking: Sequence[Question], guards: Sequence[Question]) -> Needed:
-    """How many more requests and labels it takes, and until which verdict.
+def needed(
+    evidence: Evidence,
+    gate: GateSettings,
+    conditions: Sequence[Criterion],
+    blocking: Sequence[Question],
+    guards: Sequence[Question],
+) -> Needed:
+    """How many more requests and labels it takes, when, and until which verdict.
 
     Args:
         evidence: What has been seen.
         gate: What the verdict needs.
+        conditions: What PROMOTE needs beside questions.
         blocking: The questions that PROMOTE needs answered.
         guards: Those that can only lead to SEND BACK.
     """
     if not blocking:
         return Needed(None, None, "No criterion is on, so nothing can be shown.")
     counts = evidence.counts
-    promote = _until_promote(counts, gate, blocking)
+    promote = _until_promote(evidence, gate, blocking)
     back = _until_send_back([*blocking, *guards], counts)
-    first = back if back and _requests(back, counts) < _requests(promote, counts) else promote
-    if evidence.books_gap and first is promote:
-        return replace(first, note=f"The books have to close first. {first.note}")
-    return first
+    if back and _requests(back, counts) < _requests(promote, counts):
+        return replace(back, at_ms=_when(back, evidence, 0.0))
+    stuck = [IN_THE_WAY[one.name] for one in conditions if one.state == "open" and one.name in IN_THE_WAY]
+    if stuck:
+        return replace(promote, note=" ".join((*stuck, promote.note)))
+    return replace(promote, at_ms=_when(promote, evidence, gate.min_days))
 
 
-def _until_promote(counts: Counts, gate: GateSettings, blocking: Sequence[Question]) -> Needed:
+def _until_promote(evidence: Evidence, gate: GateSettings, blocking: Sequence[Question]) -> Needed:
+    counts = evidence.counts
     missing: dict[str, int | None] = {
         "requests": max(0, gate.min_requests - counts.comparisons),
         "labels": max(0, gate.min_labels - counts.labels),
@@ -40,11 +60,13 @@ def _until_promote(counts: Counts, gate: GateSettings, blocking: Sequence[Questi
             continue
         more, known = question.missing() if question.leans == "holds" else None, missing[question.unit]
         missing[question.unit] = None if more is None or known is None else max(more, known)
-        never += [question.criterion.name] if more is None else []
+        never += [question] if more is None else []
         unseen += [] if question.trials else [question.criterion.name]
     note = "PROMOTE, at the present rates."
     if never:
-        note = f"At the present rates never shown to hold: {', '.join(never)}."
+        note = f"At the present rates never shown to hold: {', '.join(question.criterion.name for question in never)}."
+        if evidence.labels_depend and any(question.unit == "labels" for question in never):
+            note = f"{note} {DEPENDS}"
     elif unseen:
         note = f"PROMOTE, at the earliest: nothing has been seen yet of {', '.join(unseen)}."
     return Needed(missing["requests"], missing["labels"], note)
@@ -66,3 +88,16 @@ def _requests(needed: Needed, counts: Counts) -> float:
         return math.inf
     ratio = counts.comparisons / counts.labels if counts.labels else 1.0
     return max(needed.requests, needed.labels * ratio)
+
+
+def _when(needed: Needed, evidence: Evidence, min_days: float) -> int | None:
+    """When the last of the missing requests, labels and days has come, at the mean rates from first to last record."""
+    first, last, counts = evidence.first_ms, evidence.last_ms, evidence.counts
+    if first is None or last is None or needed.requests is None or needed.labels is None:
+        return None
+    waits = [max(0.0, first + min_days * DAY_MS - last)]
+    for more, seen in ((needed.requests, counts.comparisons), (needed.labels, counts.labels)):
+        if more and (not seen or last <= first):
+            return None
+        waits.append(more * (last - first) / seen if more else 0.0)
+    return last + math.ceil(max(waits))

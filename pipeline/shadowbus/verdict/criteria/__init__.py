@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from shadowbus.settings import GateSettings
 from shadowbus.verdict.counts import Evidence
-from shadowbus.verdict.criteria import rates
-from shadowbus.verdict.criteria.accuracy import accuracy, guarded, guards
+from shadowbus.verdict.criteria import means, rates
+from shadowbus.verdict.criteria.accuracy import accuracy, gain, guarded, guards
+from shadowbus.verdict.criteria.calibration import calibration
 from shadowbus.verdict.criterion import Alphas, Question
 
 
@@ -35,6 +36,10 @@ CRITERIA = (
     Rule(("max_over_budget", "latency_budget_ms"), rates.latency),
     Rule(("min_agreement",), rates.agreement),
     Rule(("accuracy_margin",), accuracy),
+    Rule(("min_accuracy_gain",), gain),
+    Rule(("max_loss_increase",), means.loss),
+    Rule(("min_value_gain",), means.value),
+    Rule(("max_calibration_error",), calibration),
 )
 """Those that PROMOTE needs shown, each."""
 

@@ -2,16 +2,24 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
 
 from shadowbus.settings import GateSettings
 from shadowbus.verdict import sequential
 from shadowbus.verdict.counts import Counts, Evidence
+from shadowbus.verdict.coverage import unknown
 from shadowbus.verdict.criterion import Alphas, Criterion, Question, State
 
 
 def accuracy(evidence: Evidence, margin: float, alphas: Alphas) -> Question:
     """Is it less accurate than the live model by at most the margin?"""
-    return difference("accuracy", evidence.counts, -margin, alphas, evidence.counts.labels)
+    return difference("accuracy", evidence, evidence.counts, -margin, alphas)
+
+
+def gain(evidence: Evidence, least: float, alphas: Alphas) -> Question:
+    """Is it more accurate than the live model by at least this much?"""
+    return difference("accuracy_gain", evidence, evidence.counts, least, alphas)
 
 
 def guarded(gate: GateSettings) -> bool:
@@ -30,24 +38,59 @@ def guards(evidence: Evidence, gate: GateSettings, alphas: Alphas) -> Iterator[Q
     labelled = sorted(name for name, counts in evidence.segments.items() if counts.paired)
     each = Alphas(alphas.holds, alphas.fails / max(1, len(labelled) * (len(labelled) + 1)))
     for name in labelled:
-        counts = evidence.segments[name]
-        yield difference(f"accuracy:{name}", counts, -gate.accuracy_margin, each, evidence.counts.labels)
+        yield difference(f"accuracy:{name}", evidence, evidence.segments[name], -gate.accuracy_margin, each)
 
 
-def difference(name: str, counts: Counts, limit: float, alphas: Alphas, labels: int) -> Question:
-    """Is the shadow's accuracy minus the live accuracy at least the limit?"""
-    holds, fails = alphas
-    ours, theirs, trials = counts.shadow_only, counts.live_only, counts.paired
-    low = sequential.paired_low(ours, theirs, trials, holds)
-    high = sequential.paired_high(ours, theirs, trials, fails)
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Who was right: only the shadow, only the live model, it is not known, and out of how many."""
+
+    ours: float
+    theirs: float
+    unknown: float
+    trials: float
+
+    @classmethod
+    def of(cls, evidence: Evidence, counts: Counts) -> Self:
+        """All labels; or all compared requests, where labels are missing for a reason."""
+        missing, trials = unknown(evidence, counts) if evidence.labels_depend else (0.0, counts.paired)
+        return cls(counts.shadow_only, counts.live_only, missing, trials)
+
+    def grown(self, trials: float) -> Self:
+        """As many trials in the same proportions."""
+        times = trials / self.trials
+        return type(self)(self.ours * times, self.theirs * times, self.unknown * times, trials)
+
+    @property
+    def worst(self) -> tuple[float, float, float]:
+        """If all that is not known spoke for the live model."""
+        return self.ours, self.theirs + self.unknown, self.trials
+
+    @property
+    def best(self) -> tuple[float, float, float]:
+        """If all that is not known spoke for the shadow."""
+        return self.ours + self.unknown, self.theirs, self.trials
+
+
+def difference(name: str, evidence: Evidence, counts: Counts, limit: float, alphas: Alphas) -> Question:
+    """Is the shadow's accuracy minus the live accuracy at least the limit?
+
+    What is not known is taken for whatever is worst. The end of the interval only moves out by that, compared with the
+    one if everything were known; so it is valid whatever the labels depend on.
+    """
+    pairs = _Pairs.of(evidence, counts)
+    low, high = sequential.paired_low(*pairs.worst, alphas.holds), sequential.paired_high(*pairs.best, alphas.fails)
     state: State = "holds" if low >= limit else "fails" if high < limit else "open"
-    value = (ours - theirs) / trials if trials else None
-    leans: State = "holds" if value is None or value >= limit else "fails"
+    value = (pairs.ours - pairs.theirs) / pairs.trials if pairs.trials else None
+    lowest = None if value is None else value - pairs.unknown / pairs.trials
+    leans: State = "holds" if lowest is None or lowest >= limit else "fails"
 
     def shown(total: float) -> bool:
-        up, down = (ours * total / trials, theirs * total / trials) if trials else (0.0, 0.0)
+        grown = pairs.grown(total) if pairs.trials else _Pairs(total if limit >= 0 else 0.0, 0.0, 0.0, total)
+        up, down, _ = grown.worst if leans == "holds" else grown.best
         if leans == "holds":
-            return sequential.paired_evidence_above(up, down, total, limit) >= -math.log(holds)
-        return sequential.paired_evidence_above(down, up, total, -limit) >= -math.log(fails)
+            return sequential.paired_evidence_above(up, down, total, limit) >= -math.log(alphas.holds)
+        return sequential.paired_evidence_above(down, up, total, -limit) >= -math.log(alphas.fails)
 
-    return Question(Criterion(name, value, low, high, limit, state), "labels", int(trials), labels, leans, shown)
+    criterion = Criterion(name, value, low, high, limit, state)
+    return Question(criterion, "labels", int(pairs.trials), evidence.counts.labels, leans, shown)

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from shadowbus.verdict import sequential
-from shadowbus.verdict.counts import Evidence
+from shadowbus.verdict.counts import Counts, Evidence, Floor
 from shadowbus.verdict.criterion import Alphas, Criterion, Question, State
 
 
@@ -24,8 +24,44 @@ def latency(evidence: Evidence, limit: float, alphas: Alphas) -> Question:
 def agreement(evidence: Evidence, limit: float, alphas: Alphas) -> Question:
     """Does it answer as the live model does at least this often?"""
     counts = evidence.counts
+    if evidence.floor is not None:
+        return above_floor(counts, evidence.floor, limit, alphas)
     differ, whole = counts.compared - counts.agreed, counts.compared
     return mirrored(rate("agreement", differ, whole, 1 - limit, alphas, counts.comparisons), limit)
+
+
+def above_floor(counts: Counts, floor: Floor, limit: float, alphas: Alphas) -> Question:
+    """The same where a control runs: of the shadow's disagreement only what is above that of the control counts.
+
+    Both rates have an interval of their own at half of alpha, so that both are right at once but for alpha; their
+    difference is somewhere between the ends.
+    """
+    differ, trials = counts.compared - counts.agreed, counts.compared
+    half = Alphas(alphas.holds / 2, alphas.fails / 2)
+
+    def ends(times: float) -> tuple[float, float]:
+        ours, theirs = (differ * times, trials * times), (floor.differ * times, floor.compared * times)
+        most = sequential.rate_high(*ours, half.holds) - sequential.rate_low(*theirs, half.holds)
+        least = sequential.rate_low(*ours, half.fails) - sequential.rate_high(*theirs, half.fails)
+        return max(0.0, min(1.0, 1 - most)), min(1.0, 1 - least)
+
+    low, high = ends(1.0)
+    noise = floor.differ / floor.compared if floor.compared else 0.0
+    value = min(1.0, 1 - differ / trials + noise) if trials else None
+    state: State = "holds" if low >= limit else "fails" if high < limit else "open"
+    leans: State = "holds" if value is None or value >= limit else "fails"
+
+    def shown(total: float) -> bool:
+        if not trials:
+            return sequential.rate_high(0, total, half.holds) <= 1 - limit
+        least, most = ends(total / trials)
+        return least >= limit if leans == "holds" else most < limit
+
+    note = (
+        f"Above the control's own disagreement of {noise:.2%}." if floor.compared else "The control is yet to answer."
+    )
+    criterion = Criterion("agreement", value, low, high, limit, state, note)
+    return Question(criterion, "requests", int(trials), counts.comparisons, leans, shown)
 
 
 def rate(name: str, bad: float, trials: float, limit: float, alphas: Alphas, requests: int) -> Question:

@@ -167,7 +167,8 @@ class Partial:
     """The running totals of one source partition for one trial, segment and window. Topic `partials`.
 
     `totals` are cumulative and `next_offsets` only grow, so a redelivered or older partial changes nothing.
-    `window` is `all` or the window's start in milliseconds. That of the whole trial has the `names` kept apart.
+    `window` is `all` or the window's start in milliseconds. That of the whole trial has the `names` kept apart, and the
+    `noise`: what the same source partition has counted of the control (`aggregate/noise.py`).
     """
 
     trial: str
@@ -178,6 +179,7 @@ class Partial:
     totals: dict[str, object]
     updated_ms: int
     names: dict[str, object] = field(default_factory=dict)
+    noise: dict[str, object] = field(default_factory=dict)
     v: int = VERSION
 
 

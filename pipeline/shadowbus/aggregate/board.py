@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from shadowbus.aggregate.fold import Key
-from shadowbus.aggregate.merge import aggregate, books_of, evidence_of, merged, verdict_of
+from shadowbus.aggregate.merge import aggregate, books_of, evidence_of, merged, noise_of, verdict_of
 from shadowbus.aggregate.segments import ALL
+from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import Malformed
 from shadowbus.records import Partial, decode, encode, parse_object
@@ -48,7 +49,7 @@ class Board:
     """
 
     def __init__(self, table: MutableMapping[bytes, bytes], settings: Settings) -> None:
-        self.table, self.settings = table, settings
+        self.table, self.settings, self.terms = table, settings, Terms.of(settings)
         self.trials: dict[str, _Trial] = {}
         self.published: dict[tuple[str, bytes], bytes] = {}
 
@@ -114,7 +115,12 @@ class Board:
             yield from self._fresh("aggregates", key.text().encode(), encode(record), replace(record, updated_ms=0))
         if all_of_it:
             as_of_ms = max(partial.updated_ms for partial in all_of_it)
-            verdict = verdict_of(evidence_of(name, trial.whole, books), self.settings.gate, books, as_of_ms)
+            verdict = verdict_of(
+                evidence_of(name, trial.whole, books, self.terms, noise_of(all_of_it), vitals),
+                self.settings.gate,
+                books,
+                as_of_ms,
+            )
             yield from self._fresh("verdicts", name.encode(), encode(verdict), replace(verdict, decided_ms=0))
 
     def _fresh(self, topic: str, key: bytes, value: bytes | None, content: Any) -> Iterator[Publication]:

@@ -10,17 +10,24 @@ from typing import Any
 
 from shadowbus.aggregate.books import Counted, close_books
 from shadowbus.aggregate.fold import Key
+from shadowbus.aggregate.noise import Noise, noise_summary
 from shadowbus.aggregate.resources import resources
+from shadowbus.aggregate.scores import PARTS
 from shadowbus.aggregate.segments import ALL
 from shadowbus.aggregate.summary import Reading, asked_of, requests_of, summarize
+from shadowbus.aggregate.table import Table
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.records import Aggregate, Partial, Standing, Verdict
 from shadowbus.settings import GateSettings, Settings
+from shadowbus.trials import shadow_of
+from shadowbus.verdict.counts import Bin, Covered
 from shadowbus.verdict.gate import Counts, Evidence, Needed, decide
 from shadowbus.verdict.states import move
 
 NOTHING_MORE = Needed(0, 0, "")
+PLAIN = Terms(1)
+MIB = 1 << 20
 
 
 def merged(partials: Iterable[Partial]) -> Totals:
@@ -44,6 +51,7 @@ def aggregate(
     summary = summarize(totals, Reading(alpha, Terms.of(settings).costs, heavy=key.window == ALL))
     if key == Key(key.trial):
         summary["resources"] = resources(vitals)
+        summary["noise"] = noise_summary(noise_of(partials), alpha)
     updated_ms = max((partial.updated_ms for partial in partials), default=0)
     return Aggregate(*key, totals.to_record(), summary, dict(books), updated_ms)
 
@@ -63,6 +71,11 @@ def books_of(trial: str, partials: Iterable[Partial], vitals: Mapping[int, Mappi
     }
     offsets = {str(partial.partition): partial.next_offsets for partial in partials}
     return {**close_books(trial, counted, vitals), "next_offsets": offsets}
+
+
+def noise_of(partials: Iterable[Partial]) -> Noise:
+    """What all source partitions have counted of the control."""
+    return sum((Noise.from_record(partial.noise) for partial in partials), Noise())
 
 
 def counts_of(totals: Totals) -> Counts:
@@ -85,14 +98,74 @@ def counts_of(totals: Totals) -> Counts:
         loss_n=totals.loss.weight / heaviest,
         loss_mean=totals.loss.mean,
         loss_m2=totals.loss.m2 / heaviest,
+        value_n=totals.value.weight / heaviest,
+        value_mean=totals.value.mean,
+        value_m2=totals.value.m2 / heaviest,
+        labelled_agreed=scaled["labelled_agreed"],
+        labelled_disagreed=scaled["labelled_disagreed"],
     )
 
 
-def evidence_of(trial: str, whole: Mapping[str, Totals], books: Mapping[str, Any]) -> Evidence:
-    """All that a decision rests on; `whole` are the totals of the whole trial, by segment."""
-    segments = {name: counts_of(totals) for name, totals in sorted(whole.items()) if name != ALL}
-    counts = counts_of(whole.get(ALL, Totals()))
-    return Evidence(trial, counts, segments, books.get("gap", 0), books.get("note", ""))
+def evidence_of(
+    trial: str,
+    whole: Mapping[str, Totals],
+    books: Mapping[str, Any],
+    terms: Terms = PLAIN,
+    noise: Noise | None = None,
+    vitals: Mapping[int, Mapping[str, Any]] | None = None,
+) -> Evidence:
+    """All that a decision rests on.
+
+    Args:
+        trial: Its name.
+        whole: The totals of the whole trial, by segment.
+        books: Its account books.
+        terms: What it is counted by.
+        noise: What was counted of the control; it matters where the terms name one.
+        vitals: Replay's newest, by source partition.
+    """
+    totals, taken = whole.get(ALL, Totals()), resources(vitals or {})
+    alone = not terms.controls or shadow_of(trial) in terms.controls
+    largest = taken.get("largest_bytes")
+    return Evidence(
+        trial,
+        counts_of(totals),
+        {name: counts_of(part) for name, part in sorted(whole.items()) if name != ALL},
+        books.get("gap", 0),
+        books.get("note", ""),
+        first_ms=totals.first_ms,
+        last_ms=totals.last_ms,
+        exact=terms.kind_of(trial) == "classes",
+        by_live=covered(totals),
+        scores=bins(totals),
+        value_reach=terms.reach,
+        floor=None if alone else (noise or Noise()).floor,
+        cpu_ms_per_row=taken.get("cpu_ms_per_row"),
+        memory_mb=largest / MIB if largest else None,
+    )
+
+
+def covered(totals: Totals) -> dict[str, Covered]:
+    """Compared and labelled requests by what the live model answered; empty where it names no classes."""
+    details, heaviest = totals.detailed, totals.weights.heaviest
+    compared, labelled = _margin(details.confusion, 0), _margin(details.live_truth, 1)
+    return {name: Covered(labelled.get(name, 0.0) / heaviest, compared[name] / heaviest) for name in sorted(compared)}
+
+
+def _margin(table: Table, axis: int) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for cell, weight in table.weights().items():
+        sums[cell[axis]] = sums.get(cell[axis], 0.0) + weight
+    return sums
+
+
+def bins(totals: Totals) -> tuple[Bin, ...]:
+    """The shadow's scores where labels came; empty where it has none."""
+    parts = totals.detailed.shadow_scores.parts
+    if parts is None:
+        return ()
+    sums = (parts[:, 1:] / totals.weights.heaviest).tolist()
+    return tuple(Bin(at / PARTS, (at + 1) / PARTS, *row) for at, row in enumerate(sums) if row[0] > 0)
 
 
 def verdict_of(

@@ -35,6 +35,7 @@ def resources(vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
         "cpu_ms_per_row": cpu * 1000 / rows if rows else None,
         "batch_ms_per_row": batch_ms / rows if rows else None,
         "resident_bytes": sum(_number(model, "resident_bytes") for model in models),
+        "largest_bytes": max((_number(model, "resident_bytes") for model in models), default=0),
         "restarts": sum(_number(model, "restarts") for model in models),
         "deaths": dict(sorted(deaths.items())),
         "loads": sum(_number(model, "loads") for model in models),

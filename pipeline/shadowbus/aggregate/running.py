@@ -6,6 +6,7 @@ import orjson
 
 from shadowbus.aggregate.fold import Folded, Key
 from shadowbus.aggregate.known import Known
+from shadowbus.aggregate.noise import Noise, controls_of
 from shadowbus.aggregate.segments import ALL, Segments
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
@@ -72,6 +73,15 @@ class Running:
             if (value := self.kept.get(Key(trial))) is not None:
                 known.keep(_names(Key(trial), value))
         return known
+
+    def noise_of(self, trial: str) -> Noise:
+        """What is counted of the control beside a trial.
+
+        Raises:
+            StateCorruptError: It cannot be read.
+        """
+        controls = controls_of(trial, self.trials, self.terms.controls) if self.terms.controls else []
+        return Noise.of(self._of(Key(control)) for control in controls)
 
     def take_changes(self) -> tuple[dict[Key, Totals], list[Key]]:
         """What changed and what was dropped since the last call."""

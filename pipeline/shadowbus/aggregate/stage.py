@@ -107,8 +107,11 @@ class AggregateStage:
             changed, dropped = source.running.take_changes()
             for key, totals in changed.items():
                 offsets: dict[str, object] = dict(source.running.next_offsets)
-                names = source.running.known_of(key.trial).to_record() if key == Key(key.trial) else {}
-                partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names)
+                names = noise = {}
+                if key == Key(key.trial):
+                    names = source.running.known_of(key.trial).to_record()
+                    noise = source.running.noise_of(key.trial).to_record()
+                partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names, noise)
                 self._write(outputs, key, number, encode(partial))
             for key in dropped:
                 self._write(outputs, key, number, None)

@@ -20,19 +20,35 @@ class Terms:
         budget_ms: Shadow latencies above it are over budget; None when the gate has none.
         tasks: The kind of answers by shadow.
         costs: By label and answer, both as `class_name` writes them; empty without a cost matrix.
+        controls: The shadows that are the champion itself.
     """
 
     window_ms: int
     budget_ms: float | None = None
     tasks: Mapping[str, str] = field(default_factory=dict)
     costs: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    controls: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Those of the settings."""
         tasks = {shadow.name: shadow.task for shadow in settings.shadow}
         costs = {(class_name(cost.label) or "", class_name(cost.prediction) or ""): cost.cost for cost in settings.cost}
-        return cls(settings.aggregate.window_seconds * 1000, settings.gate.latency_budget_ms, tasks, costs)
+        controls = frozenset(shadow.name for shadow in settings.shadow if shadow.control)
+        window_ms = settings.aggregate.window_seconds * 1000
+        return cls(window_ms, settings.gate.latency_budget_ms, tasks, costs, controls)
+
+    @property
+    def reach(self) -> float:
+        """The most that one decision can be worth more than another of the same label; what has no cost costs 0.
+
+        >>> Terms(1, costs={("fraud", "pass"): 50.0, ("honest", "stop"): 2.0}).reach
+        50.0
+        """
+        by_label: dict[str, list[float]] = {}
+        for (label, _), cost in self.costs.items():
+            by_label.setdefault(label, [0.0]).append(cost)
+        return max((max(costs) - min(costs) for costs in by_label.values()), default=0.0)
 
     def kind_of(self, trial: str) -> str:
         """`classes`, `numbers`, or neither: ``. A shadow that the settings do not know is taken to name classes.

@@ -1,5 +1,6 @@
 """The worker's side of the model's pipes: it never waits to write, and takes nothing for an answer that is none."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -104,7 +105,8 @@ def test_an_answer_to_an_older_question_is_not_taken_for_the_one_that_is_due() -
         question = pipe.receive()
         assert question is not None
         pipe.send(question[0], b"first")
-        pipe.send(question[0], b"again")
+        with contextlib.suppress(OSError):  # the number is enough for the other side to let go, before the rest
+            pipe.send(question[0], b"again")
         pipe.close()
 
     with model(twice) as worker:

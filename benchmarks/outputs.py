@@ -40,6 +40,7 @@ class Outputs:
 
     def __init__(self, bootstrap: str, topics: Sequence[str]) -> None:
         self.bootstrap = bootstrap
+        self.topics = len(topics)
         self._written = 0
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         found = self._admin.list_topics(timeout=30).topics

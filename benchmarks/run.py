@@ -3,7 +3,7 @@
 Usage: python benchmarks/run.py [--only NAMES] [--rounds N] [--pairs N] [--json] [--out FOLDER]
 
 NAMES are candidates (shadowbus, raw-copy, plain, faust, …), `peers` for all of these, or further measurements: latency,
-models, scaling, backlog. Without --only all of them run, which takes about a quarter of an hour. Results go to
+models, scaling, backlog, judge. Without --only all of them run, which takes about a quarter of an hour. Results go to
 results.json and results.md; what was not measured in this run is not in them.
 """
 
@@ -19,6 +19,7 @@ from candidate import RAW_COPY, SHADOWBUS, Candidate, peers
 from confluent_kafka import KafkaException
 from cost_model import renew_page
 from heavy_models import heavy_models
+from judge import judge
 from latency import latency
 from machine import machine
 from outputs import WrongOutputError
@@ -33,7 +34,7 @@ from shadowbus.errors import ShadowbusError
 from shadowbus.kafka.embedded import EmbeddedKafka
 
 HERE = Path(__file__).parent
-SECTIONS = ("latency", "models", "scaling", "backlog")
+SECTIONS = ("latency", "models", "scaling", "backlog", "judge")
 NO_CLEANING = {"log.cleaner.backoff.ms": "86400000"}
 """Compaction would make the bytes that are counted in changelogs depend on when it happens to run."""
 
@@ -71,6 +72,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=15.0, help="of each measurement of latency")
     parser.add_argument("--backlog-pairs", type=int, default=2_000_000)
     parser.add_argument("--apart-pairs", type=int, default=500_000)
+    parser.add_argument("--waiting", type=int, default=10_000_000, help="comparisons that wait in the judge")
+    parser.add_argument("--joins", type=int, default=500_000, help="labels, in each measurement of the judge")
     parser.add_argument("--json", action="store_true", help="print the results as JSON on stdout")
     parser.add_argument("--out", type=Path, default=HERE, metavar="FOLDER", help="where the results go")
     return parser.parse_args()
@@ -100,6 +103,7 @@ def _measure(
         "models": lambda: heavy_models(bench, options.pairs),
         "scaling": lambda: scaling(bench, options.pairs),
         "backlog": lambda: backlog(bench, pairs=options.backlog_pairs, apart_pairs=options.apart_pairs),
+        "judge": lambda: judge(bench, waiting=options.waiting, joins=options.joins),
     }
     failed = list(found.failed)
     for name, measurement in measurements.items():

@@ -50,8 +50,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_results_go_to_stdout_and_to_both_files_and_progress_to_stderr(tmp_path: Path) -> None:
-    asked = ("--only", "shadowbus,raw-copy,latency", "--rounds", "1", "--pairs", "3000", "--seconds", "2")
-    done = run(*asked, "--json", "--out", str(tmp_path))
+    asked = ("--only", "shadowbus,raw-copy,latency,judge", "--rounds", "1", "--pairs", "3000", "--seconds", "2")
+    done = run(*asked, "--waiting", "3000", "--joins", "600", "--json", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document == json.loads((tmp_path / "results.json").read_text())
@@ -70,9 +70,13 @@ def test_results_go_to_stdout_and_to_both_files_and_progress_to_stderr(tmp_path:
     for one in document["latency"]:
         assert 0 < one["p50_ms"] <= one["p99_ms"] <= one["max_ms"]
         assert one["pairs"] > 0
+    judged = document["judge"]
+    assert judged["restored"] == judged["waiting"] == 3000
+    assert judged["labels_alone"]["joins"] == judged["labels_and_comparisons"]["joins"] == 600
     page = (tmp_path / "results.md").read_text()
     assert f"| shadowbus | {rows['shadowbus']['pairs_per_s']:,.0f} |" in page
     assert "## Latency" in page
+    assert "## Judge" in page
     assert "round 1 of 1" in done.stderr
 
 

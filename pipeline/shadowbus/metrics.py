@@ -100,7 +100,9 @@ TRIALS = (
         ("trial", "criterion", "state"),
         "1 for the state it is in (holds, fails, open), 0 for the others.",
     ),
-    Metric("shadowbus_trial_comparisons", "gauge", ("trial", "status"), "Comparisons counted, by how they ended."),
+    Metric(
+        "shadowbus_trial_comparisons_total", "counter", ("trial", "status"), "Comparisons counted, by how they ended."
+    ),
     Metric("shadowbus_trial_requests", "gauge", OF, "Requests that the shadow was asked."),
     Metric("shadowbus_trial_labels", "gauge", OF, "Labels that met their comparison."),
     Metric("shadowbus_agreement_ratio", "gauge", OF, "The share of answers that are the live model's."),

@@ -103,7 +103,7 @@ def _books(name: str, record: Shown) -> Iterator[Sample]:
     fields = {"gap": "shadowbus_books_gap", "settled": "shadowbus_books_settled", "share": "shadowbus_trial_share"}
     yield from numbers((name,), {metric: books.get(field) for field, metric in fields.items()})
     for status, count in _part(_part(record, "totals"), "statuses").items():
-        yield from numbers((name, status), {"shadowbus_trial_comparisons": count})
+        yield from numbers((name, status), {"shadowbus_trial_comparisons_total": count})
 
 
 def _part(record: Shown, name: str) -> dict[str, Any]:

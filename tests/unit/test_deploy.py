@@ -22,7 +22,9 @@ MANIFESTS: list[dict[str, Any]] = [
     for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
 ]
 WORKLOADS = [manifest for manifest in MANIFESTS if "template" in manifest.get("spec", {})]
-OURS = {name: service for name, service in COMPOSE["services"].items() if name != "kafka"}
+THEIRS = {"kafka", "prometheus", "grafana"}
+OURS = {name: service for name, service in COMPOSE["services"].items() if name not in THEIRS}
+PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 RUN = {"replay", "judge", "aggregate", "agents"}
 IMAGE = "shadowbus:0.1.0"
 
@@ -125,6 +127,56 @@ def test_what_compose_mounts_is_mounted_where_it_is_looked_for() -> None:
     judge = dict(mount.split(":")[:2] for mount in OURS["judge"]["volumes"])
     assert judge["judge-state"] == str(compose_settings().state_dir)
     assert "./models/built:/srv/models:ro" in OURS["replay"]["volumes"]
+
+
+def mounted(name: str) -> dict[str, Path]:
+    """What a service of compose finds where, of the files of this repository."""
+    pairs = (mount.split(":")[:2] for mount in COMPOSE["services"][name]["volumes"])
+    return {target: ROOT / source for source, target in pairs if source.startswith("./")}
+
+
+def test_prometheus_in_compose_finds_every_worker_and_the_rules() -> None:
+    files = mounted("prometheus")
+    assert "--config.file=/etc/prometheus/prometheus.yml" in COMPOSE["services"]["prometheus"]["command"]
+    assert files["/etc/prometheus/prometheus.yml"].is_file()
+    (pattern,) = PROMETHEUS["rule_files"]
+    assert list(files[str(Path(pattern).parent)].glob(Path(pattern).name))
+    (job,) = PROMETHEUS["scrape_configs"]
+    assert job["job_name"] == "shadowbus"  # which the rules look for
+    (found,) = job["dns_sd_configs"]
+    assert set(found["names"]) == RUN
+    assert found["port"] == compose_settings().metrics.port
+    assert compose_settings().metrics.host == "0.0.0.0"  # noqa: S104
+    assert all(OURS[name]["expose"] == [str(found["port"])] for name in RUN)
+
+
+def test_grafana_in_compose_finds_prometheus_and_the_dashboards() -> None:
+    files = mounted("grafana")
+    provisioning = files["/etc/grafana/provisioning"]
+    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "shadowbus.yml").read_text())["providers"]
+    dashboards = files[provider["options"]["path"]]
+    home = Path(COMPOSE["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (dashboards / home.name).is_file()
+    assert str(home.parent) == provider["options"]["path"]
+
+
+def test_what_is_published_in_compose_is_for_this_machine_only() -> None:
+    published = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
+    assert published.keys() == THEIRS
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+@pytest.mark.parametrize("name", sorted(RUN))
+def test_a_worker_in_kubernetes_shows_its_metrics(name: str) -> None:
+    (manifest,) = [one for one in WORKLOADS if one["metadata"]["name"] == f"shadowbus-{name}"]
+    port = kubernetes_settings().metrics.port
+    assert container(manifest)["ports"] == [{"name": "metrics", "containerPort": port}]
+    notes = manifest["spec"]["template"]["metadata"]["annotations"]
+    wanted = {"scrape": "true", "port": str(port), "path": "/metrics"}
+    assert notes == {f"prometheus.io/{name}": value for name, value in wanted.items()}
+    assert kubernetes_settings().metrics.host == "0.0.0.0"  # noqa: S104
 
 
 def test_the_shadow_of_compose_is_one_that_the_training_writes() -> None:

@@ -30,6 +30,7 @@ from shadowbus.settings import (
     ShadowSettings,
     WorkerSettings,
 )
+from shadowbus.settings_backtest import BacktestSettings
 from shadowbus.settings_segment import SegmentSettings
 from shadowbus.settings_webhook import NotifySettings
 from shadowbus.topology import STAGES, TOPICS, mermaid
@@ -51,6 +52,7 @@ TABLES: dict[str, type] = {
     "aggregate": AggregateSettings,
     "worker": WorkerSettings,
     "metrics": MetricsSettings,
+    "backtest": BacktestSettings,
 }
 
 RECORDS: dict[str, type] = {
@@ -147,6 +149,29 @@ MEANINGS = {
     "worker.transaction_timeout_ms": "After how long Kafka aborts the transaction of a worker that is gone.",
     "worker.operation_seconds": "How long one call to Kafka may take, such as a commit; then the worker starts again.",
     "worker.vitals_seconds": "How often each worker says how it is, with its account books.",
+    "backtest.request_id": "The column of the request id; empty: rows are numbered.",
+    "backtest.timestamp": "The column of the time; empty: rows are a millisecond apart.",
+    "backtest.timestamp_unit": "What numbers in it count: `s`, `ms`, `us` or `ns`. ISO 8601 texts are read too.",
+    "backtest.features": "The columns of features; empty: every column that is named for nothing else.",
+    "backtest.features_as_list": "Whether requests carry features as a list, in that order, not by name.",
+    "backtest.ignore": "Columns that are no features, where these are not listed.",
+    "backtest.text": "Columns of CSV files whose cells stay text, such as codes with leading zeros.",
+    "backtest.segments": "The columns of segments.",
+    "backtest.model": "The live model, as `name@version`.",
+    "backtest.model_column": "The column that names it, where there is one.",
+    "backtest.prediction": "The column of the live model's answer.",
+    "backtest.scores": "Its scores: a column of lists or objects, or one column for each class.",
+    "backtest.classes": "What the columns of scores are called, in their order; else scores are a list.",
+    "backtest.latency": "The column of its latency in milliseconds, where there is one.",
+    "backtest.error": "The column of its error: text where it gave no answer.",
+    "backtest.label": "The column of what really happened.",
+    "backtest.label_timestamp": "The column of when that was known; empty: when the request was made.",
+    "backtest.label_probability": "The column of the probability with which it was chosen, where there is one.",
+    "backtest.shadow_model": "The model of a shadow whose predictions were already made; empty: as its file says.",
+    "backtest.shadow_prediction": "The column of that shadow's answer; empty: `prediction`, in a file of its own.",
+    "backtest.shadow_scores": "Its scores.",
+    "backtest.shadow_latency": "Its latency.",
+    "backtest.shadow_error": "Its error.",
     "metrics.port": "Where each worker serves `/metrics` to [Prometheus](prometheus.md); 0: nowhere.",
     "metrics.host": "The address it listens at; `0.0.0.0` for others to reach it.",
 }

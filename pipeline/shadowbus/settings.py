@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shadowbus.errors import SettingsError
+from shadowbus.settings_backtest import BacktestSettings, check_backtest
 from shadowbus.settings_segment import SegmentSettings, check_segments
 from shadowbus.settings_table import filled_in, read_table
 from shadowbus.settings_webhook import NotifySettings, check_notify, shown_address
@@ -165,6 +166,7 @@ class Settings:
     aggregate: AggregateSettings = field(default_factory=AggregateSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    backtest: BacktestSettings = field(default_factory=BacktestSettings)
     source: Path = Path("shadow.toml")
 
     def shadow_named(self, name: str) -> ShadowSettings:
@@ -312,4 +314,5 @@ def _check(settings: Settings) -> None:
     check_segments(settings.segment, settings.source)
     need(0 <= settings.metrics.port <= MAX_PORT, "metrics.port", f"has to be between 0 (off) and {MAX_PORT}")
     check_notify(settings.notify, settings.source)
+    check_backtest(settings.backtest, settings.source)
     need(replay.shed_when_behind_seconds >= 0, "replay.shed_when_behind_seconds", "has to be at least 0 (0: never)")

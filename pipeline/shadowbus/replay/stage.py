@@ -16,11 +16,12 @@ from itertools import repeat
 from shadowbus.compare.comparator import Comparator
 from shadowbus.records import Vitals, encode
 from shadowbus.replay.additions import additions_of
+from shadowbus.replay.asked import Asked
 from shadowbus.replay.comparison import Comparisons
 from shadowbus.replay.inbox import SIDES, middle_ms
 from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join
 from shadowbus.replay.live import Live, read_live
-from shadowbus.replay.model_process import IN_FLIGHT, Chunk, ModelProcess
+from shadowbus.replay.model_process import IN_FLIGHT, Chunk
 from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.partition import PartitionState
 from shadowbus.replay.reading import Reading
@@ -41,7 +42,7 @@ class ReplayStage:
         *,
         settings: Settings,
         shadow: ShadowSettings,
-        model: ModelProcess,
+        model: Asked,
         comparator: Comparator,
         worker: str,
     ) -> None:

@@ -1,0 +1,1 @@
+"""Backtest: the stages in memory over files, with no Kafka."""

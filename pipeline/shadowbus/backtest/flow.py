@@ -1,0 +1,166 @@
+"""The stages of one backtest, in memory, each record handed on as soon as it is made. Time is what the caller says.
+
+The same objects that workers run over Kafka, over one partition. A comparison's time is that of its request, and so it
+is the same however far ahead the model works.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from shadowbus.aggregate.board import Board
+from shadowbus.aggregate.books import STILL_MS
+from shadowbus.aggregate.stage import AggregateStage
+from shadowbus.backtest.folder import Folder
+from shadowbus.compare import Comparator
+from shadowbus.judge.stage import JudgeStage
+from shadowbus.replay.stage import ReplayStage
+from shadowbus.settings import Settings
+from shadowbus.stage import Input, Outputs, Row, Slice
+
+ONE = frozenset({0})
+"""The partition that there is."""
+
+KEEP_EVERY = 20_000
+"""After so many comparisons and labels what waits is written to disk, and ids that were answered long ago forgotten."""
+
+LOOK_FIRST, LOOK_GROWTH = 1_000, 1.2
+"""The gate looks after so many comparisons, and again each time they have grown by so much: a verdict rests on what
+stood before it, and a live one is looked at too."""
+
+
+class _Timed(Struct, gc=False):
+    timestamp_ms: int
+
+
+_timed = Decoder(_Timed).decode
+
+
+class Flow:
+    """Replay of every shadow, the judge, the aggregate and the board.
+
+    Args:
+        settings: With one partition.
+        replays: One for each shadow.
+        comparators: How to judge the answers of each shadow, by its name.
+        folder: Where records go.
+        state: Where the judge may keep what waits.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        replays: Sequence[ReplayStage],
+        comparators: Mapping[str, Comparator],
+        folder: Folder,
+        state: Path,
+    ) -> None:
+        self.settings, self.replays, self.folder = settings, replays, folder
+        self.judge = JudgeStage(ONE, settings=settings, comparators=comparators, folder=state, worker="judge")
+        self.judge.resume_at({})
+        self.aggregate = AggregateStage(ONE, settings)
+        self.made: Counter[str] = Counter()
+        self.board = Board({}, settings)
+        self.published: dict[tuple[str, bytes], bytes] = {}
+        self._since_kept, self._look_at = 0, float(LOOK_FIRST)
+
+    def take(self, pieces: Iterable[Slice], now_ms: int, lags: Mapping[Input, int]) -> None:
+        """Take new records of inputs, and let time pass."""
+        halves = []
+        for piece in pieces:
+            self.made[piece.topic] += len(piece.offsets)
+            if piece.topic == "labels":
+                self._since_kept += len(piece.offsets)
+                self._pass_on(self.judge.process([piece], now_ms), now_ms)
+            else:
+                halves.append(piece)
+        for replay in self.replays:
+            if halves:
+                self._pass_on(replay.process(halves, now_ms), now_ms)
+            self._pass_on(replay.tick(now_ms, lags), now_ms)
+        if self._since_kept >= KEEP_EVERY:
+            self.keep(now_ms, lags)
+        if self.made["comparisons"] >= self._look_at:
+            self._look_at = LOOK_GROWTH * self.made["comparisons"]
+            self._look(now_ms)
+
+    def keep(self, now_ms: int, lags: Mapping[Input, int]) -> None:
+        """What a worker does at a commit: the judge's state goes to disk, and replay forgets what is long answered."""
+        self._since_kept = 0
+        for replay in self.replays:
+            replay.checkpoint(now_ms)
+        labels = {("comparisons", 0): 1, ("labels", 0): lags.get(("labels", 0), 0)}
+        self._pass_on(self.judge.tick(now_ms, labels), now_ms)
+        self.judge.checkpoint(now_ms)
+        self.judge.committed()
+
+    def paused(self) -> frozenset[Input]:
+        """Inputs that are too far ahead."""
+        return frozenset[Input]().union(*(replay.paused() for replay in self.replays))
+
+    def drain(self, now_ms: int) -> None:
+        """Let every model answer what is under way, and the books be told."""
+        for replay in self.replays:
+            self._pass_on(replay.drain(now_ms), now_ms)
+
+    def decide(self, now_ms: int) -> list[bytes]:
+        """Write aggregates and verdicts as they stand at the end; returns the verdicts.
+
+        The books are told twice, `STILL_MS` apart, since only a difference that stays is a gap.
+        """
+        self.aggregate.tick(now_ms, {("comparisons", 0): 0})
+        self.drain(now_ms)
+        self._publish(now_ms)
+        self.drain(now_ms + STILL_MS)
+        self._look(now_ms + STILL_MS)
+        for topic in ("aggregates", "verdicts"):
+            self.folder.write(topic, (value for (of, _), value in self.published.items() if of == topic))
+        return [value for (topic, _), value in self.published.items() if topic == "verdicts"]
+
+    def close(self) -> None:
+        """Let go of what the stages hold."""
+        for replay in self.replays:
+            replay.close()
+        self.judge.close()
+
+    def _publish(self, now_ms: int) -> None:
+        for _, key, value in self.aggregate.checkpoint(now_ms).records.get("partials", ()):
+            self.board.accept(key, value)
+
+    def _look(self, now_ms: int) -> None:
+        self._publish(now_ms)
+        for topic, key, value in self.board.publish(lambda _: True):
+            if value is None:
+                self.published.pop((topic, key), None)
+            else:
+                self.published[topic, key] = value
+
+    def _pass_on(self, outputs: Outputs, now_ms: int) -> None:
+        for topic, rows in outputs.records.items():
+            if topic == "dead-letters":
+                self.folder.keep_letters(value for _, _, value in rows)
+            elif topic in ("comparisons", "outcomes"):
+                self._hand_on(topic, rows, now_ms)
+            elif topic == "vitals":
+                self._count(self._slice(topic, rows, [now_ms] * len(rows)), now_ms)
+
+    def _hand_on(self, topic: str, rows: list[Row], now_ms: int) -> None:
+        values = [value or b"" for _, _, value in rows]
+        piece = self._slice(topic, rows, [_timed(value).timestamp_ms for value in values])
+        self.folder.write(topic, values)
+        if topic == "comparisons":
+            self._since_kept += len(rows)
+            self._pass_on(self.judge.process([piece], now_ms), now_ms)
+        self._count(piece, now_ms)
+
+    def _slice(self, topic: str, rows: list[Row], times: list[int]) -> Slice:
+        start = self.made[topic]
+        self.made[topic] += len(rows)
+        keys, values = [key for _, key, _ in rows], [value for _, _, value in rows]
+        return Slice(topic, 0, keys, values, times, list(range(start, start + len(rows))))
+
+    def _count(self, piece: Slice, now_ms: int) -> None:
+        self._pass_on(self.aggregate.process([piece], now_ms), now_ms)

@@ -1,0 +1,73 @@
+"""What a backtest is of: shadows and files. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shadowbus.errors import SettingsError
+from shadowbus.settings import Settings, ShadowSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One backtest.
+
+    Attributes:
+        settings: For one partition, and without what only traffic that does not wait has use for.
+        shadows: Those that are asked, in this order.
+        files: By topic: `requests`, `predictions` and perhaps `labels`.
+        recorded: Predictions that were already made, by the shadow's name.
+    """
+
+    settings: Settings
+    shadows: tuple[ShadowSettings, ...]
+    files: dict[str, Path]
+    recorded: dict[str, Path]
+
+    def topics_by_file(self) -> dict[Path, tuple[str, ...]]:
+        """What each file is read for: one that is named twice is read once."""
+        found: dict[Path, tuple[str, ...]] = {}
+        for topic, path in self.files.items():
+            found[path] = (*found.get(path, ()), topic)
+        return found
+
+
+def plan(
+    settings: Settings,
+    shadows: Sequence[str],
+    files: dict[str, Path],
+    recorded: Sequence[str],
+) -> Plan:
+    """What the command line asks for.
+
+    Args:
+        settings: As they are in the file.
+        shadows: Names of shadows.
+        files: By topic.
+        recorded: `NAME=FILE`, or `FILE` alone where there is one shadow.
+
+    Raises:
+        SettingsError: A shadow is unknown, or named twice.
+    """
+    names = list(dict.fromkeys(shadows))
+    made = dict(_named(one, names) for one in recorded)
+    if len(made) < len(recorded) or len(names) < len(shadows):
+        raise SettingsError("A shadow is named twice.")
+    asked = tuple(
+        ShadowSettings(name, "")
+        if name in made and name not in [shadow.name for shadow in settings.shadow]
+        else settings.shadow_named(name)
+        for name in names
+    )
+    others = [shadow for shadow in settings.shadow if shadow.name not in names]
+    patient = replace(settings.replay, shed_when_behind_seconds=0.0)
+    return Plan(replace(settings, partitions=1, shadow=(*asked, *others), replay=patient), asked, files, made)
+
+
+def _named(one: str, names: Sequence[str]) -> tuple[str, Path]:
+    name, equals, path = one.partition("=")
+    if equals and name in names:
+        return name, Path(path)
+    if len(names) == 1:
+        return names[0], Path(one)
+    raise SettingsError(f"'--shadow-predictions {one}' has to name its shadow: NAME=FILE, with one of {names}.")

@@ -101,6 +101,10 @@ def counts_of(totals: Totals) -> Counts:
         value_n=totals.value.weight / heaviest,
         value_mean=totals.value.mean,
         value_m2=totals.value.m2 / heaviest,
+        label_unit=totals.weights.heaviest_compared / heaviest,
+        ours_apart=scaled["shadow_only"] * (lighter := heaviest / totals.weights.heaviest_apart),
+        theirs_apart=scaled["live_only"] * lighter,
+        labelled_apart=scaled["labelled_disagreed"] * lighter,
         labelled_agreed=scaled["labelled_agreed"],
         labelled_disagreed=scaled["labelled_disagreed"],
     )

@@ -40,7 +40,7 @@ class Noise:
 
     @classmethod
     def _of(cls, totals: Totals) -> Self:
-        heaviest, scaled = totals.weights.heaviest, totals.scaled()
+        heaviest, scaled = totals.weights.heaviest_compared, totals.scaled()
         agreed, differ = scaled["agreed"] * heaviest, scaled["disagreed"] * heaviest
         return cls(totals.count("agreed") + totals.count("disagreed"), agreed + differ, differ, heaviest)
 

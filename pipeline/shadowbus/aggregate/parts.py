@@ -15,7 +15,7 @@ from shadowbus.aggregate.probabilities import Floats
 from shadowbus.aggregate.quantiles import ANY, Quantiles
 from shadowbus.aggregate.scores import Scores
 from shadowbus.aggregate.table import Table
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.totals import INDEX, Totals
 from shadowbus.aggregate.weights import Weights
 
 Rows = NDArray[np.int64]
@@ -78,7 +78,8 @@ def _totals(arrays: Numbers, rows: Rows, details: Details) -> Totals:
     counts, times = arrays.counts[rows], arrays.times[rows]
     found = Totals(counts.sum(axis=0), first_ms=int(times.min()), last_ms=int(times.max()), details=details)
     if arrays.weights is not None:
-        found.weights = Weights.of(counts, arrays.weights[rows])
+        apart = counts[:, INDEX["labelled_agreed"]] == 0 if isinstance(arrays, Judged) else None
+        found.weights = Weights.of(counts, arrays.weights[rows], apart)
     return found
 
 

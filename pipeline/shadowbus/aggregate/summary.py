@@ -55,6 +55,9 @@ def summarize(totals: Totals, reading: Reading) -> dict[str, Any]:
     def ends(moments: Moments) -> dict[str, float | None]:
         return _mean_ends(moments, totals.weights.heaviest, level)
 
+    def gap_ends(moments: Moments) -> dict[str, float | None]:
+        return _mean_ends(moments, totals.weights.heaviest_compared, level)
+
     summary = {
         "requests": requests,
         "labels": totals.count("labels"),
@@ -66,7 +69,7 @@ def summarize(totals: Totals, reading: Reading) -> dict[str, Any]:
         "over_budget": _rate(scaled["over_budget"], scaled["latency_rows"], level, timed),
         "live_latency_ms": _latency(totals.live_latency),
         "shadow_latency_ms": _latency(totals.shadow_latency),
-        "latency_difference_ms": {**_mean(totals.latency_difference, ends), **_gaps(totals)},
+        "latency_difference_ms": {**_mean(totals.latency_difference, gap_ends), **_gaps(totals)},
         "right": (right := {name: totals.count(name) for name in RIGHT}),
         "accuracy": _accuracy({name: scaled[name] for name in RIGHT}, level, sum(right.values())),
         "distance": {"value": totals.distance.mean if totals.distance.n else None, "n": totals.distance.n},
@@ -117,7 +120,7 @@ def _accuracy(right: dict[str, float], alpha: float | None, seen: int) -> dict[s
 
 def _features(totals: Totals, scaled: Mapping[str, float], asked: float, alpha: float | None) -> dict[str, Any]:
     table, requests = totals.detailed.lacking, requests_of(totals)
-    whole = asked * totals.weights.heaviest  # as many requests as the asked ones stand for
+    whole = asked * totals.weights.heaviest_compared  # as many requests as the asked ones stand for
     most = sorted(table.counts, key=lambda cell: (-table.counts[cell], cell))[:MOST_MISSING]
     return {
         "complete": _rate(max(0.0, asked - scaled["missing_features"]), asked, alpha, requests),

@@ -41,6 +41,9 @@ are comparisons of requests that lacked features; `labels` are outcomes, `labell
 those in which both answers are known to be the same, and not to be.
 """
 
+_OF_LABELS = np.array([name in COUNTERS[COUNTERS.index("labels") :] for name in COUNTERS])
+"""Counters of outcomes; all others are of comparisons."""
+
 INDEX = {name: index for index, name in enumerate(COUNTERS)}
 _PLAIN = COUNTERS[len(STATUSES) :]
 _SKETCHES = ("live_latency", "shadow_latency")
@@ -94,7 +97,7 @@ class Totals:
 
     def scaled(self) -> dict[str, float]:
         """What rates and intervals are worked out from: the counts themselves where every weight is 1."""
-        return dict(zip(COUNTERS, self.weights.scaled(self.counts), strict=True))
+        return dict(zip(COUNTERS, self.weights.scaled(self.counts, _OF_LABELS), strict=True))
 
     def count(self, name: str) -> int:
         """One of `COUNTERS`."""

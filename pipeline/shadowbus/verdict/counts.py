@@ -10,6 +10,9 @@ class Counts:
 
     `comparisons` and `labels` are plain counts. The others are in proportion to the requests they stand for, and never
     more than was counted, so that sampled requests give unbiased rates and no more evidence than there is.
+
+    A count of requests times `label_unit` is in the unit of labels. Those that end in `_apart` are labels of
+    disagreements, in a unit of their own: only the shadow was right, only the live model was, and all of them.
     """
 
     comparisons: int = 0
@@ -32,6 +35,15 @@ class Counts:
     value_m2: float = 0.0
     labelled_agreed: float = 0
     labelled_disagreed: float = 0
+    label_unit: float = 1.0
+    ours_apart: float = 0
+    theirs_apart: float = 0
+    labelled_apart: float = 0
+
+    @property
+    def chosen(self) -> bool:
+        """Whether somebody chose what to label, so that labels stand for several requests each."""
+        return self.label_unit < 1.0
 
     @property
     def labelled(self) -> float:

@@ -45,8 +45,8 @@ def dependence(evidence: Evidence, gate: GateSettings) -> Dependence | None:
 
 def _partitions(evidence: Evidence, alpha: float) -> Iterator[tuple[str, Mapping[str, Covered], float]]:
     counts = evidence.counts
-    agreed = Covered(counts.labelled_agreed, counts.agreed)
-    differ = Covered(counts.labelled_disagreed, counts.compared - counts.agreed)
+    agreed = Covered(counts.labelled_agreed, counts.agreed * counts.label_unit)
+    differ = Covered(counts.labelled_disagreed, (counts.compared - counts.agreed) * counts.label_unit)
     yield "whether both models agree", {"agreements": agreed, "disagreements": differ}, alpha / 4
     many = len(evidence.by_live)
     yield "the live prediction", evidence.by_live, alpha / 2 / max(1, many * (many + 1))
@@ -100,11 +100,11 @@ def unknown(evidence: Evidence, counts: Counts) -> tuple[float, float]:
         evidence: Says whether that is so.
         counts: Of the whole trial or a segment.
     """
-    compared = max(counts.compared, counts.paired)
+    compared = max(counts.compared * counts.label_unit, counts.paired)
     if evidence.exact:
-        missing = counts.compared - counts.agreed - counts.labelled_disagreed
+        missing = (counts.compared - counts.agreed) * counts.label_unit - counts.labelled_disagreed
     else:
-        missing = counts.compared - counts.paired
+        missing = compared - counts.paired
     return max(0.0, min(missing, compared - counts.shadow_only - counts.live_only)), compared
 
 

@@ -9,6 +9,7 @@ from shadowbus.settings import GateSettings
 from shadowbus.verdict import sequential
 from shadowbus.verdict.counts import Counts, Evidence
 from shadowbus.verdict.coverage import unknown
+from shadowbus.verdict.criteria.chosen import by_choice
 from shadowbus.verdict.criterion import Alphas, Criterion, Question, State
 
 
@@ -78,6 +79,8 @@ def difference(name: str, evidence: Evidence, counts: Counts, limit: float, alph
     What is not known is taken for whatever is worst. The end of the interval only moves out by that, compared with the
     one if everything were known; so it is valid whatever the labels depend on.
     """
+    if evidence.exact and counts.chosen and not evidence.labels_depend:
+        return by_choice(name, counts, limit, alphas, evidence.counts.labels)
     pairs = _Pairs.of(evidence, counts)
     low, high = sequential.paired_low(*pairs.worst, alphas.holds), sequential.paired_high(*pairs.best, alphas.fails)
     state: State = "holds" if low >= limit else "fails" if high < limit else "open"

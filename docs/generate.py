@@ -31,6 +31,7 @@ from shadowbus.settings import (
     WorkerSettings,
 )
 from shadowbus.settings_backtest import BacktestSettings
+from shadowbus.settings_promotion import PromotionSettings
 from shadowbus.settings_segment import SegmentSettings
 from shadowbus.settings_webhook import NotifySettings
 from shadowbus.topology import STAGES, TOPICS, mermaid
@@ -51,6 +52,7 @@ TABLES: dict[str, type] = {
     "judge": JudgeSettings,
     "aggregate": AggregateSettings,
     "worker": WorkerSettings,
+    "promotion": PromotionSettings,
     "metrics": MetricsSettings,
     "backtest": BacktestSettings,
 }
@@ -68,7 +70,7 @@ RECORDS: dict[str, type] = {
 }
 """The topics that other programs write or read; what else there is belongs to the stages."""
 
-BESIDE: dict[str, type] = {"verdicts/told": records.Told}
+BESIDE: dict[str, type] = {"verdicts/told": records.Told, "verdicts/promotion": records.Promotion}
 """What else lies in a topic, under keys of its own."""
 
 WORDS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -107,6 +109,15 @@ MEANINGS = {
     "notify.link": "An address that is put into each message, such as the dashboard's.",
     "notify.secret": "With it each post is signed (HMAC-SHA256).",
     "notify.timeout_seconds": "How long the receiver may take to answer; 60 at most.",
+    "promotion.approval": "Whether somebody has to request a promotion and somebody else to approve it.",
+    "promotion.mlflow_uri": "MLflow's tracking server, whose registry's alias is moved; wants `shadowbus[mlflow]`.",
+    "promotion.mlflow_model": "The registered model; else it is called as the shadow. Versions are the shadow's.",
+    "promotion.alias": "The alias of the model that serves.",
+    "promotion.rejected_alias": "The alias of the version that was sent back last.",
+    "promotion.command": "Or: a program and what it is given, as a list; no shell. See [promotion](promotion.md).",
+    "promotion.webhook": "Or: an address to post to.",
+    "promotion.secret": "What the posts are signed with (HMAC-SHA256).",
+    "promotion.timeout_seconds": "How long the command, or all tries to post, may take; 3600 at most.",
     "gate.alpha": "The chance of a wrong verdict, over all looks together.",
     "gate.min_requests": "No PROMOTE before so many requests have their comparison, whatever its status.",
     "gate.min_labels": "No PROMOTE before so many labels have met their comparison.",

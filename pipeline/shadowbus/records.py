@@ -232,6 +232,30 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Promotion:
+    """How far it has come with acting on a verdict. Topic `verdicts`, key `trial|promotion`.
+
+    `action` is `promote` or `send_back`, `step` is `requested`, `approved`, `begun`, `done` or `failed`. `binding` is a
+    digest of the very verdict, `key` is the same for each try to do this. `told` says in words what was found and done,
+    `detail` the same for programs. `history` has earlier steps too: `{"action", "step", "by", "at_ms"}`.
+    """
+
+    trial: str
+    action: str
+    step: str
+    by: str
+    at_ms: int
+    binding: str
+    key: str
+    means: str = ""
+    approved_by: str = ""
+    told: str = ""
+    detail: dict[str, object] = field(default_factory=dict)
+    history: list[object] = field(default_factory=list)
+    v: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What a receiver of notifications knows of a trial. Topic `verdicts`, key `trial|told|receiver`.
 
@@ -266,7 +290,18 @@ class DeadLetter:
 
 
 Record = (
-    Request | Prediction | Label | Comparison | Outcome | Vitals | Partial | Aggregate | Verdict | Told | DeadLetter
+    Request
+    | Prediction
+    | Label
+    | Comparison
+    | Outcome
+    | Vitals
+    | Partial
+    | Aggregate
+    | Verdict
+    | Promotion
+    | Told
+    | DeadLetter
 )
 Kind = typing.TypeVar("Kind")
 

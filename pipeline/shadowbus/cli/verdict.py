@@ -40,7 +40,7 @@ def verdict(
     """Show the verdict; exit code 0 is PROMOTE, 10 KEEP WATCHING, 20 SEND BACK."""
     settings = settings_of(context)
     settings.shadow_named(shadow)
-    found = _find(settings, shadow, trial, Deadline.after(READ_SECONDS))
+    found = find(settings, shadow, trial, Deadline.after(READ_SECONDS))
     if found is None:
         of = f"trial {trial}" if trial else f"shadow {shadow}"
         tell(f"There is no verdict yet on the {of}: KEEP WATCHING.")
@@ -68,7 +68,8 @@ def verdicts(values: Iterable[bytes]) -> list[Found]:
     return found
 
 
-def _find(settings: Settings, shadow: str, trial: str | None, deadline: Deadline) -> Found | None:
+def find(settings: Settings, shadow: str, trial: str | None, deadline: Deadline) -> Found | None:
+    """The verdict on a trial of a shadow, or on its newest one."""
     from shadowbus.kafka.tables import read_table
     from shadowbus.topology import AGGREGATES, VERDICTS
 

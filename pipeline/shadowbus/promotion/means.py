@@ -1,0 +1,26 @@
+"""Which way of acting the settings name."""
+
+from shadowbus.errors import SettingsError
+from shadowbus.promotion.command import Command
+from shadowbus.promotion.mlflow_registry import MlflowRegistry
+from shadowbus.promotion.order import Means
+from shadowbus.promotion.webhook import Webhook
+from shadowbus.settings import Settings
+
+
+def means_of(settings: Settings) -> Means:
+    """The one that is set.
+
+    Raises:
+        SettingsError: None is.
+    """
+    one = settings.promotion
+    if one.mlflow_uri:
+        return MlflowRegistry(one.mlflow_uri, one.mlflow_model, one.alias, one.rejected_alias)
+    if one.command:
+        return Command(one.command, settings.source.parent.resolve(), one.timeout_seconds)
+    if one.webhook:
+        return Webhook(one.webhook, one.secret, one.timeout_seconds)
+    raise SettingsError(
+        f"{settings.source} has no [promotion] that says what to do: set mlflow_uri, command or webhook in it."
+    )

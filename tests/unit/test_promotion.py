@@ -1,0 +1,328 @@
+"""Acting on a verdict: what is allowed, in which order, and what each way of acting does, also the second time."""
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from receiver import Receiver, receiving
+from shadowbus.errors import SettingsError
+from shadowbus.promotion.command import Command
+from shadowbus.promotion.course import (
+    NotAllowed,
+    Standing,
+    approved,
+    begun,
+    check_verdict,
+    ended,
+    finished,
+    requested,
+    unfinished,
+)
+from shadowbus.promotion.means import means_of
+from shadowbus.promotion.mlflow_registry import MlflowRegistry
+from shadowbus.promotion.order import NotDone, Order
+from shadowbus.promotion.webhook import Webhook
+from shadowbus.records import Promotion, Verdict, encode
+from shadowbus.settings import Settings, masked, parse_settings
+from shadowbus.supervised import Backoff
+from shadowbus.webhook.signature import genuine
+
+TRIAL = "champion@3~challenger@2"
+HOLDS = {"name": "accuracy", "value": 0.0432, "low": 0.036, "high": 0.0521, "limit": -0.02, "state": "holds"}
+FAILS = {**HOLDS, "name": "error_rate", "value": 0.5, "state": "fails"}
+
+
+def verdict(word: str = "PROMOTE", since_ms: int = 100) -> Verdict:
+    return Verdict(TRIAL, word, [HOLDS, FAILS], 9000, 8000, {}, decided_ms=200, since_ms=since_ms)
+
+
+def standing(record: Promotion | None = None, word: str = "PROMOTE", since_ms: int = 100) -> Standing:
+    return Standing("churn", verdict(word, since_ms), record)
+
+
+def begin(one: Standing, action: str = "promote", *, approval: bool = False) -> Promotion:
+    return begun(one, action, "ann", 5, approval=approval, means="command")
+
+
+def order(action: str = "promote", report: Path | None = None) -> Order:
+    word = "PROMOTE" if action == "promote" else "SEND_BACK"
+    return Order(action, verdict(word), "the-key", "ann", report)
+
+
+@pytest.mark.parametrize(
+    ("action", "word"), [("promote", "KEEP_WATCHING"), ("promote", "SEND_BACK"), ("send_back", "PROMOTE")]
+)
+def test_another_verdict_is_refused_in_words(action: str, word: str) -> None:
+    with pytest.raises(NotAllowed, match=f"The verdict on {TRIAL} is {word.replace('_', ' ')}, and only a"):
+        check_verdict(standing(word=word), action)
+    with pytest.raises(NotAllowed):
+        begin(standing(word=word), action)
+
+
+def test_without_approval_it_begins_and_ends() -> None:
+    first = begin(standing())
+    assert unfinished(standing(first), "promote") == first
+    assert finished(standing(first), "promote") is None
+    done = ended(first, "done", "moved", {"version": "2"}, 6)
+    assert finished(standing(done), "promote") == done
+    assert [one["step"] for one in map(dict[str, Any], done.history)] == ["begun", "done"]  # type: ignore[arg-type]
+
+
+def test_each_try_has_the_same_key_and_another_verdict_another_one() -> None:
+    first = begin(standing())
+    again = begin(standing(ended(first, "failed", "no", {}, 6)))
+    later = begin(standing(first, since_ms=900))
+    assert first.key == again.key
+    assert len({first.key, later.key, begin(standing(word="SEND_BACK"), "send_back").key}) == 3
+
+
+def test_a_promotion_that_needs_approval_goes_from_hand_to_hand() -> None:
+    with pytest.raises(NotAllowed, match="needs an approval"):
+        begin(standing(), approval=True)
+    asked = requested(standing(), "ann", 1)
+    with pytest.raises(NotAllowed, match="ann has requested it"):
+        begin(standing(asked), approval=True)
+    with pytest.raises(NotAllowed, match="somebody else has to approve"):
+        approved(standing(asked), "ann", 2)
+    given = approved(standing(asked), "bob", 3)
+    first = begin(standing(given), approval=True)
+    assert (first.approved_by, [(one["step"], one["by"], one["at_ms"]) for one in first.history]) == (  # type: ignore[index]
+        "bob",
+        [("requested", "ann", 1), ("approved", "bob", 3), ("begun", "ann", 5)],
+    )
+    assert begin(standing(ended(first, "failed", "no", {}, 6)), approval=True).approved_by == "bob"
+
+
+def test_an_approval_is_for_one_verdict_that_stands_without_a_break() -> None:
+    given = approved(standing(requested(standing(), "ann", 1)), "bob", 2)
+    with pytest.raises(NotAllowed, match="needs an approval"):
+        begin(standing(given, since_ms=101), approval=True)
+    with pytest.raises(NotAllowed, match="Nobody has requested"):
+        approved(standing(requested(standing(), "ann", 1), since_ms=101), "bob", 2)
+
+
+def test_what_was_asked_for_or_approved_is_not_asked_for_again() -> None:
+    asked = requested(standing(), "ann", 1)
+    with pytest.raises(NotAllowed, match="requested by ann already"):
+        requested(standing(asked), "eve", 2)
+    with pytest.raises(NotAllowed, match="approved by bob already"):
+        approved(standing(approved(standing(asked), "bob", 2)), "eve", 3)
+    with pytest.raises(NotAllowed, match="Nobody has requested"):
+        approved(standing(), "bob", 3)
+
+
+def test_sending_back_needs_no_approval_and_keeps_the_history() -> None:
+    promoted = ended(begin(standing()), "done", "moved", {}, 6)
+    back = begin(standing(promoted, "SEND_BACK", 300), "send_back", approval=True)
+    assert [(one["action"], one["step"]) for one in back.history] == [  # type: ignore[index]
+        ("promote", "begun"),
+        ("promote", "done"),
+        ("send_back", "begun"),
+    ]
+
+
+def test_history_is_bounded() -> None:
+    one = begin(standing())
+    for number in range(200):
+        one = begin(standing(ended(one, "failed", "no", {}, number)))
+    assert len(one.history) == 50
+
+
+def test_the_reason_names_what_decided() -> None:
+    assert order("send_back").reason == "SEND BACK: error_rate 0.5 (0.036 to 0.0521), limit -0.02"
+    assert order().reason == "PROMOTE: accuracy 0.0432 (0.036 to 0.0521), limit -0.02"
+
+
+# --- a command
+
+SCRIPT = """
+import json, os, sys
+record = json.load(sys.stdin)
+json.dump([record, {k: v for k, v in os.environ.items() if k.startswith("SHADOWBUS_")}, sys.argv[1:]], open("out", "w"))
+print("deployed")
+"""
+
+
+def command(folder: Path, script: str, *arguments: str, timeout_s: float = 30.0) -> Command:
+    return Command((sys.executable, "-c", script, *arguments), folder, timeout_s)
+
+
+def test_a_command_is_given_the_record_and_runs_without_a_shell(tmp_path: Path) -> None:
+    done = command(tmp_path, SCRIPT, "$HOME; rm -rf *").act(order(report=tmp_path / "r.html"))
+    record, environment, arguments = json.loads((tmp_path / "out").read_text())
+    assert record == json.loads(encode(verdict()))
+    assert arguments == ["$HOME; rm -rf *"]
+    assert environment["SHADOWBUS_MODEL"] == "challenger@2"
+    assert environment["SHADOWBUS_CHAMPION"] == "champion@3"
+    assert environment["SHADOWBUS_KEY"] == "the-key"
+    assert environment["SHADOWBUS_VERDICT"] == "PROMOTE"
+    assert environment["SHADOWBUS_REPORT"] == str(tmp_path / "r.html")
+    assert done.detail == {"exit_code": 0, "said": "deployed\n"}
+
+
+def test_a_command_that_fails_says_how(tmp_path: Path) -> None:
+    with pytest.raises(NotDone, match="ended with 3: no room"):
+        command(tmp_path, "import sys; print('no room'); sys.exit(3)").act(order())
+    with pytest.raises(NotDone, match="cannot be run"):
+        Command((str(tmp_path / "absent"),), tmp_path, 5.0).act(order())
+
+
+def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
+    hang = "import subprocess as s; p = s.Popen(['sleep', '60']); open('pid', 'w').write(str(p.pid)); p.wait()"
+    with pytest.raises(NotDone, match="longer than 2 s"):
+        command(tmp_path, hang, timeout_s=2.0).act(order())
+    try:
+        child = psutil.Process(int((tmp_path / "pid").read_text()))
+        assert child.status() == psutil.STATUS_ZOMBIE or child.wait(10) is not None
+    except psutil.NoSuchProcess:
+        pass
+
+
+# --- a webhook
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as one:
+        yield one
+
+
+def webhook(receiver: Receiver, timeout_s: float = 20.0) -> Webhook:
+    return Webhook(receiver.url(), SIGN, timeout_s, Backoff(first=0.01, most=0.02))
+
+
+SIGN = "shared"
+
+
+def test_a_webhook_is_tried_until_it_takes_it_under_one_key(receiver: Receiver) -> None:
+    receiver.statuses = [500, 503, 202]
+    done = webhook(receiver).act(order())
+    assert done.detail == {"status": 202, "tries": 3}
+    assert {got.headers["Idempotency-Key"] for got in receiver.got} == {"the-key"}
+    got = receiver.got[-1]
+    timestamp = got.headers["X-Shadowbus-Timestamp"]
+    assert genuine(SIGN, timestamp, got.body, got.headers["X-Shadowbus-Signature"], int(timestamp))
+    said = json.loads(got.body)
+    assert (said["event"], said["model"], said["by"], said["id"]) == ("promote", "challenger@2", "ann", "the-key")
+    assert said["verdict"] == json.loads(encode(verdict()))
+
+
+def test_a_webhook_that_refuses_or_is_away_too_long_ends_in_words(receiver: Receiver) -> None:
+    receiver.statuses = [403]
+    with pytest.raises(NotDone, match="answered 403: ok; given up after 1 try"):
+        webhook(receiver).act(order())
+    receiver.statuses = [503]
+    with pytest.raises(NotDone, match="given up after") as caught:
+        webhook(receiver, timeout_s=0.3).act(order())
+    assert "s3cr3t" not in str(caught.value)
+
+
+# --- MLflow
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Any]:
+    """A real store of MLflow on this disk, with versions 1 and 2 of a model; 1 is the champion, 2 has a run."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    uri = (tmp_path / "registry").as_uri()
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    run = client.create_run(client.create_experiment("training"))
+    client.create_registered_model("challenger")
+    client.create_model_version("challenger", source=(tmp_path / "1").as_uri())
+    client.create_model_version("challenger", source=(tmp_path / "2").as_uri(), run_id=run.info.run_id)
+    client.set_registered_model_alias("challenger", "champion", "1")
+    return uri, client
+
+
+def holder(client: Any, alias: str) -> str:
+    return str(client.get_registered_model("challenger").aliases.get(alias, ""))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_mlflow_moves_the_alias_once_and_says_what_it_found(registry: tuple[str, Any], tmp_path: Path) -> None:
+    uri, client = registry
+    report = tmp_path / "report.html"
+    report.write_text("<p>why</p>")
+    one = MlflowRegistry(uri, "", "champion", "rejected")
+    plan = one.plan(order())
+    assert "from version 1 to version 2" in plan.told
+    assert plan.detail["previous"] == "1"
+    assert holder(client, "champion") == "1"
+    assert one.act(order(report=report)).told.startswith("The alias champion of challenger points at version 2.")
+    assert holder(client, "champion") == "2"
+    version = client.get_model_version("challenger", "2")
+    assert version.tags["shadowbus.trial"] == TRIAL
+    assert version.tags["shadowbus.verdict"] == "PROMOTE"
+    kept = client.list_artifacts(version.run_id, "shadowbus")
+    assert [artifact.path for artifact in kept] == ["shadowbus/report.html"]
+    assert "already" in one.plan(order()).told
+    assert "already" in one.act(order()).told
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_mlflow_marks_what_was_sent_back_with_the_reason(registry: tuple[str, Any]) -> None:
+    uri, client = registry
+    one = MlflowRegistry(uri, "challenger", "champion", "rejected")
+    told = one.act(order("send_back")).told
+    assert (holder(client, "rejected"), holder(client, "champion")) == ("2", "1")
+    version = client.get_model_version("challenger", "2")
+    assert version.description == order("send_back").reason
+    assert "champion still" not in told
+    one.act(order())
+    assert "It is also champion still" in one.act(order("send_back")).told
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_version_that_the_registry_does_not_have_is_one_sentence(registry: tuple[str, Any]) -> None:
+    uri, _ = registry
+    strange = replace(order(), verdict=replace(verdict(), trial="champion@3~challenger@9"))
+    with pytest.raises(NotDone, match=r"MLflow's registry says: .*9") as caught:
+        MlflowRegistry(uri, "", "champion", "rejected").plan(strange)
+    assert "\n" not in str(caught.value)
+
+
+# --- settings
+
+
+def parse(text: str) -> Settings:
+    return parse_settings(
+        tomllib.loads(f'namespace = "churn"\n[promotion]\n{text}'), Path("shadow.toml"), {"S": "s1gn"}
+    )
+
+
+def test_the_settings_choose_the_means_and_secrets_are_masked() -> None:
+    assert isinstance(means_of(parse('mlflow_uri = "http://u:pw@mlflow.example"')), MlflowRegistry)
+    assert isinstance(means_of(parse('command = ["./deploy"]')), Command)
+    posting = parse('webhook = "https://bot.example/s3cr3t"\nsecret = "${S}"')
+    assert isinstance(means_of(posting), Webhook)
+    shown = json.dumps([masked(posting), masked(parse('mlflow_uri = "http://u:pw@mlflow.example"'))])
+    assert not [secret for secret in ("s3cr3t", "s1gn", "u:pw") if secret in shown]
+    with pytest.raises(SettingsError, match=r"has no \[promotion\] that says what to do"):
+        means_of(parse(""))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('command = ["x"]\nmlflow_uri = "http://m"', "promotion.mlflow_uri"),
+        ('webhook = "ftp://x"\nsecret = "s"', "promotion.webhook"),
+        ('webhook = "https://x"', "promotion.secret"),
+        ('command = [""]', "promotion.command"),
+        ('command = "x"', "promotion.command"),
+        ('rejected_alias = "champion"', "promotion.rejected_alias"),
+        ("timeout_seconds = 0", "promotion.timeout_seconds"),
+    ],
+)
+def test_what_cannot_be_done_is_named(text: str, key: str) -> None:
+    with pytest.raises(SettingsError, match=key):
+        parse(text)

@@ -168,7 +168,8 @@ class Partial:
 
     `totals` are cumulative and `next_offsets` only grow, so a redelivered or older partial changes nothing.
     `window` is `all` or the window's start in milliseconds. That of the whole trial has the `names` kept apart, and the
-    `noise`: what the same source partition has counted of the control (`aggregate/noise.py`).
+    `noise`: what the same source partition has counted of the control (`aggregate/noise.py`); and the `first_offsets`,
+    where each input's first record is of those that it counts.
     """
 
     trial: str
@@ -180,6 +181,7 @@ class Partial:
     updated_ms: int
     names: dict[str, object] = field(default_factory=dict)
     noise: dict[str, object] = field(default_factory=dict)
+    first_offsets: dict[str, object] = field(default_factory=dict)
     v: int = VERSION
 
 

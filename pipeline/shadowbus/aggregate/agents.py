@@ -26,15 +26,18 @@ from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
 from shadowbus.exporter.trials import Trials
 from shadowbus.kafka.changelog import end_offsets
+from shadowbus.kafka.tables import read_table
 from shadowbus.partitioners import partition_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
 from shadowbus.topology import AGGREGATES, DEAD_LETTERS, PARTIALS, VERDICTS, Topic
+from shadowbus.trials import verdicts_in
 
 LOOK_SECONDS = 0.1
 WATCH_SECONDS = 5.0
 STUCK_SECONDS = 45.0
 STOP_SECONDS = 5.0
+RECALL_SECONDS = 60.0
 REST = 3.0
 """After publishing, the agents rest for so many times as long as it took: hundreds of segments mean fewer looks."""
 
@@ -87,7 +90,7 @@ class _Agents:
         )
         self.board = Board(table, settings)
         self.owned: frozenset[int] = frozenset()
-        self.ready, self.taken = False, 0
+        self.ready, self.recalled, self.taken = False, False, 0
         self.publish_at = 0.0
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.agent(self.topics["partials"], name="keep")(self._keep)
@@ -164,7 +167,7 @@ class _Agents:
 
     async def _publish(self) -> None:
         started = monotonic()
-        if not self.owned or started < self.publish_at:
+        if not self.owned or started < self.publish_at or not (self.recalled or await self._recall()):
             return
         sent: list[tuple[Publication, Any]] = []
         try:
@@ -184,6 +187,20 @@ class _Agents:
             if sent:
                 self._count(sent, monotonic() - started)
             self.publish_at = monotonic() + REST * (monotonic() - started)
+
+    async def _recall(self) -> bool:
+        """Read back the verdicts that stand, from which the next ones follow; whether that was possible."""
+        held = self.owned
+        try:
+            found = await asyncio.to_thread(read_table, self.settings, VERDICTS, Deadline.after(RECALL_SECONDS))
+        except BrokerError as error:
+            logger.warning("nothing is published until the verdicts can be read back: %s", error)
+            return False
+        if held is not self.owned:
+            return False  # partitions have moved meanwhile, and with them who publishes
+        self.board.recall(verdicts_in(found))
+        self.recalled = True
+        return True
 
     def _count(self, sent: list[tuple[Publication, Any]], seconds: float) -> None:
         self.meter.batches += 1
@@ -206,6 +223,7 @@ class _Agents:
         name = PARTIALS.full_name(self.settings.namespace)
         self.owned = frozenset(tp.partition for tp in self.app.consumer.assignment() if tp.topic == name)
         self.board.reload()
+        self.recalled = False
         self._holds(len(self.owned))
         self.ready = True
         logger.info("agents hold partitions %s, %d partials", sorted(self.owned), len(self.board.table))

@@ -1,23 +1,28 @@
 """The newest partial of each source partition, and what is published from them. Pure: the table is any mapping.
 
 In: records of the partials topic, in whatever order and however often. Out: aggregates and verdicts, those that
-changed. Guaranteed: a partial that is redelivered, or older than the one kept, changes nothing; so the same partials
-give the same aggregates and verdicts whatever is redelivered.
+changed. Guaranteed: a partial that is redelivered, or older than the one kept, changes nothing; so the same partials,
+and the same verdict standing before them, give the same aggregates and verdicts whatever is redelivered. A trial is
+published only as of commits of the aggregate as a whole, so that what a verdict says it rests on is all it rests on.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, MutableMapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from shadowbus.aggregate.evidence import Seen, behind, check, decided, without_positions
 from shadowbus.aggregate.fold import Key
-from shadowbus.aggregate.merge import aggregate, books_of, evidence_of, merged, noise_of, verdict_of
+from shadowbus.aggregate.merge import aggregate, books_of, merged
 from shadowbus.aggregate.segments import ALL
-from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import Malformed
-from shadowbus.records import Partial, decode, encode, parse_object
+from shadowbus.records import Partial, Verdict, decode, encode, parse_object
 from shadowbus.settings import Settings
+
+logger = logging.getLogger("shadowbus.agents")
 
 VITALS = "vitals"
 REPLAY = "replay"
@@ -33,11 +38,48 @@ class Publication(NamedTuple):
 
 @dataclass(slots=True)
 class _Trial:
-    """What is known of one trial: its keys with the source partitions they came from, and merged whole-trial totals."""
+    """What is known of one trial.
+
+    Attributes:
+        sources: Its keys, with the source partitions they came from.
+        whole: Merged totals of the whole trial, by segment.
+        changed: What was not published since it changed.
+        reached: By source partition, how far any of its partials counts.
+        closed: And how far that of the whole trial does, which is written last in each commit.
+    """
 
     sources: dict[Key, set[int]] = field(default_factory=dict)
     whole: dict[str, Totals] = field(default_factory=dict)
     changed: set[Key] = field(default_factory=set)
+    reached: dict[int, dict[str, int]] = field(default_factory=dict)
+    closed: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    def note(self, key: Key, source: int, offsets: Mapping[str, int] | None) -> None:
+        """A key changed; without offsets it is gone."""
+        sources = self.sources.setdefault(key, set())
+        sources.discard(source) if offsets is None else sources.add(source)
+        self.changed.add(key)
+        if key.segment == VITALS:
+            self.changed.add(Key(key.trial))  # its books are the trial's
+        elif offsets is not None:
+            reached = self.reached.setdefault(source, {})
+            reached.update({topic: max(offset, reached.get(topic, 0)) for topic, offset in offsets.items()})
+            if key == Key(key.trial):
+                self.closed[source] = dict(offsets)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that belongs to the newest commits has come."""
+        return all(_newer(self.closed.get(source, {}), offsets) for source, offsets in self.reached.items())
+
+    def segments(self) -> dict[int, list[str]]:
+        """By source partition the segments that are kept apart."""
+        found: dict[int, list[str]] = {}
+        for key, sources in self.sources.items():
+            if key.window == ALL and key.segment not in (ALL, VITALS):
+                for source in sources:
+                    found.setdefault(source, []).append(key.segment)
+        return found
 
 
 class Board:
@@ -49,9 +91,20 @@ class Board:
     """
 
     def __init__(self, table: MutableMapping[bytes, bytes], settings: Settings) -> None:
-        self.table, self.settings, self.terms = table, settings, Terms.of(settings)
+        self.table, self.settings = table, settings
         self.trials: dict[str, _Trial] = {}
         self.published: dict[tuple[str, bytes], bytes] = {}
+        self.standing: dict[str, Verdict] = {}
+        self.before: dict[str, Verdict | None] = {}
+
+    def recall(self, values: Iterable[bytes]) -> None:
+        """Take the verdicts that were published before; the next ones follow from them."""
+        self.standing, self.before = {}, {}
+        for value in values:
+            with contextlib.suppress(Malformed):
+                verdict = decode(Verdict, value)
+                check(verdict)
+                self.standing[verdict.trial] = verdict
 
     def accept(self, key: bytes | None, value: bytes | None) -> bool:
         """Take one record; whether it changed anything.
@@ -61,6 +114,7 @@ class Board:
         """
         name, source = _parse_key(key)
         assert key is not None  # noqa: S101
+        offsets: dict[str, int] | None = None
         if value is None:
             self.table.pop(key, None)
         else:
@@ -71,37 +125,50 @@ class Board:
             if name.segment != VITALS:
                 _check(value)
             self.table[key] = value
-        self._note(name, source, present=value is not None)
+        self.trials.setdefault(name.trial, _Trial()).note(name, source, offsets)
         return True
 
     def reload(self) -> None:
         """The table is another one now: publish all of it once more."""
         self.trials, self.published = {}, {}
-        for key in list(self.table.keys()):
-            self._note(*_parse_key(key), present=True)
+        for key, value in list(self.table.items()):
+            name, source = _parse_key(key)
+            self.trials.setdefault(name.trial, _Trial()).note(name, source, _next_offsets(value))
 
     def publish(self, owned: Callable[[str], bool]) -> Iterator[Publication]:
         """What has changed since the last call, of the trials that are `owned`; a trial's verdict comes last."""
         for name, trial in list(self.trials.items()):
-            if trial.changed and owned(name):
+            if trial.changed and trial.is_whole and owned(name):
                 changed, trial.changed = sorted(trial.changed), set()
-                yield from self._publish(name, trial, changed)
+                complete = False
+                try:
+                    yield from self._publish(name, trial, changed)
+                    complete = True
+                finally:
+                    if not complete:
+                        trial.changed.update(changed)
 
     def unpublish(self, publication: Publication) -> None:
         """It could not be published: try again."""
         self.published.pop((publication.topic, publication.key), None)
         name = publication.key.decode().split("|")
+        if publication.topic == "verdicts" and (before := self.before.pop(name[0], None)) is not None:
+            self.standing[name[0]] = before
+        elif publication.topic == "verdicts":
+            self.standing.pop(name[0], None)
         if trial := self.trials.get(name[0]):
             trial.changed.add(Key(*name))
 
     def _publish(self, name: str, trial: _Trial, changed: list[Key]) -> Iterator[Publication]:
-        all_of_it = self._partials(Key(name), trial)
-        vitals = self._vitals(name, trial)
+        # More may be accepted while this is under way: what it is worked out of is taken now.
+        kept = {key: self._kept(key, trial) for key in {*changed, Key(name)} if key.segment != VITALS}
+        segments, vitals = trial.segments(), self._vitals(name, trial)
+        all_of_it = [decode(Partial, value) for value in kept[Key(name)]]
         books = books_of(name, all_of_it, vitals)
         for key in changed:
             if key.segment == VITALS:
                 continue
-            partials = self._partials(key, trial)
+            partials = [decode(Partial, value) for value in kept[key]]
             if not partials:
                 trial.sources.pop(key, None)
                 trial.whole.pop(key.segment, None) if key.window == ALL else None
@@ -114,14 +181,17 @@ class Board:
             record = aggregate(key, totals, partials, shown, self.settings, vitals)
             yield from self._fresh("aggregates", key.text().encode(), encode(record), replace(record, updated_ms=0))
         if all_of_it:
-            as_of_ms = max(partial.updated_ms for partial in all_of_it)
-            verdict = verdict_of(
-                evidence_of(name, trial.whole, books, self.terms, noise_of(all_of_it), vitals),
-                self.settings.gate,
-                books,
-                as_of_ms,
-            )
-            yield from self._fresh("verdicts", name.encode(), encode(verdict), replace(verdict, decided_ms=0))
+            yield from self._verdict(Seen(name, all_of_it, trial.whole, vitals, segments), books)
+
+    def _verdict(self, seen: Seen, books: Mapping[str, Any]) -> Iterator[Publication]:
+        before = self.standing.get(seen.trial)
+        if before is not None and behind(seen, before):
+            logger.info("the verdict on %s that was published rests on more than was read again so far", seen.trial)
+            return
+        verdict = decided(seen, books, self.settings, before)
+        for publication in self._fresh("verdicts", seen.trial.encode(), encode(verdict), without_positions(verdict)):
+            self.before[seen.trial], self.standing[seen.trial] = before, verdict
+            yield publication
 
     def _fresh(self, topic: str, key: bytes, value: bytes | None, content: Any) -> Iterator[Publication]:
         """The publication, unless its content is what was published last."""
@@ -130,22 +200,14 @@ class Board:
             self.published[topic, key] = digest
             yield Publication(topic, key, value)
 
-    def _partials(self, key: Key, trial: _Trial) -> list[Partial]:
+    def _kept(self, key: Key, trial: _Trial) -> list[bytes]:
         values = (self.table.get(f"{key.text()}|{source}".encode()) for source in sorted(trial.sources.get(key, ())))
-        return [decode(Partial, value) for value in values if value is not None]
+        return [value for value in values if value is not None]
 
     def _vitals(self, name: str, trial: _Trial) -> dict[int, dict[str, Any]]:
         key = Key(name, VITALS, REPLAY)
         values = {source: self.table.get(f"{key.text()}|{source}".encode()) for source in trial.sources.get(key, ())}
         return {source: parse_object(value) for source, value in values.items() if value is not None}
-
-    def _note(self, key: Key, source: int, *, present: bool) -> None:
-        trial = self.trials.setdefault(key.trial, _Trial())
-        sources = trial.sources.setdefault(key, set())
-        sources.add(source) if present else sources.discard(source)
-        trial.changed.add(key)
-        if key.segment == VITALS:
-            trial.changed.add(Key(key.trial))  # its books are the trial's
 
 
 def _parse_key(key: bytes | None) -> tuple[Key, int]:

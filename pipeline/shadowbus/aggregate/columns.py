@@ -36,9 +36,10 @@ Row = tuple[float, ...]
 
 @dataclass(slots=True)
 class Group:
-    """The rows of one trial in one window: all of them, and those of each segment."""
+    """The rows of one trial in one window: all of them, and those of each segment; `first` is a slice's index."""
 
     known: Known
+    first: int
     rows: list[int] = field(default_factory=list)
     segments: dict[str, list[int]] = field(default_factory=dict)
 
@@ -107,7 +108,7 @@ def _take(
     if group is None:
         if trial.__class__ is not str or not 0 < len(trial) <= TRIAL_CHARACTERS or "|" in trial:
             raise Malformed("the field 'trial' has to be text without '|'")
-        group = Group(known(trial))
+        group = Group(known(trial), len(columns.rows) + len(columns.rejected))
     row = row_of(parsed, group.known, columns)
     if not group.rows:
         columns.groups[trial, time_ms - time_ms % window_ms] = group

@@ -30,9 +30,10 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class Folded:
-    """What a slice adds to the totals, and the records that could not be used: their index and why."""
+    """What a slice adds to the totals, the index of each trial's first record, and those that could not be used."""
 
     totals: dict[Key, Totals] = field(default_factory=dict)
+    firsts: dict[str, int] = field(default_factory=dict)
     rejected: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -52,6 +53,7 @@ def fold(piece: Slice, known: Callable[[str], Known], terms: Terms) -> Folded:
     arrays = judged(columns) if piece.topic == "outcomes" else compared(columns, terms.budget_ms)
     lacking = list(columns.lacking)
     for (trial, start), group in columns.groups.items():
+        folded.firsts[trial] = min(group.first, folded.firsts.get(trial, group.first))
         for segment, members in ((ALL, group.rows), *group.segments.items()):
             rows = np.array(members)
             if isinstance(arrays, Judged):

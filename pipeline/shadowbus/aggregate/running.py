@@ -1,5 +1,6 @@
 """The running totals of one source partition: what changed since the last commit, and which windows are too old."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -27,6 +28,7 @@ class Running:
     changed: set[Key] = field(default_factory=set)
     dropped: set[Key] = field(default_factory=set)
     next_offsets: dict[str, int] = field(default_factory=dict)
+    firsts: dict[str, dict[str, int]] = field(default_factory=dict)
     windows: dict[str, dict[int, set[Key]]] = field(default_factory=dict)
 
     def restore(self, key: Key, value: bytes | None) -> None:
@@ -61,6 +63,20 @@ class Running:
         for trial in {key.trial for key in folded.totals}:
             self._drop_old(trial)
 
+    def begin(self, topic: str, offsets: Mapping[str, int]) -> None:
+        """Note the offset of the first record of each trial, unless one is known already."""
+        for trial, offset in offsets.items():
+            self.firsts.setdefault(trial, {}).setdefault(topic, offset)
+
+    def firsts_of(self, trial: str) -> dict[str, object]:
+        """By topic the offset of the first record that counts for a trial: its own, or one of the control beside it."""
+        found = dict(self.firsts.get(trial, {}))
+        for control in self._controls(trial):
+            first = self.firsts.get(control, {}).get("comparisons")
+            if first is not None:
+                found["comparisons"] = min(first, found.get("comparisons", first))
+        return dict(sorted(found.items()))
+
     def known_of(self, trial: str) -> Known:
         """What is known of a trial; after a restart what was known before.
 
@@ -72,6 +88,7 @@ class Running:
             known = self.known[trial] = Known.of(trial, self.terms, self.segments.pop(trial, None))
             if (value := self.kept.get(Key(trial))) is not None:
                 known.keep(_names(Key(trial), value))
+                self.firsts[trial] = _firsts(Key(trial), value)
         return known
 
     def noise_of(self, trial: str) -> Noise:
@@ -80,8 +97,7 @@ class Running:
         Raises:
             StateCorruptError: It cannot be read.
         """
-        controls = controls_of(trial, self.trials, self.terms.controls) if self.terms.controls else []
-        return Noise.of(self._of(Key(control)) for control in controls)
+        return Noise.of(self._of(Key(control)) for control in self._controls(trial))
 
     def take_changes(self) -> tuple[dict[Key, Totals], list[Key]]:
         """What changed and what was dropped since the last call."""
@@ -89,6 +105,12 @@ class Running:
         dropped = sorted(self.dropped)
         self.changed, self.dropped = set(), set()
         return changed, dropped
+
+    def _controls(self, trial: str) -> list[str]:
+        controls = controls_of(trial, self.trials, self.terms.controls) if self.terms.controls else []
+        for control in controls:
+            self.known_of(control)  # before its kept totals are taken
+        return controls
 
     def _of(self, key: Key) -> Totals:
         totals = self.totals.get(key)
@@ -119,6 +141,16 @@ class Running:
 def _next_offset(key: Key, value: bytes, topic: str) -> int:
     try:
         return int(orjson.loads(value)["next_offsets"].get(topic, 0))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _corrupt(key, error) from error
+
+
+def _firsts(key: Key, value: bytes) -> dict[str, int]:
+    """Of an older writer's totals, which do not say, as far back as there may be."""
+    try:
+        record = orjson.loads(value)
+        found = record.get("first_offsets", dict.fromkeys(record["next_offsets"], 0))
+        return {topic: int(offset) for topic, offset in found.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _corrupt(key, error) from error
 

@@ -101,17 +101,21 @@ class AggregateStage:
         return Outputs()
 
     def checkpoint(self, now_ms: int) -> Outputs:
-        """The partials that changed, tombstones for windows that were dropped, and new account books."""
+        """The partials that changed, tombstones for windows that were dropped, and new account books.
+
+        That of the whole trial is written last: who has read it has read all of a trial as of the same moment.
+        """
         outputs = Outputs()
         for number, source in self.sources.items():
             changed, dropped = source.running.take_changes()
-            for key, totals in changed.items():
-                offsets: dict[str, object] = dict(source.running.next_offsets)
-                names = noise = {}
+            for key, totals in sorted(changed.items(), key=lambda item: (item[0] == Key(item[0].trial), item[0])):
+                offsets: dict[str, object] = dict(sorted(source.running.next_offsets.items()))
+                names = noise = firsts = {}
                 if key == Key(key.trial):
                     names = source.running.known_of(key.trial).to_record()
                     noise = source.running.noise_of(key.trial).to_record()
-                partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names, noise)
+                    firsts = source.running.firsts_of(key.trial)
+                partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names, noise, firsts)
                 self._write(outputs, key, number, encode(partial))
             for key in dropped:
                 self._write(outputs, key, number, None)
@@ -133,6 +137,7 @@ class AggregateStage:
     def _count(self, piece: Slice, now_ms: int) -> list[tuple[int, str]]:
         running = self.sources[piece.partition].running
         folded = fold(piece, running.known_of, self.terms)
+        running.begin(piece.topic, {trial: piece.offsets[index] for trial, index in folded.firsts.items()})
         running.add(folded, now_ms)
         return folded.rejected
 

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     control = socket.socket(fileno=options.control)
     end_with(control, on=True)
     try:
-        model = _load(options.bundle, allow_pickle=options.allow_pickle)
+        model, sha256 = _load(options.bundle, allow_pickle=options.allow_pickle)
     except ShadowbusError as error:
         control.sendall(orjson.dumps({"error": str(error)}))
         return
@@ -67,16 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # What is loaded stays, and a chunk of rows makes no cycles: a collection would only hold up a prediction.
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)
-    control.sendall(orjson.dumps({"model": model.model}))
+    control.sendall(orjson.dumps({"model": model.model, "sha256": sha256}))
     memory = Memory.now(options.memory_mb, options.threads)
     Keeper(control, model, memory, options.single_row_share).run()
 
 
-def _load(path: Path, *, allow_pickle: bool) -> Model:
+def _load(path: Path, *, allow_pickle: bool) -> tuple[Model, str]:
+    """The model, and the hash of its file."""
     from shadowbus.shadows.bundle import read_bundle
     from shadowbus.shadows.registry import load_model
 
-    return load_model(read_bundle(path), allow_pickle=allow_pickle)
+    bundle = read_bundle(path)
+    return load_model(bundle, allow_pickle=allow_pickle), bundle.manifest.sha256
 
 
 class Keeper:

@@ -30,7 +30,7 @@ class ModelKeeper:
 
     def __init__(self, shadow: ShadowSettings, bundle: Path, single_row_share: float) -> None:
         self.shadow, self.bundle = shadow, bundle
-        self.model = ""
+        self.model = self.sha256 = ""
         self._deadline = Deadline.after(shadow.load_seconds)
         self._control, there = socket.socketpair()
         hearing, saying = os.pipe()
@@ -83,7 +83,7 @@ class ModelKeeper:
         answer = orjson.loads(said)
         if "error" in answer:
             raise BundleError(answer["error"])
-        self.model = answer["model"]
+        self.model, self.sha256 = answer["model"], answer["sha256"]
         self._control.settimeout(REPLY_SECONDS)
         return True
 

@@ -88,7 +88,7 @@ class ModelProcess:
         except BaseException:
             self._keeper.close()
             raise
-        self.model = self._keeper.model
+        self.model, self.sha256 = self._keeper.model, self._keeper.sha256
 
     def chunk_rows(self, most: int) -> int:
         """How many rows to ask at once, so that a chunk takes at most a quarter of the deadline."""
@@ -142,7 +142,7 @@ class ModelProcess:
 
     def report(self) -> dict[str, object]:
         """The model's part of a vitals record."""
-        return {"name": self.model, **self.vitals.record(self.circuit, monotonic())}
+        return {"name": self.model, "sha256": self.sha256, **self.vitals.record(self.circuit, monotonic())}
 
     def close(self) -> None:
         """End the worker and its keeper."""

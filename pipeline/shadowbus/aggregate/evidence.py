@@ -1,0 +1,190 @@
+"""What a verdict rests on, and the verdict that follows from it. Pure.
+
+The agents have it from partials, `shadowbus verdict --verify` from the records that these were folded from; from there
+on both go the same way, through `decided`. What the topics do not hold, because it was seen on a clock, stands in the
+verdict's evidence and is taken from there: when partials were written, and for how long books have said the same.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shadowbus.aggregate.digests import digests
+from shadowbus.aggregate.known import MOST_CLASSES
+from shadowbus.aggregate.merge import evidence_of, noise_of, verdict_of
+from shadowbus.aggregate.segments import MOST, MOST_NAMES
+from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.totals import Totals
+from shadowbus.errors import Malformed
+from shadowbus.records import Partial, Standing, Verdict
+from shadowbus.settings import Settings
+from shadowbus.trials import shadow_of
+from shadowbus.verdict.states import MOVES
+
+OBSERVED = ("claimed_since_ms", "behind", "written_ms")
+"""What the aggregate has seen of a partition's books, by its clock and by where its inputs ended."""
+
+COUNTED = ("comparisons", "outcomes")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that is known of a trial.
+
+    Attributes:
+        trial: Its name.
+        partials: Those of the whole trial, one for each source partition, in their order.
+        whole: The totals by segment.
+        vitals: Replay's newest vitals by source partition, with what the aggregate has added.
+        segments: By source partition the segments that are kept apart.
+    """
+
+    trial: str
+    partials: Sequence[Partial]
+    whole: Mapping[str, Totals]
+    vitals: Mapping[int, Mapping[str, Any]]
+    segments: Mapping[int, Iterable[str]]
+
+    @property
+    def as_of_ms(self) -> int:
+        """When the newest of it was written."""
+        return max((partial.updated_ms for partial in self.partials), default=0)
+
+
+def decided(seen: Seen, books: Mapping[str, Any], settings: Settings, before: Verdict | None = None) -> Verdict:
+    """The verdict on a trial.
+
+    Args:
+        seen: What is known of it.
+        books: Its account books, as `merge.books_of` has them.
+        settings: The gate, and what else it depends on.
+        before: The verdict that stands. One that rests on the very same evidence is worked out once more, from what
+            stood before it, so that whoever repeats a step writes the same bytes again.
+    """
+    evidence = evidence_of(seen.trial, seen.whole, books, Terms.of(settings), noise_of(seen.partials), seen.vitals)
+    basis = _basis(seen, settings, _inputs(evidence))
+    return verdict_of(evidence, settings.gate, books, seen.as_of_ms, _previous(before, basis), basis)
+
+
+def behind(seen: Seen, before: Verdict) -> bool:
+    """Whether a verdict rests on more than is known now, which is so for a moment after partitions have moved."""
+    now = _offsets(seen)
+    return any(
+        now.get(topic, {}).get(partition, (0, 0))[1] < end
+        for topic, ranges in ranges_of(before.evidence).items()
+        for partition, (_, end) in ranges.items()
+    )
+
+
+def check(verdict: Verdict) -> None:
+    """Refuse a record from which nothing can follow.
+
+    Raises:
+        Malformed: It says no verdict, or where its evidence lies cannot be read.
+    """
+    if verdict.verdict not in {move.stands for move in MOVES}:
+        raise Malformed(f"{verdict.verdict!r} is no verdict")
+    ranges_of(verdict.evidence)
+
+
+def ranges_of(evidence: Mapping[str, Any]) -> dict[str, dict[str, tuple[int, int]]]:
+    """The offsets in a verdict's evidence, (first, next) by topic and partition; nothing where there are none.
+
+    Raises:
+        Malformed: They are something else.
+    """
+    try:
+        return {
+            topic: {str(int(partition)): (int(first), int(after)) for partition, (first, after) in ranges.items()}
+            for topic, ranges in evidence.get("offsets", {}).items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Malformed(f"the evidence's offsets cannot be read: {error}") from None
+
+
+def without_positions(verdict: Verdict) -> Verdict:
+    """What of a verdict makes it worth to be published anew: not how far was read, and not what stood before."""
+    evidence = {name: part for name, part in verdict.evidence.items() if name in ("models", "settings")}
+    return dataclasses.replace(verdict, decided_ms=0, previous=None, note="", evidence=evidence)
+
+
+def _previous(before: Verdict | None, basis: Mapping[str, Any]) -> Standing | None:
+    if before is None:
+        return None
+    if orjson.dumps(before.evidence) == orjson.dumps(basis):
+        return before.previous
+    return Standing(before.verdict, before.since_ms or before.decided_ms)
+
+
+def _basis(seen: Seen, settings: Settings, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The field `evidence` of a verdict, as docs/verdict.md explains it."""
+    models = [model for record in seen.vitals.values() if isinstance(model := record.get("model"), Mapping)]
+    basis: dict[str, Any] = {
+        "offsets": _offsets(seen),
+        "clocks": _clocks(seen),
+        "models": sorted({str(model["sha256"]) for model in models if "sha256" in model}),
+        "settings": digests(settings, shadow_of(seen.trial)),
+        "inputs": inputs,
+    }
+    full = {str(one.partition): names for one in seen.partials if (names := _full(one, seen.segments))}
+    return {**basis, "full": full} if full else basis
+
+
+def _offsets(seen: Seen) -> dict[str, dict[str, tuple[int, int]]]:
+    found: dict[str, dict[str, tuple[int, int]]] = {topic: {} for topic in COUNTED}
+    for partial in seen.partials:
+        for topic, after in partial.next_offsets.items():
+            first = partial.first_offsets.get(topic, after)
+            found.setdefault(topic, {})[str(partial.partition)] = (int(str(first)), int(str(after)))
+    after = {source: record["next_offsets"].get("vitals", 1) for source, record in sorted(seen.vitals.items())}
+    return {**found, "vitals": {str(source): (offset - 1, offset) for source, offset in after.items()}}
+
+
+def _clocks(seen: Seen) -> dict[str, dict[str, Any]]:
+    updated = {partial.partition: partial.updated_ms for partial in seen.partials}
+    clocks: dict[str, dict[str, Any]] = {}
+    for source in sorted(updated.keys() | seen.vitals.keys()):
+        record = seen.vitals.get(source, {})
+        notes = {name: record[name] for name in OBSERVED if name in record}
+        clocks[str(source)] = {**({"updated_ms": updated[source]} if source in updated else {}), **notes}
+    return clocks
+
+
+def _full(partial: Partial, segments: Mapping[int, Iterable[str]]) -> dict[str, list[str]]:
+    """The names kept apart in a source partition, of the kinds where no more are admitted.
+
+    Which ones those are depends on what was read first, of comparisons and outcomes. What is counted under each name
+    then does not.
+    """
+    found: dict[str, list[str]] = {}
+    kept = sorted(segments.get(partial.partition, ()))
+    if len(kept) >= MOST or len({text.partition("=")[0] for text in kept}) >= MOST_NAMES:
+        found["segments"] = kept
+    classes = partial.names.get("classes")
+    if isinstance(classes, list) and len(classes) >= MOST_CLASSES:
+        found["classes"] = sorted(classes)
+    return found
+
+
+def _inputs(evidence: Any) -> dict[str, Any]:
+    """What the gate looked at, without what stands at its default."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(evidence):
+        value = _shown(getattr(evidence, field.name))
+        default = field.default_factory() if callable(field.default_factory) else field.default
+        if field.name not in ("trial", "books_gap", "books_note") and value != default:
+            found[field.name] = value
+    return found
+
+
+def _shown(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return _inputs(value)
+    if isinstance(value, Mapping):
+        return {str(name): shown for name, one in value.items() if (shown := _shown(one)) not in ({}, None)}
+    if isinstance(value, list | tuple):
+        return [_shown(one) for one in value]
+    return value

@@ -17,7 +17,7 @@ from shadowbus.stage import Slice
 
 START_MS = 1_760_000_000_000
 LIVE = "champion@1"
-CLASSES = [str(number) for number in range(10)]
+CLASSES = tuple(str(number) for number in range(10))
 SETTINGS: dict[str, Any] = {
     "namespace": "digits",
     "partitions": 1,
@@ -68,7 +68,10 @@ class Staged:
     step_ms: int = 20
     start_ms: int = START_MS
     segments: tuple[str, ...] = ("weekday", "weekend")
+    classes: tuple[str, ...] = CLASSES
+    death: str = "the model process died"
     comparisons: list[bytes] = field(default_factory=list)
+    outcomes: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -90,6 +93,7 @@ class Staged:
             self._request(compared, outcomes, labelled)
         now_ms = self.now_ms
         self.comparisons += compared
+        self.outcomes += outcomes
         self._take("comparisons", compared, now_ms)
         self._take("outcomes", outcomes, now_ms)
         self._take("vitals", [orjson.dumps(self._vitals(name, now_ms)) for name in self.cast], now_ms)
@@ -119,8 +123,10 @@ class Staged:
                 "timestamp_ms": self.start_ms + number * self.step_ms,
                 "trial": self.trial(shadow),
                 "status": "compared",
-                "live": _answer(self.live, CLASSES[said], latency),
-                "shadow": _answer(f"{shadow}@1", CLASSES[answer], float(self.rng.gamma(4.0, plays.latency_ms / 4))),
+                "live": _answer(self.live, self.classes[said], latency),
+                "shadow": _answer(
+                    f"{shadow}@1", self.classes[answer], float(self.rng.gamma(4.0, plays.latency_ms / 4))
+                ),
                 "agree": said == answer,
                 "distance": float(said != answer),
                 "weight": 1.0,
@@ -130,12 +136,12 @@ class Staged:
             }
             if fails:
                 kind = "shadow_crash" if self.rng.random() < 0.5 else "shadow_timeout"
-                gone = _answer(f"{shadow}@1", None, None, "the model process died")
+                gone = _answer(f"{shadow}@1", None, None, self.death)
                 record |= {"status": kind, "shadow": gone, "agree": None, "distance": None}
             self.statuses[shadow][record["status"]] = self.statuses[shadow].get(record["status"], 0) + 1
             compared.append(orjson.dumps(record))
             if wanted and not fails:
-                outcomes.append(orjson.dumps(_outcome(record, truth, said, answer)))
+                outcomes.append(orjson.dumps(_outcome(record, self.classes, truth, said, answer)))
 
     def _vitals(self, shadow: str, now_ms: int) -> dict[str, Any]:
         side = {"read": self.count, "duplicates": 0, "dead_lettered": 0, "waiting": 0, "sampled_out": 0}
@@ -178,16 +184,16 @@ def _answer(model: str, prediction: str | None, latency: float | None, error: st
     return {"model": model, "prediction": prediction, "scores": None, "latency_ms": latency, "error": error}
 
 
-def _outcome(record: dict[str, Any], truth: int, said: int, answer: int) -> dict[str, Any]:
+def _outcome(record: dict[str, Any], classes: tuple[str, ...], truth: int, said: int, answer: int) -> dict[str, Any]:
     taken = ("request_id", "timestamp_ms", "trial", "segments", "agree", "weight")
     return {
         "v": 1,
         **{name: record[name] for name in taken},
-        "label": CLASSES[truth],
+        "label": classes[truth],
         "live_correct": said == truth,
         "shadow_correct": answer == truth,
         "live_loss": float(said != truth),
         "shadow_loss": float(answer != truth),
-        "live": {"prediction": CLASSES[said], "scores": None},
-        "shadow": {"prediction": CLASSES[answer], "scores": None},
+        "live": {"prediction": classes[said], "scores": None},
+        "shadow": {"prediction": classes[answer], "scores": None},
     }

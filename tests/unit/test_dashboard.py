@@ -1,0 +1,164 @@
+"""The page without a browser: what is kept stays small, charts hold no program code, and who may look."""
+
+import asyncio
+import doctest
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from shadowbus.dashboard import charts, example, moments
+from shadowbus.dashboard.access import Access
+from shadowbus.dashboard.example import DIFFERING, Examples, Question, example_of
+from shadowbus.dashboard.store import Store
+from shadowbus.errors import Malformed
+from shadowbus.stage import Slice
+from shadowbus.story.criteria import read
+from shadowbus.story.history import narrowing
+from staged import Staged, settings
+
+TRIAL = "champion@1~worse@1"
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    filled, staged = Store(), Staged(settings(), classes=(":formatter", *"123456789"))
+    for one in staged.play(300):
+        filled.take([Slice(one.topic, 0, [one.key], [one.value], [0], [0])])
+    for topic, values in (("comparisons", staged.comparisons), ("outcomes", staged.outcomes)):
+        none = [0] * len(values)
+        filled.take([Slice(topic, 0, [b"k"] * len(values), list(values), none, none)])
+    filled.show("live", "", staged.now_ms)
+    return filled
+
+
+def keys(options: Any) -> Iterator[str]:
+    """Every key in there."""
+    if isinstance(options, dict):
+        for key, value in options.items():
+            yield key
+            yield from keys(value)
+    elif isinstance(options, list):
+        for value in options:
+            yield from keys(value)
+
+
+@pytest.mark.parametrize("module", [example, moments])
+def test_examples_in_docstrings_are_true(module: Any) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+def test_charts_hold_neither_program_code_nor_html(store: Store) -> None:
+    (trial,) = [one for one in store.view.story.trials if one.trial == TRIAL]
+    assert trial.confusion is not None
+    assert trial.distribution is not None
+    history = store.view.histories[TRIAL]
+    found = [charts.narrowing(one, narrowing(history, one.name)) for one in trial.criteria]
+    found += [charts.confusion(trial.confusion), charts.distribution(trial.distribution), charts.right(trial.right)]
+    found += [show(trial.timeline) for show in (charts.rates, charts.errors, charts.latency)]
+    for options in found:
+        assert orjson.dumps(options)
+        assert not [key for key in keys(options) if key.startswith(":")]
+        tooltip = options["tooltip"]
+        assert tooltip.get("renderMode") == "richText" or tooltip["show"] is False
+    assert ":formatter" in orjson.dumps(found[-6]).decode()
+
+
+@pytest.mark.parametrize("name", ["error_rate", "accuracy", "unheard_of"])
+@pytest.mark.parametrize("numbers", [(None, None, None, None), (0.0, 0.0, 0.0, 0.0), (1.0, 0.5, 1.0, 0.9)])
+def test_a_criterion_of_which_nothing_is_known_has_a_chart_too(name: str, numbers: tuple[float | None, ...]) -> None:
+    fields = dict(zip(("value", "low", "high", "limit"), numbers, strict=True))
+    (criterion,) = read({"name": name, "state": "open", **fields})
+    axis = charts.narrowing(criterion, ())["yAxis"]
+    assert axis["min"] < axis["max"]
+
+
+def test_examples_are_those_asked_for_with_who_was_right(store: Store) -> None:
+    everything = store.examples(TRIAL, Question(), 10_000)
+    assert everything
+    assert all(one.agree is not True for one in everything)
+    weekend = store.examples(TRIAL, Question(segment="day=weekend", right="live"), 10_000)
+    assert weekend == [one for one in everything if "day=weekend" in one.segments and one.right == "live"]
+    assert all(one.label == one.live != one.shadow for one in weekend)
+    same = store.examples(TRIAL, Question(live_class="3", shadow_class="3"), 10_000)
+    assert same
+    assert all(one.agree for one in same)
+
+
+def test_what_is_kept_stays_small_whatever_comes() -> None:
+    record: dict[str, Any] = {
+        "request_id": "r" * 10_000,
+        "timestamp_ms": 1,
+        "trial": TRIAL,
+        "status": "compared",
+        "live": {"model": "m", "prediction": {"deep": ["x" * 10_000]}},
+        "shadow": {"model": "m", "prediction": None, "error": "e" * 10_000},
+        "agree": False,
+        "distance": None,
+        "segments": {f"s{n}": "v" * 1_000 for n in range(1_000)},
+        "features": {"f": "y" * 1_000_000},
+    }
+    trial, one = example_of(orjson.dumps(record))
+    assert trial == TRIAL
+    assert len(str(one)) < 15_000
+    kept = Examples()
+    for _ in range(3 * DIFFERING):
+        kept.take(one)
+    for number in range(20_000):
+        kept.judge(str(number), "a", "both")
+    assert len(kept.differing) == DIFFERING
+    assert len(kept.labels) <= 5_000
+    with pytest.raises(Malformed):
+        example_of(b"[]")
+
+
+def test_records_that_cannot_be_read_are_left_out(store: Store) -> None:
+    before = store.view.story
+    for topic in ("aggregates", "verdicts", "comparisons", "outcomes"):
+        store.take([Slice(topic, 0, [None, b"x"], [b"{", b"[1]"], [0, 0], [0, 1])])
+    assert store.view.story == before
+
+
+class Client:
+    """A browser with its cookies, and the guard around a page."""
+
+    def __init__(self, token: str) -> None:
+        inner = Starlette(routes=[Route("/", lambda _: PlainTextResponse("the page"))])
+        self.transport = httpx.ASGITransport(Access(inner, token))
+        self.cookies = httpx.Cookies()
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        return asyncio.run(self._get(path, headers or {}))
+
+    async def _get(self, path: str, headers: dict[str, str]) -> httpx.Response:
+        address = "http://127.0.0.1:8088"
+        async with httpx.AsyncClient(transport=self.transport, base_url=address, cookies=self.cookies) as client:
+            answer = await client.get(path, headers=headers)
+            self.cookies = client.cookies
+            return answer
+
+
+def test_without_a_token_only_this_machine_may_look() -> None:
+    client = Client("")
+    assert client.get("/").text == "the page"
+    assert client.get("/", headers={"host": "localhost:8088"}).status_code == 200
+    assert client.get("/", headers={"host": "rebound.example"}).status_code == 403
+    assert client.get("/", headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.get("/", headers={"origin": "http://127.0.0.1:8088"}).status_code == 200
+
+
+def test_a_token_becomes_a_cookie_and_goes_from_the_address() -> None:
+    client = Client("secret")
+    assert client.get("/").status_code == 401
+    assert client.get("/?token=secre").status_code == 401
+    assert client.get("/?token=").status_code == 401
+    answer = client.get("/?token=secret")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert "httponly" in answer.headers["set-cookie"].lower()
+    assert client.get("/").text == "the page"
+    assert "default-src 'self'" in client.get("/").headers["content-security-policy"]

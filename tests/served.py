@@ -82,7 +82,9 @@ def serve(namespace: Namespace, *flags: str) -> Served:
         process = subprocess.Popen([*command, "--port", "0", *flags], stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None
     said = process.stdout.readline()
-    assert said.startswith("ready http://"), said + (namespace.folder / "dashboard.log").read_text()
+    if not said.startswith("ready http://"):
+        end(Served(process, ""))
+        raise AssertionError(said + (namespace.folder / "dashboard.log").read_text())
     return Served(process, said.split()[1])
 
 

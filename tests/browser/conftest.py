@@ -47,7 +47,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterato
 def digits(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Namespace:
     """Four trials as the demo has them, decided."""
     namespace = Namespace(kafka.bootstrap, tmp_path_factory.mktemp("digits"), "digits")
-    for requests in [40] * 10 + [100] * 16:
+    for requests in [50] * 8 + [200] * 8:
         namespace.play(requests)
     return namespace
 

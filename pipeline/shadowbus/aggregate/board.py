@@ -206,7 +206,8 @@ class Board:
 
     def _vitals(self, name: str, trial: _Trial) -> dict[int, dict[str, Any]]:
         key = Key(name, VITALS, REPLAY)
-        values = {source: self.table.get(f"{key.text()}|{source}".encode()) for source in trial.sources.get(key, ())}
+        sources = sorted(trial.sources.get(key, ()))
+        values = {source: self.table.get(f"{key.text()}|{source}".encode()) for source in sources}
         return {source: parse_object(value) for source, value in values.items() if value is not None}
 
 

@@ -22,6 +22,7 @@ from shadowbus.errors import Malformed
 from shadowbus.records import Partial, Standing, Verdict
 from shadowbus.settings import Settings
 from shadowbus.trials import shadow_of
+from shadowbus.verdict.gate import Evidence
 from shadowbus.verdict.states import MOVES
 
 OBSERVED = ("claimed_since_ms", "behind", "written_ms")
@@ -64,9 +65,14 @@ def decided(seen: Seen, books: Mapping[str, Any], settings: Settings, before: Ve
         before: The verdict that stands. One that rests on the very same evidence is worked out once more, from what
             stood before it, so that whoever repeats a step writes the same bytes again.
     """
-    evidence = evidence_of(seen.trial, seen.whole, books, Terms.of(settings), noise_of(seen.partials), seen.vitals)
-    basis = _basis(seen, settings, _inputs(evidence))
+    evidence, basis = _looked_at(seen, books, settings)
     return verdict_of(evidence, settings.gate, books, seen.as_of_ms, _previous(before, basis), basis)
+
+
+def decided_again(seen: Seen, books: Mapping[str, Any], settings: Settings, previous: Standing | None) -> Verdict:
+    """The verdict on a trial, from what stood before it as it says itself."""
+    evidence, basis = _looked_at(seen, books, settings)
+    return verdict_of(evidence, settings.gate, books, seen.as_of_ms, previous, basis)
 
 
 def behind(seen: Seen, before: Verdict) -> bool:
@@ -109,6 +115,11 @@ def without_positions(verdict: Verdict) -> Verdict:
     """What of a verdict makes it worth to be published anew: not how far was read, and not what stood before."""
     evidence = {name: part for name, part in verdict.evidence.items() if name in ("models", "settings")}
     return dataclasses.replace(verdict, decided_ms=0, previous=None, note="", evidence=evidence)
+
+
+def _looked_at(seen: Seen, books: Mapping[str, Any], settings: Settings) -> tuple[Evidence, dict[str, Any]]:
+    evidence = evidence_of(seen.trial, seen.whole, books, Terms.of(settings), noise_of(seen.partials), seen.vitals)
+    return evidence, _basis(seen, settings, _inputs(evidence))
 
 
 def _previous(before: Verdict | None, basis: Mapping[str, Any]) -> Standing | None:

@@ -72,9 +72,8 @@ class Running:
         """By topic the offset of the first record that counts for a trial: its own, or one of the control beside it."""
         found = dict(self.firsts.get(trial, {}))
         for control in self._controls(trial):
-            first = self.firsts.get(control, {}).get("comparisons")
-            if first is not None:
-                found["comparisons"] = min(first, found.get("comparisons", first))
+            for topic, first in self.firsts.get(control, {}).items():
+                found[topic] = min(first, found.get(topic, first))
         return dict(sorted(found.items()))
 
     def known_of(self, trial: str) -> Known:

@@ -1,0 +1,135 @@
+"""A verdict worked out again from the comparisons, outcomes and vitals it rests on, not from any partial. Pure.
+
+In: the records in the offset ranges of its evidence, in whatever batches. Out: the verdict that follows from them. They
+go through the folds the aggregate uses and through the same decision, so that one that is told truly is the same, byte
+for byte. Taken from the verdict itself is only what no topic holds: what was seen on a clock, what stood before, and
+which names were kept apart where there are too many of them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from shadowbus.aggregate.evidence import COUNTED, OBSERVED, Seen, decided_again, ranges_of
+from shadowbus.aggregate.fold import Key, fold
+from shadowbus.aggregate.known import Known
+from shadowbus.aggregate.merge import books_of, merged
+from shadowbus.aggregate.noise import Noise, controls_of
+from shadowbus.aggregate.segments import ALL, Segments
+from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.totals import Totals
+from shadowbus.errors import Malformed
+from shadowbus.records import Partial, Verdict, parse_object
+from shadowbus.settings import Settings
+from shadowbus.stage import Input, Slice
+
+
+@dataclass(slots=True)
+class _Source:
+    """What one source partition counts: totals and names of the trial and of the controls beside it."""
+
+    totals: dict[Key, Totals] = field(default_factory=dict)
+    known: dict[str, Known] = field(default_factory=dict)
+    vitals: dict[str, Any] | None = None
+
+
+class Recount:
+    """Takes the records that a verdict rests on, and says what follows from them.
+
+    Args:
+        verdict: The record to be worked out again.
+        settings: As they are now.
+
+    Raises:
+        Malformed: Its evidence is not what it has to be.
+    """
+
+    def __init__(self, verdict: Verdict, settings: Settings) -> None:
+        self.verdict, self.settings, self.terms = verdict, settings, Terms.of(settings)
+        self.ranges: dict[Input, tuple[int, int]] = {
+            (topic, int(partition)): bounds
+            for topic, ranges in ranges_of(verdict.evidence).items()
+            for partition, bounds in ranges.items()
+        }
+        self.clocks, self.full = _objects(verdict, "clocks"), _objects(verdict, "full")
+        counting = sorted({partition for topic, partition in self.ranges if topic != "vitals"})
+        self.sources = {partition: _Source() for partition in counting}
+        self.taken = dict.fromkeys((*COUNTED, "vitals"), 0)
+
+    def take(self, piece: Slice) -> None:
+        """Take records of one partition of one input, all of them within its range."""
+        self.taken[piece.topic] += len(piece.offsets)
+        source = self.sources.setdefault(piece.partition, _Source())
+        if piece.topic == "vitals":
+            source.vitals = parse_object(piece.values[-1])
+            return
+        folded = fold(piece, lambda trial: self._known(source, piece.partition, trial), self.terms)
+        for key, part in folded.totals.items():
+            if key.window == ALL:
+                source.totals.setdefault(key, Totals()).absorb(part)
+
+    def result(self) -> Verdict:
+        """What follows from the records taken.
+
+        Raises:
+            Malformed: The evidence is not what it has to be.
+        """
+        partials: dict[str, list[Partial]] = {}
+        segments: dict[int, list[str]] = {}
+        vitals: dict[int, dict[str, Any]] = {}
+        for number, source in sorted(self.sources.items()):
+            for key, totals in source.totals.items():
+                if key.trial == self.verdict.trial:
+                    partials.setdefault(key.segment, []).append(self._partial(number, source, key, totals))
+                    segments.setdefault(number, []).extend([key.segment] if key.segment != ALL else [])
+            if source.vitals is not None:
+                vitals[number] = self._vitals(number, source.vitals)
+        whole = {name: merged(some) for name, some in partials.items()}
+        seen = Seen(self.verdict.trial, partials.get(ALL, []), whole, vitals, segments)
+        return decided_again(seen, books_of(seen.trial, seen.partials, vitals), self.settings, self.verdict.previous)
+
+    def _known(self, source: _Source, number: int, trial: str) -> Known:
+        """Of the trial and of its controls only; the records of others are refused, and so left out."""
+        known = source.known.get(trial)
+        if known is None:
+            if trial == self.verdict.trial:
+                full = self.full.get(str(number), {})
+                segments = Segments()
+                for text in full.get("segments", ()):
+                    segments.keep(text)
+                known = Known.of(trial, self.terms, segments)
+                known.classes.names.keep(full.get("classes", ()))
+            elif controls_of(self.verdict.trial, [trial], self.terms.controls):
+                known = Known.of(trial, self.terms)
+            else:
+                raise Malformed("it is of another trial")
+            source.known[trial] = known
+        return known
+
+    def _partial(self, number: int, source: _Source, key: Key, totals: Totals) -> Partial:
+        """As the aggregate would have written it."""
+        bounds = {topic: self.ranges[topic, number] for topic in COUNTED if (topic, number) in self.ranges}
+        controls = controls_of(key.trial, sorted(source.known), self.terms.controls)
+        return Partial(
+            *key,
+            number,
+            next_offsets={topic: after for topic, (_, after) in bounds.items()},
+            totals=orjson.loads(orjson.dumps(totals.to_record())),
+            updated_ms=int(self.clocks.get(str(number), {}).get("updated_ms", 0)),
+            names=source.known[key.trial].to_record(),
+            noise=Noise.of(source.totals.get(Key(control), Totals()) for control in controls).to_record(),
+            first_offsets={topic: first for topic, (first, _) in bounds.items()},
+        )
+
+    def _vitals(self, number: int, record: dict[str, Any]) -> dict[str, Any]:
+        clocks = self.clocks.get(str(number), {})
+        notes = {name: clocks[name] for name in OBSERVED if name in clocks}
+        return {**record, "next_offsets": {"vitals": self.ranges["vitals", number][1]}, **notes}
+
+
+def _objects(verdict: Verdict, name: str) -> dict[str, dict[str, Any]]:
+    found = verdict.evidence.get(name, {})
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise Malformed(f"the evidence's '{name}' has to be an object of objects")
+    return found

@@ -1,0 +1,253 @@
+"""A verdict is the same however its records were batched, ordered and restarted, and is had again from the records."""
+
+import dataclasses
+import random
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from shadowbus.aggregate.board import Board
+from shadowbus.aggregate.recount import Recount
+from shadowbus.aggregate.stage import AggregateStage
+from shadowbus.errors import Malformed
+from shadowbus.records import Verdict, decode, encode
+from shadowbus.settings import Settings, parse_settings
+from shadowbus.stage import Slice
+
+TRIAL, TWIN, OTHER = "live@1~new@2", "live@1~twin@1", "live@1~else@5"
+SOURCES = (0, 1)
+DOCUMENT: dict[str, Any] = {
+    "namespace": "again",
+    "partitions": len(SOURCES),
+    "kafka": {"bootstrap.servers": "nowhere:1"},
+    "gate": {
+        "min_requests": 50,
+        "max_error_rate": 0.9,
+        "latency_budget_ms": 9.0,
+        "max_over_budget": 0.9,
+        "min_agreement": 0.05,
+        "accuracy_margin": 0.5,
+    },
+    "cost": [{"label": "yes", "prediction": "no", "cost": 7.3}, {"label": "no", "prediction": "yes", "cost": 0.1}],
+    "shadow": [
+        {"name": "new", "model": "new"},
+        {"name": "else", "model": "else"},
+        {"name": "twin", "model": "twin", "control": True},
+    ],
+}
+
+
+def settings(**changes: Any) -> Settings:
+    return parse_settings({**DOCUMENT, **changes}, Path("shadow.toml"), {})
+
+
+SETTINGS = settings()
+WITHOUT_GUARDS = settings(gate={**DOCUMENT["gate"], "guard_segments": False})
+
+
+class Log:
+    """What the topics hold: records of both inputs by source partition, random but for the seed."""
+
+    def __init__(self, seed: int, count: int, values: int = 3, classes: int = 2) -> None:
+        self.rng = random.Random(seed)
+        self.values, self.classes = values, classes
+        self.topics: dict[tuple[str, int], list[bytes]] = {
+            (topic, source): [self._record(topic) for _ in range(count)]
+            for topic in ("comparisons", "outcomes")
+            for source in SOURCES
+        }
+        for source in SOURCES:
+            said = [one for one in self.topics["outcomes", source] if b"live_loss" in one]
+            taken_back = [{**orjson.loads(one), "retracts": True} for one in self.rng.sample(said, count // 10)]
+            self.topics["outcomes", source] += map(orjson.dumps, taken_back)
+            for topic in ("comparisons", "outcomes"):
+                self.topics[topic, source].append(self._record(topic, TRIAL))
+            self.topics["vitals", source] = [self._vitals(source, number) for number in range(4)]
+
+    def _record(self, topic: str, trial: str = "") -> bytes:
+        rng = self.rng
+        if rng.random() < 0.02 and not trial:
+            return rng.choice((b"{", b'{"trial": 1}', b"null"))
+        answers = [rng.choice(("yes", "no", *(f"c{n}" for n in range(self.classes - 2)))) for _ in range(3)]
+        shared: dict[str, Any] = {
+            "timestamp_ms": 1_700_000_000_000 + rng.randrange(10**6),
+            "trial": trial or rng.choice((TRIAL, TRIAL, TWIN, OTHER)),
+            "weight": rng.choice((1.0, 1.0, 1 / 0.3, 1 / 0.07)),
+            "segments": {"country": f"c{rng.randrange(self.values)}", "new": rng.choice((True, False))},
+            "agree": answers[1] == answers[2],
+        }
+        if topic == "comparisons":
+            sides = [self._answer(answer) for answer in answers[1:]]
+            both = {"live": sides[0], "shadow": sides[1], "status": "compared", "distance": rng.random()}
+            return orjson.dumps({**shared, **both, "missing_features": rng.choice(([], ["age"]))})
+        correct = {"live_correct": answers[0] == answers[1], "shadow_correct": answers[0] == answers[2]}
+        losses = {"live_loss": rng.expovariate(1), "shadow_loss": rng.expovariate(1) * 10 ** rng.randint(-9, 9)}
+        held = {"label": answers[0], "live": self._answer(answers[1]), "shadow": self._answer(answers[2])}
+        return orjson.dumps({**shared, **correct, **losses, **held})
+
+    def _answer(self, answer: str) -> dict[str, Any]:
+        sure, latency = self.rng.random(), self.rng.random() * 12
+        scores = {"yes": sure, "no": 1 - sure}
+        return {"model": "m@1", "prediction": answer, "scores": scores, "latency_ms": latency, "error": None}
+
+    def _vitals(self, source: int, number: int) -> bytes:
+        page = {"read": number, "duplicates": 0, "dead_lettered": 0, "waiting": 0, "sampled_out": 0}
+        books = {"requests": page, "predictions": page, "comparisons": {TRIAL: {"compared": number}}}
+        model = {"name": "new@2", "sha256": "ab" * 32, "rows": 100, "cpu_s": 0.37 * number, "resident_bytes": 10**8}
+        names = {"stage": "replay", "shadow": "new", "worker": f"w{source}", "partition": source, "timestamp_ms": 5}
+        return orjson.dumps({**names, "books": books, "model": model, "lag": 0})
+
+    def slice(self, topic: str, source: int, start: int, end: int) -> Slice:
+        values: list[bytes | None] = [*self.topics[topic, source][start:end]]
+        offsets = [2 * number + 1 for number in range(start, start + len(values))]  # with gaps, as markers make them
+        return Slice(topic, source, [b"k"] * len(values), values, [0] * len(values), offsets)
+
+    def between(self, topic: str, source: int, first: int, after: int) -> list[bytes]:
+        """The values a reader of an offset range gets."""
+        return [value for number, value in enumerate(self.topics[topic, source]) if first <= 2 * number + 1 < after]
+
+
+def aggregated(log: Log, rng: random.Random, most: int, board: Board, looks: float = 0.0) -> list[bytes]:
+    """All of a log through the stage in random batches, with restarts, and the partials before a board.
+
+    The last record of each input comes in the last commit.
+
+    Returns:
+        The verdicts on the trial, as they were published.
+    """
+    found: list[bytes] = []
+    kept: dict[bytes | None, tuple[int, bytes | None]] = {}
+    stage = AggregateStage(frozenset(SOURCES), SETTINGS)
+    done = dict.fromkeys(log.topics, 0)
+    ends = {key: len(values) - 1 for key, values in log.topics.items()}
+    while left := [key for key in done if done[key] < ends[key]]:
+        topic, source = key = rng.choice(left)
+        piece = log.slice(topic, source, done[key], min(ends[key], done[key] + rng.randint(1, most)))
+        stage.process([piece], 1_000)
+        done[key] += len(piece.offsets)
+        if rng.random() < 0.3:
+            rows = stage.checkpoint(1_000).records.get("partials", [])
+            kept.update({name: (target, value) for target, name, value in rows})
+            for _, name, value in rows:
+                board.accept(name, value)
+            if rng.random() < looks:
+                found += [one.value for one in board.publish(lambda _: True) if one.key == TRIAL.encode() and one.value]
+            if rng.random() < 0.2:
+                stage = AggregateStage(frozenset(SOURCES), SETTINGS)
+                for target in range(SETTINGS.partitions):
+                    mine = {name: value for name, (at, value) in kept.items() if at == target}
+                    stage.restore(
+                        Slice("partials", target, [*mine], [*mine.values()], [0] * len(mine), [0] * len(mine))
+                    )
+                stage.resume_at({key: 2 * number for key, number in done.items()})
+    stage.process([log.slice(*key, end, end + 1) for key, end in ends.items()], 1_000)
+    for _, name, value in stage.checkpoint(1_000).records["partials"]:
+        board.accept(name, value)
+    rest = board.publish(lambda _: True)
+    return found + [one.value for one in rest if one.key == TRIAL.encode() and one.topic == "verdicts" and one.value]
+
+
+def read_again(log: Log, value: bytes, rng: random.Random, used: Settings = SETTINGS) -> bytes:
+    """What a recount of a verdict gives, from the log alone, in random batches."""
+    again = Recount(decode(Verdict, value), used)
+    pieces = []
+    for (topic, source), (first, after) in again.ranges.items():
+        values: list[bytes | None] = [*log.between(topic, source, first, after)]
+        while values:
+            size = rng.randint(1, 40)
+            part, values = values[:size], values[size:]
+            pieces.append(Slice(topic, source, [b""] * len(part), part, [0] * len(part), [0] * len(part)))
+    counted = [piece for piece in pieces if piece.topic != "vitals"]
+    rng.shuffle(counted)
+    for piece in (*counted, *(piece for piece in pieces if piece.topic == "vitals")):
+        again.take(piece)
+    return encode(again.result())
+
+
+def test_the_bytes_of_a_verdict_do_not_depend_on_batches_order_between_inputs_or_restarts() -> None:
+    log = Log(1, 100)
+    results = set()
+    for seed, most in enumerate((1, 7, 50, 300)):
+        (value,) = aggregated(log, random.Random(seed), most, Board({}, SETTINGS))
+        verdict = orjson.loads(value)
+        verdict["evidence"]["clocks"] = {}  # how long ago books last changed, which is not of the records
+        results.add(orjson.dumps(verdict))
+    assert len(results) == 1
+    verdict = orjson.loads(results.pop())
+    inputs = verdict["evidence"]["inputs"]
+    assert verdict["requests"] > 100
+    assert inputs["counts"]["loss_m2"] > 0
+    assert inputs["counts"]["value_n"] > 0
+    assert inputs["floor"]["compared"] > 0
+    assert inputs["cpu_ms_per_row"] > 0
+    assert verdict["evidence"]["models"] == ["ab" * 32]
+
+
+def test_every_verdict_that_was_published_is_had_again_from_the_records_it_names() -> None:
+    log, rng = Log(3, 150), random.Random(3)
+    published = aggregated(log, rng, 40, Board({}, SETTINGS), looks=1.0)
+    assert len(published) > 3
+    for value in published:
+        assert read_again(log, value, rng) == value
+
+
+def test_where_more_names_come_up_than_are_kept_apart_it_does_not_matter_which_were_read_first() -> None:
+    log, rng = Log(4, 400, values=300, classes=40), random.Random(4)
+    (value,) = aggregated(log, rng, 100, Board({}, WITHOUT_GUARDS))
+    assert {source: [*kinds] for source, kinds in orjson.loads(value)["evidence"]["full"].items()} == {
+        "0": ["segments", "classes"],
+        "1": ["segments", "classes"],
+    }
+    assert read_again(log, value, rng, WITHOUT_GUARDS) == value
+
+
+def test_a_trial_begins_at_its_first_record_or_that_of_the_control_beside_it() -> None:
+    log = Log(5, 60)
+    for source in SOURCES:
+        log.topics["comparisons", source][:20] = [b"{}"] * 20
+    (value,) = aggregated(log, random.Random(1), 9, Board({}, SETTINGS))
+    for source in SOURCES:
+        first, after = orjson.loads(value)["evidence"]["offsets"]["comparisons"][str(source)]
+        ours = [
+            number
+            for number, one in enumerate(log.topics["comparisons", source])
+            if TRIAL.encode() in one or TWIN.encode() in one
+        ]
+        assert (first, after) == (2 * ours[0] + 1, 2 * 61)
+
+
+@pytest.mark.parametrize("topic", ["comparisons", "outcomes", "vitals"])
+def test_one_record_that_is_another_gives_another_verdict(topic: str) -> None:
+    log, rng = Log(6, 100), random.Random(6)
+    (value,) = aggregated(log, rng, 50, Board({}, SETTINGS))
+    mine = [number for number, one in enumerate(log.topics[topic, 0]) if TRIAL.encode() in one]
+    changed = orjson.loads(log.topics[topic, 0][mine[-1]])
+    if topic == "comparisons":
+        changed["agree"] = not changed["agree"]
+    elif topic == "outcomes":
+        changed["shadow_loss"] += 1.0
+    else:
+        changed["books"]["requests"]["read"] += 1
+    log.topics[topic, 0][mine[-1]] = orjson.dumps(changed)
+    assert read_again(log, value, rng) != value
+
+
+def test_settings_that_matter_change_the_hash_of_their_table_and_those_that_do_not_change_nothing() -> None:
+    log, rng = Log(7, 100), random.Random(7)
+    (value,) = aggregated(log, rng, 50, Board({}, SETTINGS))
+    other = settings(gate={**DOCUMENT["gate"], "alpha": 0.01})
+    before, after = (orjson.loads(one)["evidence"]["settings"] for one in (value, read_again(log, value, rng, other)))
+    assert {name for name in before if before[name] != after[name]} == {"gate"}
+    moved = [{**shadow, "model": "elsewhere", "memory_mb": 77} for shadow in DOCUMENT["shadow"]]
+    same = settings(shadow=moved, worker={"commit_ms": 17}, aggregate={"window_seconds": 7})
+    assert read_again(log, value, rng, same) == value
+
+
+def test_evidence_that_is_no_evidence_is_named() -> None:
+    verdict = Verdict(TRIAL, "PROMOTE", [], 0, 0, {}, 1, evidence={"offsets": {"comparisons": {"0": "x"}}})
+    with pytest.raises(Malformed, match="offsets"):
+        Recount(verdict, SETTINGS)
+    with pytest.raises(Malformed, match="'clocks' has to be an object"):
+        Recount(dataclasses.replace(verdict, evidence={"clocks": 1}), SETTINGS)

@@ -75,7 +75,7 @@ def test_a_gain_has_to_be_shown_where_one_is_asked_for() -> None:
     assert found.value == pytest.approx(0.05)
     equal = replace(counts, shadow_only=200, live_only=200)
     assert asked(gate, equal).verdict == "KEEP_WATCHING"
-    assert asked(replace(gate, min_accuracy_gain=None, accuracy_margin=0.01), equal).verdict == "PROMOTE"
+    assert asked(replace(gate, min_accuracy_gain=None, accuracy_margin=0.02), equal).verdict == "PROMOTE"
 
 
 def test_before_any_label_a_gain_takes_as_many_as_if_all_were_won() -> None:
@@ -135,7 +135,7 @@ def test_values_beyond_what_the_cost_matrix_allows_decide_nothing() -> None:
 def test_rare_and_expensive_decisions_do_not_make_the_gate_wrong_about_value(side: int) -> None:
     """The truth is the limit: one decision in 200 is worth 10 more, all others 0.05 less; seen every 100 labels."""
     random, runs, looks = np.random.default_rng(5), 2_000, 50
-    n = 100.0 * np.arange(1, looks + 1)
+    n = np.arange(100, 100 * looks + 1, 100).astype(np.float64)
     rare = random.binomial(100, 1 / 200, (runs, looks)).cumsum(axis=1)
     high, low = side * 9.95, side * -0.05
     mean = (rare * high + (n - rare) * low) / n
@@ -349,8 +349,9 @@ def test_whoever_merges_a_trial_has_the_floor_without_the_controls_partials() ->
     assert noise["low"] <= 0.02 <= noise["high"]
     # A restart takes the floor back with the control's own partials.
     again = AggregateStage(frozenset({0, 1}), CONTROLLED)
-    keys, values = [key for key, _ in rows], [value for _, value in rows]
-    again.restore(Slice("partials", 0, list(keys), values, [0] * len(rows), list(range(len(rows)))))
+    keys: list[bytes | None] = [key for key, _ in rows]
+    kept: list[bytes | None] = [value for _, value in rows]
+    again.restore(Slice("partials", 0, keys, kept, [0] * len(rows), list(range(len(rows)))))
     again.process([slice_of([comparison(NEW, agree=True)], 0, 2_050)], 9_900)
     (partial,) = [
         orjson.loads(value or b"") for _, key, value in again.checkpoint(9_950).records["partials"]
@@ -380,7 +381,13 @@ def test_noise_merges_like_counts_and_survives_its_record(parts: list[tuple[int,
 
 
 def labelled(trial: str, agree: bool, right: tuple[bool, bool], weight: float) -> bytes:
-    losses = {"live_loss": None, "shadow_loss": None, "label": "x", "segments": {}, "timestamp_ms": 5_000}
+    losses: dict[str, object] = {
+        "live_loss": None,
+        "shadow_loss": None,
+        "label": "x",
+        "segments": {},
+        "timestamp_ms": 5_000,
+    }
     judged = {"live_correct": right[0], "shadow_correct": right[1], "agree": agree, "weight": weight}
     return orjson.dumps({"trial": trial, **judged, **losses})
 

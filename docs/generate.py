@@ -2,22 +2,23 @@
 
 Between `<!-- generated: NAME -->` and `<!-- /generated -->` stands what comes from the code: the flow and the tables of
 stages and topics from `topology.py`, the settings from the dataclasses of `settings.py`. All else is written by hand.
-In `docs/schemas/` lies a JSON Schema for each topic that other programs read or write, from `records.py`.
-`tests/unit/test_docs.py` compares.
+In `docs/schemas/` lies a JSON Schema for each topic that other programs read or write, from `records.py`;
+docs/asyncapi.json has them all. `tests/unit/test_docs.py` compares.
 """
 
 import dataclasses
 import json
 import re
 import sys
+import tomllib
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from msgspec.json import schema as json_schema
 
+from shadowbus import asyncapi, records
 from shadowbus import metrics as exported
-from shadowbus import records
 from shadowbus.settings import (
     AggregateSettings,
     CostSettings,
@@ -253,14 +254,23 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
+def schema_of(where: str, kind: type) -> dict[str, typing.Any]:
+    """The JSON Schema of what lies in a topic."""
+    found = json_schema(kind, schema_hook=lambda _: {"description": "Any JSON value."})
+    for field, words in WORDS.get(where, {}).items():
+        found["$defs"][kind.__name__]["properties"][field]["enum"] = list(words)
+    return found
+
+
 def schemas() -> Iterator[tuple[str, str]]:
-    """Where each topic's JSON Schema lies, and what it says."""
-    for topic, kind in {**RECORDS, **BESIDE}.items():
-        found = json_schema(kind, schema_hook=lambda _: {"description": "Any JSON value."})
-        for field, words in WORDS.get(topic, {}).items():
-            found["$defs"][kind.__name__]["properties"][field]["enum"] = list(words)
-        text = json.dumps({"$schema": "http://json-schema.org/draft-07/schema#", **found}, indent=2)
-        yield f"docs/schemas/{topic}.json", text + "\n"
+    """Where each topic's JSON Schema lies, and what it says; and the AsyncAPI document of all of them."""
+    for where, kind in {**RECORDS, **BESIDE}.items():
+        text = json.dumps({"$schema": "http://json-schema.org/draft-07/schema#", **schema_of(where, kind)}, indent=2)
+        yield f"docs/schemas/{where}.json", text + "\n"
+    every = {**RECORDS, "partials": records.Partial, **BESIDE}
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    found = asyncapi.document({where: schema_of(where, kind) for where, kind in every.items()}, version)
+    yield "docs/asyncapi.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
 def renewed(page: str) -> str:

@@ -35,6 +35,9 @@ PURE = (
     "topology.py",
     "stage.py",
     "errors.py",
+    "metrics.py",
+    "asyncapi.py",
+    "columns.py",
 )
 """Parts that know nothing of Kafka, stages or processes."""
 

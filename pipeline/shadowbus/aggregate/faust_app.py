@@ -40,13 +40,14 @@ class App(faust.App):
         return _Transport(self.conf.broker_consumer, self)
 
 
-def make_app(settings: Settings, name: str, worker_id: str = "") -> App:
+def make_app(settings: Settings, name: str, worker_id: str = "", serializer: str = "raw") -> App:
     """An app that reads committed records only; agents of your own may run on it.
 
     Args:
         settings: How to reach Kafka.
         name: What it is called; its consumer group and its tables are named `<namespace>.<name>`.
         worker_id: A stable name makes this a static member.
+        serializer: How Faust turns keys and values of its tables into bytes, such as `json`; raw takes bytes only.
 
     Raises:
         SettingsError: `[kafka]` asks for what Faust's client cannot do.
@@ -69,8 +70,8 @@ def make_app(settings: Settings, name: str, worker_id: str = "") -> App:
         topic_partitions=settings.partitions,
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,
-        key_serializer="raw",
-        value_serializer="raw",
+        key_serializer=serializer,
+        value_serializer=serializer,
         store="memory://",
         datadir=str(folder),
         web_enabled=False,

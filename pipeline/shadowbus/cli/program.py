@@ -19,6 +19,7 @@ from shadowbus.cli import (
     dashboard,
     demo,
     doctor,
+    export,
     label_queue,
     logs,
     notify,
@@ -101,6 +102,7 @@ app.command("backtest", rich_help_panel=RUN)(backtest.backtest)
 app.command("dashboard", rich_help_panel=LOOK)(dashboard.dashboard)
 app.command("slices", rich_help_panel=LOOK)(slices.slices)
 app.command("tail", rich_help_panel=LOOK)(tail.tail)
+app.command("export", rich_help_panel=LOOK)(export.export)
 app.command("label-queue", rich_help_panel=LOOK)(label_queue.label_queue)
 app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
 app.command("status", rich_help_panel=LOOK)(status.status)

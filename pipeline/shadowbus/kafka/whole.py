@@ -1,0 +1,60 @@
+"""A whole topic as it stands now, from its first record to its last committed one, in nobody's group."""
+
+from collections.abc import Generator
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from shadowbus.clock import Deadline
+from shadowbus.errors import BrokerError
+from shadowbus.kafka.clients import make_admin, make_consumer, plainly
+from shadowbus.kafka.complaints import PASSING
+from shadowbus.kafka.offsets import bounds
+from shadowbus.kafka.slices import slices_of
+from shadowbus.settings import Settings
+from shadowbus.stage import Slice
+from shadowbus.topology import Topic
+
+BATCH = 1_000
+SILENCE_S = 30.0
+
+_HARMLESS = {*PASSING, KafkaError.GROUP_AUTHORIZATION_FAILED}
+"""The client looks for the coordinator of a group that it never joins."""
+
+
+def whole_topic(settings: Settings, topic: Topic, silence_s: float = SILENCE_S) -> Generator[Slice, None, None]:
+    """Every committed record that is there at the moment of the call; those of one partition in their order.
+
+    Args:
+        settings: How to reach Kafka.
+        topic: The topic.
+        silence_s: How long Kafka may bring nothing while something is left to read.
+
+    Raises:
+        BrokerError: The topic is missing, Kafka refuses to let it be read, or stopped answering before the end.
+    """
+    name = topic.full_name(settings.namespace)
+    limits = bounds(make_admin(settings), [name], Deadline.after(silence_s))
+    left = {one: limit.committed_end for one, limit in limits.items() if limit.first < limit.committed_end}
+    if not left:
+        return
+    consumer = make_consumer(settings, **{"group.id": f"{settings.namespace}.whole", "enable.partition.eof": True})
+    try:
+        consumer.assign([TopicPartition(name, partition, limits[name, partition].first) for _, partition in left])
+        deadline = Deadline.after(silence_s)
+        while left:
+            slices, reached, errors = slices_of(consumer.consume(BATCH, 0.2), {name: name})
+            for error in errors:
+                if error.code() not in _HARMLESS:
+                    raise KafkaException(error)
+            if slices:
+                deadline = Deadline.after(silence_s)
+            elif deadline.passed:
+                raise BrokerError(f"The topic {name} could not be read to its end: nothing came for {silence_s:.0f} s.")
+            for piece in slices:
+                reached[piece.input] = max(reached.get(piece.input, 0), piece.next_offset)
+                yield piece
+            left = {one: end for one, end in left.items() if reached.get(one, 0) < end}
+    except KafkaException as error:
+        raise BrokerError(f"The topic {name} could not be read: {plainly(error)}.") from error
+    finally:
+        consumer.close()

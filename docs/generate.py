@@ -144,7 +144,7 @@ MEANINGS = {
     "replay.remember_ids": "How many answered ids each partition remembers at least, to know duplicates.",
     "replay.max_pending": "How many records may wait in one worker before the input that is ahead is paused.",
     "replay.max_batch": "How many rows the model is asked at once at most.",
-    "replay.single_row_share": "The share of time that goes into predicting rows one at a time, for `latency_ms`.",
+    "replay.single_row_share": "The share of the model's idle time that goes into single rows, for `latency_ms`.",
     "replay.keep_share": "The share of request ids that is replayed, chosen by id; each comparison then has a weight.",
     "replay.shed_when_behind_seconds": "From which lag on the share is cut in halves until replay keeps up; 0: never.",
     "replay.min_share": "Below which the share is never cut.",

@@ -21,7 +21,8 @@ def read(intake: Intake, wanted: int, seconds: float = 30) -> set[Input]:
     found: set[Input] = set()
     count, deadline = 0, time.monotonic() + seconds
     while count < wanted and time.monotonic() < deadline:
-        for piece in intake.take(intake.consumer.consume(1_000, 0.2)):
+        intake.take(intake.consumer.consume(1_000, 0.2))
+        for piece in intake.ahead.popleft() if intake.ahead else ():
             found.add(piece.input)
             count += len(piece.offsets)
     return found

@@ -58,6 +58,23 @@ def make_consumer(settings: Settings, **properties: object) -> Consumer:
     return _make(Consumer, {**_SHARED, **defaults, **settings.kafka_for("consumer"), **properties})
 
 
+def make_member(settings: Settings, group: str, worker_id: str) -> Consumer:
+    """A consumer that joins a group; under a stable name as a static member, if the worker has one."""
+    static = {"group.instance.id": worker_id} if worker_id else {}
+    return make_consumer(
+        settings,
+        **{
+            "group.id": group,
+            "partition.assignment.strategy": "range",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",  # a position that is gone is looked at in step 1, never passed over
+            "session.timeout.ms": settings.worker.session_timeout_ms,
+            "heartbeat.interval.ms": max(100, settings.worker.session_timeout_ms // 4),
+            **static,
+        },
+    )
+
+
 def make_admin(settings: Settings) -> AdminClient:
     """An admin client. Keep it until its futures are done: collected earlier, it cancels them."""
     return _make(AdminClient, {**_SHARED, **settings.kafka_for("admin")})

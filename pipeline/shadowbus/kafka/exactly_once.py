@@ -9,6 +9,7 @@ a crash there.
 3. Let the stage process it. What comes back carries the input positions it accounts for.
 4. Produce it, inside a transaction that began with the first record.
 5. When it is time: send the positions to the transaction, and commit. Records and positions become visible as one.
+   Meanwhile 2 goes on; what it brings lies ready, and the stage sees none of it before 6.
 6. Tell the stage, so that it may write local state.
 
 When partitions are revoked: drain the stage, do 4 to 6 for what is left without a signature, drop the stage. When they
@@ -19,16 +20,18 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import BrokerError, Fenced, Retry
 from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
+from shadowbus.kafka.aside import Aside
 from shadowbus.kafka.assignment import RESTORE_SECONDS, Standing, restored_stage, standing_of
-from shadowbus.kafka.clients import make_consumer, make_transactional_producer
+from shadowbus.kafka.callbacks import Callbacks
+from shadowbus.kafka.clients import make_member, make_transactional_producer
 from shadowbus.kafka.complaints import again, as_next_action
 from shadowbus.kafka.fault_points import Reached, fault_of
 from shadowbus.kafka.garbage import calm_the_collector
@@ -45,14 +48,13 @@ logger = logging.getLogger("shadowbus.exactly_once")
 TRY_SECONDS = 5.0
 """In steps, since it may never come back (see `patience.py`); it goes on where the last step left it."""
 
-Rebalance = Callable[[Consumer, list[TopicPartition]], None]
-
-IDLE_SECONDS = 0.02
-BUSY_SECONDS = 0.005
-"""How long to wait for input while the stage still owes an answer."""
+IDLE_SECONDS, BUSY_SECONDS = 0.02, 0.005
+"""How long to wait for input; the shorter one while the stage owes an answer, or Kafka does."""
 TICK_SECONDS = 0.05
-COMMIT_PAUSE = 6
-"""So many times as long as a commit took, the next one waits at least: each is a pause, longest where most is to do."""
+COMMIT_PAUSE = 3
+"""So many times as long as a commit took, the next one waits at least: reading, a quarter of the work, fills that."""
+READ_AHEAD = 16
+"""How many batches may lie ready while a transaction ends."""
 
 
 def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
@@ -96,8 +98,10 @@ class _Membership:
         self.stage: Stage | None = None
         self.standing = Standing()
         self.generation: object = None
-        self.failure: BaseException | None = None
-        self.in_transaction = False
+        self.callbacks = Callbacks()
+        self.in_transaction, self.commit_at = False, 0.0
+        self.ending: Aside | None = None
+        self.sent: Mapping[Input, int] = {}  # the positions that it commits
         self.patience = Patience(settings.worker.operation_seconds + 5)
         self.consumer: Consumer
         self.producer: Producer
@@ -105,59 +109,53 @@ class _Membership:
 
     def serve(self, stop: threading.Event) -> None:
         """Join, work until `stop` is set or the membership is over, leave."""
-        worker = self.settings.worker
         self.producer = make_transactional_producer(self.settings, self.id)
-        static = {"group.instance.id": self.worker_id} if self.worker_id else {}
-        self.consumer = make_consumer(
-            self.settings,
-            **{
-                "group.id": self.group,
-                "partition.assignment.strategy": "range",
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",  # a position that is gone is looked at in step 1, never passed over
-                "session.timeout.ms": worker.session_timeout_ms,
-                "heartbeat.interval.ms": max(100, worker.session_timeout_ms // 4),
-                **static,
-            },
-        )
+        self.consumer = make_member(self.settings, self.group, self.worker_id)
         self.intake = Intake(self.consumer, self.settings, self.names)
         try:
             with as_next_action(self.job.name):
-                self.producer.init_transactions(worker.operation_seconds)
+                self.producer.init_transactions(self.settings.worker.operation_seconds)
                 self.consumer.subscribe(  # 1
                     [self.names[topic.name] for topic in self.job.inputs],
-                    on_assign=self._kept(self._assigned),
-                    on_revoke=self._kept(self._revoked),
-                    on_lost=self._kept(self._lost),
+                    on_assign=self.callbacks.kept(self._assigned),
+                    on_revoke=self.callbacks.kept(self._revoked),
+                    on_lost=self.callbacks.kept(self._lost),
                 )
                 self._work(stop)
         finally:
             self._leave()
 
     def _work(self, stop: threading.Event) -> None:
-        worker = self.settings.worker
-        commit_at = tick_at = 0.0
+        tick_at, ahead = 0.0, self.intake.ahead
         while not stop.is_set():
-            patience = BUSY_SECONDS if self.intake.progress.owing() else IDLE_SECONDS
-            messages = self.consumer.consume(worker.fetch_records, patience)  # 2
-            if self.failure is not None:
-                raise self.failure
+            under_way = self.ending is not None and self.ending.under_way
+            messages = self._consume(owing=under_way) if under_way or not ahead else None  # 2
             if self.stage is None:
                 continue
-            if batch := self.intake.take(messages):
+            if messages is not None:
+                self.intake.take(messages)
+            if under_way and len(ahead) < READ_AHEAD:
+                continue
+            self._ended()  # 6
+            if batch := ahead.popleft() if ahead else []:
                 self.meter.took(batch)
                 self._produce(self.stage.process(batch, now_ms()))  # 3
             now = monotonic()
-            if now >= tick_at or not messages:
+            if not ahead and (now >= tick_at or not batch):  # lags do not count what lies ready
                 tick_at = now + TICK_SECONDS
                 self.intake.watch.check(self.standing.ids, now)
                 self.meter.lags = self.intake.lags()
                 self._produce(self.stage.tick(now_ms(), self.meter.lags))
             self.intake.pause(self.stage.paused())
-            if now >= commit_at:
+            if now >= self.commit_at:
                 self._commit()
-                commit_at = max(now + worker.commit_ms / 1000, monotonic() + COMMIT_PAUSE * (monotonic() - now))
         self._finish()
+
+    def _consume(self, *, owing: bool) -> list[Message]:
+        seconds = BUSY_SECONDS if owing or self.intake.progress.owing() else IDLE_SECONDS
+        messages = self.consumer.consume(self.settings.worker.fetch_records, seconds)
+        self.callbacks.check()
+        return messages
 
     def _produce(self, outputs: Outputs) -> None:
         """Step 4."""
@@ -174,47 +172,60 @@ class _Membership:
             self.producer.begin_transaction()
             self.in_transaction = True
 
-    def _commit(self, *, leaving: bool = False) -> None:
-        """Steps 5 and 6."""
+    def _commit(self) -> None:
+        """Begin step 5, if anything has happened."""
         if self.stage is None:
             return
         self._produce(self.stage.checkpoint(now_ms()))
-        progress = self.intake.progress
-        positions = progress.uncommitted()
-        if leaving:
-            self._send({**progress.committed, **positions}, NOBODY)
-        elif positions or self.in_transaction:
+        positions = self.intake.progress.uncommitted()
+        if positions or self.in_transaction:
             # Never without a position: it is with them that Kafka checks whether these partitions are still ours.
-            self._send(positions or progress.committed, self.id)
+            self._send(positions or self.intake.progress.committed, self.id)
         else:
-            return
-        self.stage.committed()  # 6
+            self.commit_at = monotonic() + self.settings.worker.commit_ms / 1000
 
     def _send(self, positions: Mapping[Input, int], owner: str) -> None:
-        """Step 5; with each position goes whose transaction may be open there from now on."""
+        """Step 5, aside; with each position goes whose transaction may be open there from now on."""
         self._begin()
-        started, deadline = monotonic(), Deadline.after(self.settings.worker.operation_seconds)
         offsets = marked(positions, self.names, owner, self.standing.ids)
-        self.reached("before-offsets", self.producer.flush)
+        generation, started = self.generation, monotonic()
+        deadline = Deadline.after(self.settings.worker.operation_seconds)
 
         def send_offsets(left: float) -> None:
             with self.patience.during("send_offsets_to_transaction", TRY_SECONDS + 3):
-                self.producer.send_offsets_to_transaction(offsets, self.generation, min(left, TRY_SECONDS))
+                self.producer.send_offsets_to_transaction(offsets, generation, min(left, TRY_SECONDS))
 
-        again(send_offsets, deadline)
-        self.reached("before-commit", self.producer.flush)
-        with self.patience.during("commit_transaction"):
-            again(self.producer.commit_transaction, deadline)
-        self.in_transaction = False
-        self.intake.progress.committed.update(positions)
-        self.meter.committed(monotonic() - started, now_ms())
-        self.reached("after-commit")
+        def end() -> None:
+            self.reached("before-offsets", self.producer.flush)
+            again(send_offsets, deadline)
+            self.reached("before-commit", self.producer.flush)
+            with self.patience.during("commit_transaction"):
+                again(self.producer.commit_transaction, deadline)
+            took = monotonic() - started
+            self.commit_at = started + max(self.settings.worker.commit_ms / 1000, (1 + COMMIT_PAUSE) * took)
+            self.meter.committed(took, now_ms())
+
+        self.sent, self.ending = positions, Aside(end)
+
+    def _ended(self) -> None:
+        """Wait for the end of the transaction that is ending, if one is; then step 6."""
+        if self.ending is not None:
+            ending, self.ending = self.ending, None
+            ending.wait()
+            self.in_transaction = False
+            self.intake.progress.committed.update(self.sent)
+            self.reached("after-commit")
+            if self.stage is not None:
+                self.stage.committed()
 
     def _finish(self) -> None:
+        self._ended()
         if self.stage is not None:
             self._produce(self.stage.drain(now_ms()))
             self.reached("during-revoke", self.producer.flush)
-            self._commit(leaving=True)
+            self._produce(self.stage.checkpoint(now_ms()))
+            self._send(self.intake.progress.committed | self.intake.progress.uncommitted(), NOBODY)
+            self._ended()
         self._drop()
 
     def _drop(self) -> None:
@@ -225,27 +236,16 @@ class _Membership:
         self.intake.begin({}, {})
 
     def _abort(self) -> None:
+        with contextlib.suppress(KafkaException, Retry):
+            self._ended()
         if self.in_transaction:
             self.in_transaction = False
             with contextlib.suppress(KafkaException), self.patience.during("abort_transaction"):
                 self.producer.abort_transaction(self.settings.worker.operation_seconds)
 
-    def _kept(self, callback: Rebalance) -> Rebalance:
-        """Keep what a callback raises for after the call it came in: until then librdkafka would go on to the next."""
-
-        def call(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            if self.failure is None:
-                try:
-                    callback(consumer, partitions)
-                except BaseException as error:
-                    self.failure = error
-            if self.failure is not None:
-                consumer.unassign()
-
-        return call
-
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Step 1, once the group has met."""
+        self._ended()
         self._drop()
         deadline = Deadline.after(RESTORE_SECONDS)
         held = frozenset(tp.partition for tp in partitions)
@@ -263,6 +263,7 @@ class _Membership:
             self.intake.begin(starts, self.standing.committed)
             self.meter.holds(len(held))
             self._send(self.intake.progress.committed, self.id)
+            self._ended()
         consumer.assign([TopicPartition(self.names[topic], p, offset) for (topic, p), offset in starts.items()])
 
     def _fence(self, owners: list[str]) -> None:

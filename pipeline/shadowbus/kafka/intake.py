@@ -1,5 +1,6 @@
 """What one membership reads: where it stands in each input, how far behind, and what it leaves alone for now."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -31,6 +32,7 @@ class Intake:
         self.short = {full: name for name, full in names.items()}
         self.progress = Progress()
         self.paused: frozenset[Input] = frozenset()
+        self.ahead: deque[list[Slice]] = deque()
 
     def begin(self, starts: Mapping[Input, int], committed: Mapping[Input, int]) -> None:
         """Stand at these offsets, and nowhere else; `committed` is before them where records were lost.
@@ -40,11 +42,12 @@ class Intake:
         """
         self.pause(frozenset())
         self.progress = Progress.at(starts, committed)
+        self.ahead.clear()
         self.idle.forget()
         self.watch.forget()
 
-    def take(self, messages: Sequence[Message]) -> list[Slice]:
-        """What is new in what the consumer handed out, by partition.
+    def take(self, messages: Sequence[Message]) -> None:
+        """Lay what is new in what the consumer handed out ready in `ahead`, by partition.
 
         Raises:
             KafkaException: The consumer reports an error that does not mend itself.
@@ -55,7 +58,8 @@ class Intake:
                 raise KafkaException(error)
         self.idle.at_end(ends, monotonic())
         self.more = len(messages) >= self.fetch_records
-        return self.progress.take(slices, ends)
+        if batch := self.progress.take(slices, ends):
+            self.ahead.append(batch)
 
     def pause(self, wanted: frozenset[Input]) -> None:
         """Leave these inputs alone, and take the others."""

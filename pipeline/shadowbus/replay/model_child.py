@@ -24,7 +24,7 @@ from pathlib import Path
 import orjson
 import psutil
 
-from shadowbus.clock import Deadline
+from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import ShadowbusError
 from shadowbus.replay.answering import Answering, error_text
 from shadowbus.replay.death import RETIRED
@@ -186,9 +186,14 @@ def _kill(worker: int) -> None:
 def serve(pipe: Pipe, model: Model, memory: Memory, single_row_share: float) -> None:
     """Answer questions until the pipe closes, or until this process has grown so much that a fresh one is better."""
     worker = os.getpid()
-    answering = Answering(model, SingleRows(single_row_share))
+    sampler = SingleRows(single_row_share)
+    answering = Answering(model, sampler)
     usual: int | None = None
-    while (question := pipe.receive()) is not None:
+    while True:
+        free = monotonic()
+        if (question := pipe.receive()) is None:
+            return
+        sampler.wait(monotonic() - free)
         number, block = question
         answers = answering.answer(block)
         if os.getpid() != worker:  # the model has forked, and this is the copy

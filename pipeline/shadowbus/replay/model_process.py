@@ -58,7 +58,7 @@ class ModelProcess:
     Args:
         shadow: The model's settings.
         bundle: Where the model is.
-        single_row_share: The share of time that goes into predicting rows one at a time.
+        single_row_share: The share of the time in which it waits that goes into predicting rows one at a time.
         patience: How many seconds may be lost to it at once; a transaction has to outlast that.
 
     Raises:

@@ -11,15 +11,26 @@ from shadowbus.shadows.model import Model
 BURST_SECONDS = 0.01
 """The most that single rows may hold up one chunk."""
 
+BUSY = 0.2
+"""What of the share is left while the model has something to do: a backlog takes as long as it takes."""
+
 
 class SingleRows:
-    """May spend a fixed share of the time that passes.
+    """May spend a fixed share of the time in which the model waits, and a fifth of that of the time in which it works.
 
-    So it measures many rows when traffic is low and never slows a backlog down by more than that share.
+    So it measures many rows when traffic is low, and hardly slows a backlog down.
+
+    Args:
+        share: That share.
     """
 
     def __init__(self, share: float) -> None:
         self.share, self.credit, self.cost, self.at = share, BURST_SECONDS, 0.001, monotonic()
+        self.waited = 0.0
+
+    def wait(self, seconds: float) -> None:
+        """The model had nothing to do for so long."""
+        self.waited += seconds
 
     def measure(self, model: Model, count: int, features_of: Callable[[int], Any]) -> dict[int, float]:
         """Latencies in milliseconds of some of `count` rows, by row.
@@ -31,8 +42,9 @@ class SingleRows:
         """
         now = monotonic()
         most = max(BURST_SECONDS, self.cost)  # one row at least: a slow model is measured too, only less often
-        self.credit = min(self.credit + (now - self.at) * self.share, most)
-        self.at = now
+        worked = max(0.0, now - self.at - self.waited)
+        self.credit = min(self.credit + (self.waited + BUSY * worked) * self.share, most)
+        self.at, self.waited = now, 0.0
         latencies: dict[int, float] = {}
         for row in random.sample(range(count), min(count, max(0, int(self.credit / self.cost)))):
             single = [features_of(row)]

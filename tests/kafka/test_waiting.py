@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from shadowbus.kafka.exactly_once import READ_AHEAD
 from traffic import Reader, Stream, end, prediction, request
 
 pytestmark = pytest.mark.kafka
 
 PARTITIONS = 4
-MOST, FETCH = 2_000, 1_000
+MOST, FETCH = 2_000, 250
+BOUND = MOST // PARTITIONS + (1 + READ_AHEAD) * FETCH
+"""Of one partition: its share of what may wait, and what was read before it was paused."""
 BOUNDED = f"[replay]\nmax_pending = {MOST}\njoin_window_ms = %d\n"
 BOUNDED += f"[worker]\nfetch_records = {FETCH}\nvitals_seconds = 0.2\n"
 HOUR_MS = 3_600_000
@@ -112,7 +115,7 @@ def test_an_input_an_hour_ahead_is_held_in_bounded_memory_across_a_kill(
     assert statuses(comparisons) == dict.fromkeys(wanted, "compared")
     vitals.until(0)
     most = max(max(requests, predictions) for _, requests, predictions in waiting(vitals))
-    assert MOST // PARTITIONS < most <= MOST // PARTITIONS + FETCH
+    assert MOST // PARTITIONS < most <= BOUND
 
 
 def test_lone_halves_do_not_block_what_comes_behind_them(
@@ -132,7 +135,7 @@ def test_lone_halves_do_not_block_what_comes_behind_them(
     expected = {**dict.fromkeys(lone, "request_missing"), **dict.fromkeys(pairs, "compared")}
     assert statuses(comparisons) == expected
     vitals.until(0)
-    assert max(max(counts) for _, *counts in waiting(vitals)) <= MOST // PARTITIONS + FETCH
+    assert max(max(counts) for _, *counts in waiting(vitals)) <= BOUND
 
 
 def test_an_input_that_is_behind_by_the_clock_is_in_time_by_its_records(

@@ -53,8 +53,8 @@ IDLE_SECONDS, BUSY_SECONDS = 0.02, 0.005
 TICK_SECONDS = 0.05
 COMMIT_PAUSE = 3
 """So many times as long as a commit took, the next one waits at least: reading, a quarter of the work, fills that."""
-READ_AHEAD = 16
-"""How many batches may lie ready while a transaction ends."""
+READ_AHEAD = 8
+"""How many batches may lie ready while a transaction ends; by so much a stage may get more than it asked for."""
 
 
 def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = "") -> None:

@@ -6,7 +6,6 @@ is the same however far ahead the model works.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.json import Decoder
@@ -15,19 +14,15 @@ from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.books import STILL_MS
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.backtest.folder import Folder
-from shadowbus.compare import Comparator
-from shadowbus.judge.stage import JudgeStage
+from shadowbus.backtest.judging import ONE, Judging
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Row, Slice
 
-ONE = frozenset({0})
-"""The partition that there is."""
+FORGET_EVERY = 20_000
+"""After so many comparisons replay forgets ids that were answered long ago."""
 
-KEEP_EVERY = 20_000
-"""After so many comparisons and labels what waits is written to disk, and ids that were answered long ago forgotten."""
-
-LOOK_FIRST, LOOK_GROWTH = 1_000, 1.2
+LOOK_FIRST, LOOK_GROWTH = 1_000, 1.5
 """The gate looks after so many comparisons, and again each time they have grown by so much: a verdict rests on what
 stood before it, and a live one is looked at too."""
 
@@ -45,66 +40,57 @@ class Flow:
     Args:
         settings: With one partition.
         replays: One for each shadow.
-        comparators: How to judge the answers of each shadow, by its name.
+        judge: The judge.
         folder: Where records go.
-        state: Where the judge may keep what waits.
     """
 
     def __init__(
         self,
         settings: Settings,
         replays: Sequence[ReplayStage],
-        comparators: Mapping[str, Comparator],
+        judge: Judging,
         folder: Folder,
-        state: Path,
     ) -> None:
-        self.settings, self.replays, self.folder = settings, replays, folder
-        self.judge = JudgeStage(ONE, settings=settings, comparators=comparators, folder=state, worker="judge")
-        self.judge.resume_at({})
+        self.settings, self.replays, self.judge, self.folder = settings, replays, judge, folder
         self.aggregate = AggregateStage(ONE, settings)
         self.made: Counter[str] = Counter()
         self.board = Board({}, settings)
         self.published: dict[tuple[str, bytes], bytes] = {}
-        self._since_kept, self._look_at = 0, float(LOOK_FIRST)
+        self.lags: Mapping[Input, int] = {}
+        self._forget_at, self._look_at = FORGET_EVERY, float(LOOK_FIRST)
 
     def take(self, pieces: Iterable[Slice], now_ms: int, lags: Mapping[Input, int]) -> None:
         """Take new records of inputs, and let time pass."""
+        self.lags = lags
         halves = []
         for piece in pieces:
             self.made[piece.topic] += len(piece.offsets)
             if piece.topic == "labels":
-                self._since_kept += len(piece.offsets)
-                self._pass_on(self.judge.process([piece], now_ms), now_ms)
+                self._judge(piece, now_ms)
             else:
                 halves.append(piece)
         for replay in self.replays:
             if halves:
                 self._pass_on(replay.process(halves, now_ms), now_ms)
             self._pass_on(replay.tick(now_ms, lags), now_ms)
-        if self._since_kept >= KEEP_EVERY:
-            self.keep(now_ms, lags)
+        if self.made["comparisons"] >= self._forget_at:
+            self._forget_at = self.made["comparisons"] + FORGET_EVERY
+            for replay in self.replays:
+                replay.checkpoint(now_ms)
         if self.made["comparisons"] >= self._look_at:
             self._look_at = LOOK_GROWTH * self.made["comparisons"]
             self._look(now_ms)
-
-    def keep(self, now_ms: int, lags: Mapping[Input, int]) -> None:
-        """What a worker does at a commit: the judge's state goes to disk, and replay forgets what is long answered."""
-        self._since_kept = 0
-        for replay in self.replays:
-            replay.checkpoint(now_ms)
-        labels = {("comparisons", 0): 1, ("labels", 0): lags.get(("labels", 0), 0)}
-        self._pass_on(self.judge.tick(now_ms, labels), now_ms)
-        self.judge.checkpoint(now_ms)
-        self.judge.committed()
 
     def paused(self) -> frozenset[Input]:
         """Inputs that are too far ahead."""
         return frozenset[Input]().union(*(replay.paused() for replay in self.replays))
 
     def drain(self, now_ms: int) -> None:
-        """Let every model answer what is under way, and the books be told."""
+        """Let every model answer what is under way, the judge too, and the books be told."""
         for replay in self.replays:
             self._pass_on(replay.drain(now_ms), now_ms)
+        for outputs in self.judge.rest():
+            self._pass_on(outputs, now_ms)
 
     def decide(self, now_ms: int) -> list[bytes]:
         """Write aggregates and verdicts as they stand at the end; returns the verdicts.
@@ -121,10 +107,9 @@ class Flow:
         return [value for (topic, _), value in self.published.items() if topic == "verdicts"]
 
     def close(self) -> None:
-        """Let go of what the stages hold."""
+        """Forget what is under way."""
         for replay in self.replays:
             replay.close()
-        self.judge.close()
 
     def _publish(self, now_ms: int) -> None:
         for _, key, value in self.aggregate.checkpoint(now_ms).records.get("partials", ()):
@@ -152,9 +137,12 @@ class Flow:
         piece = self._slice(topic, rows, [_timed(value).timestamp_ms for value in values])
         self.folder.write(topic, values)
         if topic == "comparisons":
-            self._since_kept += len(rows)
-            self._pass_on(self.judge.process([piece], now_ms), now_ms)
+            self._judge(piece, now_ms)
         self._count(piece, now_ms)
+
+    def _judge(self, piece: Slice, now_ms: int) -> None:
+        for outputs in self.judge.take(piece, now_ms, self.lags):
+            self._pass_on(outputs, now_ms)
 
     def _slice(self, topic: str, rows: list[Row], times: list[int]) -> Slice:
         start = self.made[topic]

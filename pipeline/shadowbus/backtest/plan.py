@@ -7,6 +7,9 @@ from pathlib import Path
 from shadowbus.errors import SettingsError
 from shadowbus.settings import Settings, ShadowSettings
 
+NEVER = 1e9
+"""Seconds: vitals come when they are asked for, not as often as the records' time has passed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -61,7 +64,9 @@ def plan(
     )
     others = [shadow for shadow in settings.shadow if shadow.name not in names]
     patient = replace(settings.replay, shed_when_behind_seconds=0.0)
-    return Plan(replace(settings, partitions=1, shadow=(*asked, *others), replay=patient), asked, files, made)
+    silent = replace(settings.worker, vitals_seconds=NEVER)
+    alone = replace(settings, partitions=1, shadow=(*asked, *others), replay=patient, worker=silent)
+    return Plan(alone, asked, files, made)
 
 
 def _named(one: str, names: Sequence[str]) -> tuple[str, Path]:

@@ -4,22 +4,26 @@ import contextlib
 import gc
 import tempfile
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from shadowbus.backtest.flow import ONE, Flow
+from shadowbus.backtest.flow import Flow
 from shadowbus.backtest.folder import Folder
+from shadowbus.backtest.judge_beside import JudgeBeside
+from shadowbus.backtest.judging import ONE, JudgeHere
 from shadowbus.backtest.log import Log
 from shadowbus.backtest.plan import Plan
 from shadowbus.backtest.reading import Reading
 from shadowbus.backtest.recorded_model import RecordedModel, read_recorded
-from shadowbus.compare import Comparator, make_comparator
+from shadowbus.compare import make_comparator
 from shadowbus.errors import ShadowbusError
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, ShadowSettings
+
+LARGE_BYTES = 20_000_000
+"""From so many bytes of input on the judge has a process of its own."""
 
 Told = Callable[[float, int], None]
 """Told how much is read, from 0 to 1, and how many comparisons there are."""
@@ -51,14 +55,12 @@ def backtest(plan: Plan, folder: Folder, stop: threading.Event, told: Told) -> R
         opened.enter_context(_calm_collector())
         reading = opened.enter_context(contextlib.closing(_reading(plan, folder)))
         state = Path(opened.enter_context(tempfile.TemporaryDirectory(dir=folder.path, prefix=".waiting-")))
-        comparators: defaultdict[str, Comparator] = defaultdict(lambda: make_comparator("classification", {}))
-        comparators.update({one.name: make_comparator(one.task, one.options) for one in plan.shadows})
+        judge = opened.enter_context(contextlib.closing(_judge(plan, state)))
         replays = [
-            _replay(plan.settings, shadow, opened.enter_context(contextlib.closing(model)), comparators[shadow.name])
+            _replay(plan.settings, shadow, opened.enter_context(contextlib.closing(_model(plan, shadow, folder))))
             for shadow in plan.shadows
-            for model in [_model(plan, shadow, folder)]
         ]
-        flow = Flow(plan.settings, replays, comparators, folder, state)
+        flow = Flow(plan.settings, replays, judge, folder)
         opened.callback(flow.close)
         _read_all(reading, flow, plan.settings, lambda: _go_on(reading, flow, stop, told))
         if not flow.made["requests"] + flow.made["predictions"]:
@@ -81,7 +83,7 @@ def _read_all(reading: Reading, flow: Flow, settings: Settings, go_on: Callable[
     while pieces := reading.rest():
         flow.take(pieces, reading.now_ms, reading.lags())
         go_on()
-    flow.keep(reading.now_ms, reading.lags())
+    flow.drain(reading.now_ms)
 
 
 def _go_on(reading: Reading, flow: Flow, stop: threading.Event, told: Told) -> None:
@@ -110,9 +112,14 @@ def _model(plan: Plan, shadow: ShadowSettings, folder: Folder) -> ModelProcess |
     return ModelProcess(shadow, plan.settings.model_path(shadow), plan.settings.replay.single_row_share)
 
 
-def _replay(
-    settings: Settings, shadow: ShadowSettings, model: ModelProcess | RecordedModel, comparator: Comparator
-) -> ReplayStage:
+def _judge(plan: Plan, state: Path) -> JudgeHere | JudgeBeside:
+    """Beside, where that is worth the start of a process."""
+    large = sum(path.stat().st_size for path in plan.topics_by_file()) >= LARGE_BYTES
+    return (JudgeBeside if large else JudgeHere)(plan.settings, plan.shadows, state)
+
+
+def _replay(settings: Settings, shadow: ShadowSettings, model: ModelProcess | RecordedModel) -> ReplayStage:
+    comparator = make_comparator(shadow.task, shadow.options)
     return ReplayStage(ONE, settings=settings, shadow=shadow, model=model, comparator=comparator, worker="backtest")
 
 

@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 from shadowbus.settings import GateSettings
 from shadowbus.verdict.counts import Evidence
-from shadowbus.verdict.criteria import means, rates
-from shadowbus.verdict.criteria.accuracy import accuracy, gain, guarded, guards
-from shadowbus.verdict.criteria.calibration import calibration
+from shadowbus.verdict.criteria import accuracy, calibration, means, rates
 from shadowbus.verdict.criterion import Alphas, Question
 
 
@@ -35,11 +33,11 @@ CRITERIA = (
     Rule(("max_error_rate",), rates.errors),
     Rule(("max_over_budget", "latency_budget_ms"), rates.latency),
     Rule(("min_agreement",), rates.agreement),
-    Rule(("accuracy_margin",), accuracy),
-    Rule(("min_accuracy_gain",), gain),
+    Rule(("accuracy_margin",), accuracy.not_worse),
+    Rule(("min_accuracy_gain",), accuracy.better),
     Rule(("max_loss_increase",), means.loss),
     Rule(("min_value_gain",), means.value),
-    Rule(("max_calibration_error",), calibration),
+    Rule(("max_calibration_error",), calibration.calibrated),
 )
 """Those that PROMOTE needs shown, each."""
 
@@ -51,7 +49,7 @@ def alphas_of(gate: GateSettings) -> Alphas:
     for SEND BACK, so there alpha is split evenly; the guard of all segments counts as one.
     """
     on = sum(rule.on(gate) for rule in CRITERIA)
-    return Alphas(gate.alpha, gate.alpha / max(1, on + guarded(gate)))
+    return Alphas(gate.alpha, gate.alpha / max(1, on + accuracy.guarded(gate)))
 
 
 def asked(evidence: Evidence, gate: GateSettings) -> list[Question]:
@@ -62,4 +60,4 @@ def asked(evidence: Evidence, gate: GateSettings) -> list[Question]:
 
 def guarding(evidence: Evidence, gate: GateSettings) -> list[Question]:
     """The questions that can only lead to SEND BACK."""
-    return list(guards(evidence, gate, alphas_of(gate)))
+    return list(accuracy.guards(evidence, gate, alphas_of(gate)))

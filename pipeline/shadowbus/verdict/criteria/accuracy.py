@@ -13,12 +13,12 @@ from shadowbus.verdict.criteria.chosen import by_choice
 from shadowbus.verdict.criterion import Alphas, Criterion, Question, State
 
 
-def accuracy(evidence: Evidence, margin: float, alphas: Alphas) -> Question:
+def not_worse(evidence: Evidence, margin: float, alphas: Alphas) -> Question:
     """Is it less accurate than the live model by at most the margin?"""
     return difference("accuracy", evidence, evidence.counts, -margin, alphas)
 
 
-def gain(evidence: Evidence, least: float, alphas: Alphas) -> Question:
+def better(evidence: Evidence, least: float, alphas: Alphas) -> Question:
     """Is it more accurate than the live model by at least this much?"""
     return difference("accuracy_gain", evidence, evidence.counts, least, alphas)
 

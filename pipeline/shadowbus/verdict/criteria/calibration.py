@@ -29,7 +29,7 @@ FINEST = 0.005
 """The smallest difference from the limit that bets are tuned to."""
 
 
-def calibration(evidence: Evidence, limit: float, alphas: Alphas) -> Question:
+def calibrated(evidence: Evidence, limit: float, alphas: Alphas) -> Question:
     """Is the shadow's expected calibration error at most this?"""
     bins, counts = evidence.scores, evidence.counts
     n, seen, effect = sum(one.n for one in bins), error(bins), max(FINEST, limit / 2)

@@ -6,6 +6,8 @@ half of alpha; what both allow together is the interval of the product. The labe
 for very many, are not needed for it.
 """
 
+import math
+
 from shadowbus.verdict import sequential
 from shadowbus.verdict.counts import Counts
 from shadowbus.verdict.criterion import Alphas, Criterion, Question, State
@@ -32,10 +34,8 @@ def by_choice(name: str, counts: Counts, limit: float, alphas: Alphas, labels: i
     differ, compared = counts.compared - counts.agreed, counts.compared
     upward, downward = (sequential.rate_interval(differ, compared, alpha / 2) for alpha in alphas)
 
-    def ends(up: float, down: float, total: float) -> tuple[float, float]:
-        return least(up, down, total, upward, alphas.holds), -least(down, up, total, downward, alphas.fails)
-
-    low, high = ends(ours, theirs, trials)
+    low = least(ours, theirs, trials, upward, alphas.holds)
+    high = -least(theirs, ours, trials, downward, alphas.fails)
     state: State = "holds" if low >= limit else "fails" if high < limit else "open"
     value = differ / compared * (ours - theirs) / trials if trials and compared else None
     leans: State = "holds" if value is None or value >= limit else "fails"
@@ -43,8 +43,9 @@ def by_choice(name: str, counts: Counts, limit: float, alphas: Alphas, labels: i
     def shown(total: float) -> bool:
         perfect = total if limit >= 0 else 0.0
         up, down = (ours * total / trials, theirs * total / trials) if trials else (perfect, 0.0)
-        lowest, highest = ends(up, down, total)
-        return lowest >= limit if leans == "holds" else highest < limit
+        if leans == "holds":
+            return evidence(up, down, total, limit, upward) >= -math.log(alphas.holds / 2)
+        return evidence(down, up, total, -limit, downward) >= -math.log(alphas.fails / 2)
 
     criterion = Criterion(name, value, low, high, limit, state, NOTE)
     return Question(criterion, "labels", int(trials), labels, leans, shown)
@@ -54,3 +55,13 @@ def least(ours: float, theirs: float, trials: float, share: Interval, alpha: flo
     """The smallest difference still possible, where the share of disagreements is inside its interval."""
     mean = sequential.paired_low(ours, theirs, trials, alpha / 2, EFFECT)
     return mean * (share.high if mean < 0 else share.low)
+
+
+def evidence(ours: float, theirs: float, trials: float, limit: float, share: Interval) -> float:
+    """Log wealth of the bet that the difference is above a limit, whatever the share of disagreements in its interval.
+
+    At half of alpha it is enough exactly where `least` is above the limit.
+    """
+    part = share.high if limit < 0 else share.low
+    among = limit / part if part else math.copysign(math.inf, limit)
+    return sequential.paired_evidence_above(ours, theirs, trials, among, EFFECT)

@@ -39,23 +39,26 @@ def above_floor(counts: Counts, floor: Floor, limit: float, alphas: Alphas) -> Q
     differ, trials = counts.compared - counts.agreed, counts.compared
     half = Alphas(alphas.holds / 2, alphas.fails / 2)
 
-    def ends(times: float) -> tuple[float, float]:
-        ours, theirs = (differ * times, trials * times), (floor.differ * times, floor.compared * times)
-        most = sequential.rate_high(*ours, half.holds) - sequential.rate_low(*theirs, half.holds)
-        least = sequential.rate_low(*ours, half.fails) - sequential.rate_high(*theirs, half.fails)
-        return max(0.0, min(1.0, 1 - most)), min(1.0, 1 - least)
-
-    low, high = ends(1.0)
+    most = sequential.rate_high(differ, trials, half.holds) - sequential.rate_low(
+        floor.differ, floor.compared, half.holds
+    )
+    least = sequential.rate_low(differ, trials, half.fails) - sequential.rate_high(
+        floor.differ, floor.compared, half.fails
+    )
+    low, high = max(0.0, min(1.0, 1 - most)), min(1.0, 1 - least)
     noise = floor.differ / floor.compared if floor.compared else 0.0
     value = min(1.0, 1 - differ / trials + noise) if trials else None
     state: State = "holds" if low >= limit else "fails" if high < limit else "open"
     leans: State = "holds" if value is None or value >= limit else "fails"
 
     def shown(total: float) -> bool:
-        if not trials:
-            return sequential.rate_high(0, total, half.holds) <= 1 - limit
-        least, most = ends(total / trials)
-        return least >= limit if leans == "holds" else most < limit
+        times = total / trials if trials else 0.0
+        theirs = floor.differ * times, floor.compared * times
+        if leans == "holds":
+            least = 1 - limit + sequential.rate_low(*theirs, half.holds)
+            return sequential.rate_evidence_below(differ * times, total, least) >= -math.log(half.holds)
+        most = 1 - limit + sequential.rate_high(*theirs, half.fails)
+        return sequential.rate_evidence_above(differ * times, total, most) >= -math.log(half.fails)
 
     note = (
         f"Above the control's own disagreement of {noise:.2%}." if floor.compared else "The control is yet to answer."

@@ -129,6 +129,19 @@ def _judge(document: Document) -> list[str]:
     return ["## Judge", table(head, lines), text, restored]
 
 
+def _backtest(document: Document) -> list[str]:
+    lines = [
+        [
+            one["format"],
+            *(f"{one[key]:,.0f}" for key in ("rows", "seconds", "rows_per_s")),
+            f"{one['cpu_us_per_row']:.1f}",
+        ]
+        for one in document["backtest"]
+    ]
+    text = "Requests, predictions and labels from files, the model loaded, every record written; no Kafka."
+    return ["## Backtest", text, table(["files", "rows", "seconds", "rows/s", "CPU µs/row"], lines)]
+
+
 _SECTIONS = {
     "rows": _rows,
     "latency": _latency,
@@ -136,4 +149,5 @@ _SECTIONS = {
     "scaling": _scaling,
     "backlog": _backlog,
     "judge": _judge,
+    "backtest": _backtest,
 }

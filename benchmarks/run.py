@@ -3,8 +3,8 @@
 Usage: python benchmarks/run.py [--only NAMES] [--rounds N] [--pairs N] [--json] [--out FOLDER]
 
 NAMES are candidates (shadowbus, raw-copy, plain, faust, …), `peers` for all of these, or further measurements: latency,
-models, scaling, backlog, judge. Without --only all of them run, which takes about a quarter of an hour. Results go to
-results.json and results.md; what was not measured in this run is not in them.
+models, scaling, backlog, judge, backtest. Without --only all of them run, which takes about a quarter of an hour.
+Results go to results.json and results.md; what was not measured in this run is not in them.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backlog import backlog
+from backtest import backtests
 from bench import Bench
 from candidate import RAW_COPY, SHADOWBUS, Candidate, peers
 from confluent_kafka import KafkaException
@@ -34,7 +35,7 @@ from shadowbus.errors import ShadowbusError
 from shadowbus.kafka.embedded import EmbeddedKafka
 
 HERE = Path(__file__).parent
-SECTIONS = ("latency", "models", "scaling", "backlog", "judge")
+SECTIONS = ("latency", "models", "scaling", "backlog", "judge", "backtest")
 NO_CLEANING = {"log.cleaner.backoff.ms": "86400000"}
 """Compaction would make the bytes that are counted in changelogs depend on when it happens to run."""
 
@@ -73,6 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--backlog-pairs", type=int, default=2_000_000)
     parser.add_argument("--apart-pairs", type=int, default=500_000)
     parser.add_argument("--waiting", type=int, default=10_000_000, help="comparisons that wait in the judge")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of each backtest")
     parser.add_argument("--joins", type=int, default=500_000, help="labels, in each measurement of the judge")
     parser.add_argument("--json", action="store_true", help="print the results as JSON on stdout")
     parser.add_argument("--out", type=Path, default=HERE, metavar="FOLDER", help="where the results go")
@@ -104,6 +106,7 @@ def _measure(
         "scaling": lambda: scaling(bench, options.pairs),
         "backlog": lambda: backlog(bench, pairs=options.backlog_pairs, apart_pairs=options.apart_pairs),
         "judge": lambda: judge(bench, waiting=options.waiting, joins=options.joins),
+        "backtest": lambda: backtests(bench.folder, bench.bundle, options.rows),
     }
     failed = list(found.failed)
     for name, measurement in measurements.items():

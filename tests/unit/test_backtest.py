@@ -3,8 +3,11 @@
 import csv
 import gzip
 import json
+import os
 import re
 import shlex
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +17,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from shadowbus.backtest.recorded_model import RecordedModel
 from shadowbus.cli.program import run
+from traffic import make_bundle, prediction, request
 
 ROWS = 400
 T0 = 1_700_000_000_000
@@ -320,3 +325,59 @@ def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
         (False, True),
         (False, True),
     ]
+
+
+def test_the_judge_beside_gives_what_the_judge_here_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings(tmp_path, MAPPING)
+    write_csv(tmp_path / "log.csv")
+    asked = one_file(tmp_path / "log.csv", "--labels", str(tmp_path / "log.csv"))
+    found = []
+    for large in (20_000_000, 0):
+        monkeypatch.setattr("shadowbus.backtest.run.LARGE_BYTES", large)
+        assert call(tmp_path, *asked) == 0
+        found.append({topic: written(tmp_path, topic) for topic in ("comparisons", "outcomes", "verdicts")})
+    assert found[0] == found[1]
+    assert len(found[0]["outcomes"]) > 300
+
+
+def test_two_models_are_asked_in_processes_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = make_bundle(tmp_path)
+    shadows = "".join(f'[[shadow]]\nname = "{name}"\nmodel = "{bundle}"\n' for name in ("one", "two"))
+    settings(tmp_path, shadows)
+    files = []
+    for topic, made in (("requests", request), ("predictions", prediction)):
+        path = tmp_path / f"{topic}.jsonl"
+        path.write_text(
+            "".join(json.dumps(made(f"r{number}", timestamp_ms=T0 + number)) + "\n" for number in range(ROWS))
+        )
+        files.append(f"--{topic}={path}")
+    assert call(tmp_path, "--shadow", "one", "--shadow", "two", *files, "--json") == 0
+    trials = [json.loads(line)["trial"] for line in capsys.readouterr().out.splitlines()]
+    assert trials == ["champion@1~one@2", "champion@1~two@2"]
+    compared = written(tmp_path, "comparisons")
+    assert Counter((one["trial"], one["status"]) for one in compared) == {(trial, "compared"): ROWS for trial in trials}
+    answers: dict[str, set[object]] = {}
+    for one in compared:
+        answers.setdefault(one["request_id"], set()).add(one["shadow"]["prediction"])
+    assert {len(said) for said in answers.values()} == {1}, "the same model says the same"
+
+
+def test_it_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    settings(tmp_path, MAPPING)
+    write_csv(tmp_path / "log.csv")
+    shown: list[Path] = []
+
+    def interrupt(path: Path, *_: object) -> RecordedModel:
+        os.kill(os.getpid(), signal.SIGINT)
+        for thread in threading.enumerate():
+            if thread.name == "signals":
+                thread.join(60)  # it ends once it has told
+        shown.append(path)
+        return RecordedModel("new@4", {})
+
+    monkeypatch.setattr("shadowbus.backtest.run.read_recorded", interrupt)
+    assert call(tmp_path, *one_file(tmp_path / "log.csv")) == 1
+    assert shown
+    assert "there is no verdict" in capsys.readouterr().err
+    assert not written(tmp_path, "verdicts")
+    assert json.loads((tmp_path / "out" / "backtest.json").read_text())["complete"] is False

@@ -13,7 +13,8 @@ SECONDS :=
 RATE :=
 SEED := 1
 ARGS :=
-DEMO_FLAGS := $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RATE),--rate $(RATE))
+KEEP :=
+DEMO_FLAGS := $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RATE),--rate $(RATE)) $(if $(KEEP),--keep)
 
 .PHONY: help
 help: ## Show this
@@ -42,7 +43,7 @@ setup: .venv/.kafka ## Make .venv with every extra, and fetch Kafka's jars; does
 	@touch $@
 
 .PHONY: demo
-demo: setup ## Run the whole thing on this machine and watch verdicts come (SECONDS=90 RATE=60)
+demo: setup ## Run the whole thing on this machine and watch verdicts come (SECONDS=90 RATE=60 KEEP=1)
 	@$(PY) -m shadowbus demo $(DEMO_FLAGS)
 
 .PHONY: test

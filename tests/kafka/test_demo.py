@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -44,6 +45,9 @@ def test_the_demo_ends_with_four_verdicts_and_closed_books(tmp_path: Path) -> No
 def test_an_interrupted_or_killed_demo_leaves_nothing_behind(number: int, code: int, tmp_path: Path) -> None:
     with demo(tmp_path, "--seconds", "60") as process:
         said = read_until(process, "paired calls")
+        page = re.search(r"The live page: (\S+)", said)
+        assert page is not None, said
+        assert "shadowbus: digits" in httpx.get(page[1]).text
         process.send_signal(number)
         rest, _ = process.communicate(timeout=GONE_S + 20)
         assert process.returncode == code, said + rest

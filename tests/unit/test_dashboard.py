@@ -17,6 +17,7 @@ from shadowbus.dashboard.access import Access
 from shadowbus.dashboard.example import DIFFERING, Examples, Question, example_of
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import Malformed
+from shadowbus.records import Promotion, encode
 from shadowbus.stage import Slice
 from shadowbus.story.criteria import read
 from shadowbus.story.history import narrowing
@@ -115,6 +116,17 @@ def test_what_is_kept_stays_small_whatever_comes() -> None:
     assert len(kept.labels) <= 5_000
     with pytest.raises(Malformed):
         example_of(b"[]")
+
+
+def test_what_was_done_about_a_verdict_stands_beside_it() -> None:
+    store, trial = Store(), "a~b@1"
+    act = Promotion(trial, "promote", "done", "ada", 5, "digest", "key", told="The alias was moved.")
+    told = b'{"trial":"a~b@1","receiver":"chat","verdict":"PROMOTE","count":1,"sent":true,"told_ms":1}'
+    keys: list[bytes | None] = [b"a~b@1|promotion", b"a~b@1|told|chat"]
+    store.take([Slice("verdicts", 0, keys, [encode(act), told], [0, 0], [0, 1])])
+    store.show("live", "", 10)
+    assert store.view.acts == {trial: act}
+    assert not store.view.story.trials
 
 
 def test_records_that_cannot_be_read_are_left_out(store: Store) -> None:

@@ -7,7 +7,7 @@ from nicegui import ui
 
 from shadowbus.dashboard.elements import TONES, Part, Text, box
 from shadowbus.dashboard.store import View
-from shadowbus.story.figures import counted, whole
+from shadowbus.story.figures import counted, listed, whole
 from shadowbus.story.trial import Story, TrialStory
 
 MOST_ODD = 6
@@ -134,6 +134,11 @@ def _draw_fine(story: Story) -> None:
     if not story.trials or _oddities(story):
         return
     behind = sum(one.resources.lag for one in story.trials if one.resources)
+    silent = [one.shadow for one in story.trials if not one.books.reported]
+    if silent:
+        with box(classes="note quiet"):
+            Text("p", f"Replay has not reported its books yet, of {listed(silent)}.")
+        return
     closed = sum(one.books.closes is True for one in story.trials)
     noise = f" {story.noise.text}" if story.noise else ""
     with box(classes="note good"):

@@ -10,12 +10,14 @@ import uvicorn
 from fastapi import FastAPI
 from nicegui import ui
 
+from shadowbus.aggregate.terms import Terms
 from shadowbus.dashboard.access import LOCAL, Access
 from shadowbus.dashboard.page import Page
 from shadowbus.dashboard.reader import Reader
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import SettingsError
 from shadowbus.settings import Settings
+from shadowbus.story.trial import CONTROLS
 
 WATCH_S = 0.2
 
@@ -37,7 +39,7 @@ def serve(
         SettingsError: The address cannot be taken.
     """
     listening = _listen(host, port)
-    store = Store()
+    store = Store(Terms.of(settings).controls or CONTROLS)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     ui.run_with(
         app,

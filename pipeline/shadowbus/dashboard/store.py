@@ -7,10 +7,10 @@ from typing import Literal
 
 from shadowbus.dashboard.example import Example, Examples, Question, example_of, label_of
 from shadowbus.errors import Malformed
-from shadowbus.records import Aggregate, Verdict, decode
+from shadowbus.records import Aggregate, Promotion, Verdict, decode
 from shadowbus.stage import Slice
 from shadowbus.story.history import remember
-from shadowbus.story.trial import Story, tell, trials_of
+from shadowbus.story.trial import CONTROLS, Story, tell, trials_of
 
 MOST_TRIALS = 50
 STALE_MS = 10_000
@@ -24,25 +24,33 @@ Connection = Literal["loading", "live", "lost"]
 class View:
     """One state of the page: a higher `version` is newer.
 
+    `histories` are the verdicts of each trial, `acts` how far it has come with acting on them.
     `as_of_ms` is when anything came last; `note` says what is wrong with the connection.
     """
 
     version: int = 0
     story: Story = field(default_factory=lambda: tell([]))
     histories: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
+    acts: dict[str, Promotion] = field(default_factory=dict)
     connection: Connection = "loading"
     note: str = ""
     as_of_ms: int = 0
 
 
 class Store:
-    """Records in, views out. One thread gives it records; any thread may ask."""
+    """Records in, views out. One thread gives it records; any thread may ask.
 
-    def __init__(self) -> None:
+    Args:
+        controls: The shadows that are the champion itself.
+    """
+
+    def __init__(self, controls: frozenset[str] = CONTROLS) -> None:
+        self._controls = controls
         self._lock = threading.Lock()
         self._aggregates: dict[bytes, Aggregate] = {}
         self._history: dict[str, list[Verdict]] = {}
         self._examples: dict[str, Examples] = {}
+        self._acts: dict[str, Promotion] = {}
         self._changed = False
         self._told_ms = 0
         self._view = View()
@@ -61,7 +69,7 @@ class Store:
     def forget(self) -> None:
         """Everything is about to be read once more."""
         with self._lock:
-            self._aggregates, self._history, self._examples = {}, {}, {}
+            self._aggregates, self._history, self._examples, self._acts = {}, {}, {}, {}
 
     def take(self, slices: Iterable[Slice]) -> None:
         """Add records; what cannot be read is left out, as it is a matter of the workers and not of the page."""
@@ -82,14 +90,18 @@ class Store:
         with self._lock:
             told = trials_of(self._aggregates.values(), self._history)[:MOST_TRIALS]
             histories = {trial: tuple(verdicts) for trial, verdicts in self._history.items()}
+            acts = dict(self._acts)
             self._changed, self._told_ms = False, now_ms
-        self._view = View(version, tell(told, now_ms), histories, connection, note, as_of_ms)
+        story = tell(told, now_ms, self._controls)
+        self._view = View(version, story, histories, acts, connection, note, as_of_ms)
 
     def _take(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         try:
             match topic:
                 case "aggregates":
                     self._take_aggregate(key or b"", value)
+                case "verdicts" if b"|" in (key or b""):
+                    self._take_act(value)
                 case "verdicts" if value is not None:
                     verdict = decode(Verdict, value)
                     remember(self._history.setdefault(verdict.trial, []), verdict)
@@ -103,6 +115,12 @@ class Store:
                     self._examples.setdefault(trial, Examples()).judge(request_id, label, right)
         except Malformed:
             return
+
+    def _take_act(self, value: bytes | None) -> None:
+        """Of the records that stand beside a trial's verdict only those of acting on it are shown."""
+        if value is not None:
+            act = decode(Promotion, value)
+            self._acts[act.trial] = act
 
     def _take_aggregate(self, key: bytes, value: bytes | None) -> None:
         if value is None:

@@ -1,4 +1,4 @@
-"""The demo's own processes: the production service, its twin without the tap, and the traffic.
+"""The demo's own processes: the live page, the production service, its twin without the tap, and the traffic.
 
 Guaranteed, by their process group: a Ctrl-C on the terminal does not reach them, and when this process dies, however it
 does, so do they, and the demo's folder goes with them.
@@ -24,11 +24,17 @@ STOP_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where the actors play: the demo's folder, its settings file and the champion's bundle."""
+    """Where the actors play: the demo's folder, its settings file, the champion's bundle, and the live page's port."""
 
     folder: Path
     settings: Path
     champion: Path
+    page_port: int
+
+
+def page_at(port: int) -> str:
+    """The address of the live page."""
+    return f"http://{HOST}:{port}/"
 
 
 class Actors:
@@ -38,7 +44,7 @@ class Actors:
         self._stage = stage
         self._group = ProcessGroup(stage.folder, ())
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        production, twin = free_ports(2)
+        production, twin = free_ports(2, frozenset({stage.page_port}))
         self._ports = {"production": production, "twin": twin}
         self._client = httpx.Client(timeout=ASK_S)
 
@@ -46,8 +52,15 @@ class Actors:
         """Where a service answers: `production` or `twin`."""
         return f"http://{HOST}:{self._ports[service]}"
 
+    @property
+    def page(self) -> str:
+        """Where the live page answers."""
+        return page_at(self._stage.page_port)
+
     def start_services(self) -> None:
-        """Start production, with the tap, and its twin, without."""
+        """Start the live page, production, with the tap, and its twin, without."""
+        arguments = ["--config", str(self._stage.settings), "dashboard", "--port", str(self._stage.page_port)]
+        self._launch("page", "shadowbus", arguments)
         for name, port in self._ports.items():
             capture = ["--capture", str(self._stage.settings)] if name == "production" else []
             model = ["--model", str(self._stage.champion)]
@@ -61,8 +74,8 @@ class Actors:
         self._launch("traffic", "shadowbus.demo.traffic", [*addresses, *amount, *told])
 
     def serving(self) -> bool:
-        """Whether both services answer."""
-        return all(self._ask(name, "/health") is not None for name in self._ports)
+        """Whether both services answer, and the page."""
+        return all(self._ask(name, "/health") is not None for name in self._ports) and self._shows()
 
     def tap(self) -> Mapping[str, Any]:
         """The tap's counters; empty when production does not answer."""
@@ -95,7 +108,7 @@ class Actors:
 
     def close(self) -> None:
         """End them all: first those who ask, then those who answer."""
-        for name in ("traffic", "twin", "production"):
+        for name in ("traffic", "twin", "production", "page"):
             self.end(name)
         self._client.close()
         self._group.close()
@@ -111,6 +124,11 @@ class Actors:
                 found = response.json()
                 return found if isinstance(found, dict) else None
         return None
+
+    def _shows(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return self._client.get(self.page).is_success
+        return False
 
     def _log(self, name: str) -> Path:
         return self._stage.folder / f"{name}.log"

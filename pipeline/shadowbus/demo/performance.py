@@ -58,7 +58,8 @@ def perform(
 
 
 def _stay(console: Console, patience: Patience, company: Company) -> None:
-    summary.show_addresses(console, company.settings, company.actors.address("production"))
+    actors = company.actors
+    summary.show_addresses(console, company.settings, actors.address("production"), actors.page)
     while True:
         patience.pause(WATCH_S)
         company.kafka.check()

@@ -67,7 +67,7 @@ class Play:
         now = monotonic()
         if now - self._tap_at >= TAP_S:
             self._tap, self._tap_at = self._actors.tap(), now
-        show(Frame(now - self._began, doing, progress, self._tap, self._trials()))
+        show(Frame(now - self._began, doing, self._actors.page, progress, self._tap, self._trials()))
         self._patience.pause(FRAME_S)
 
     def _drained(self) -> bool:

@@ -12,13 +12,14 @@ from rich.console import Console
 
 from shadowbus.cli.up import commands
 from shadowbus.clock import monotonic
-from shadowbus.demo.actors import Actors, Stage
+from shadowbus.demo.actors import Actors, Stage, page_at
 from shadowbus.demo.joined import Joined
-from shadowbus.demo.models import TrainedModels, train
+from shadowbus.demo.models import train
 from shadowbus.demo.patience import Patience
 from shadowbus.demo.scenario import write_settings
 from shadowbus.demo.steps import Steps
 from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.kafka.embedded_folder import free_ports
 from shadowbus.kafka.topics import create_topics
 from shadowbus.settings import Settings, load_settings
 from shadowbus.supervisor import Supervisor
@@ -45,6 +46,8 @@ def prepare(console: Console, patience: Patience, folder: Path, opened: contextl
     """
     started = monotonic()
     steps, kafka = Steps(console), EmbeddedKafka()
+    (page_port,) = free_ports(1)
+    console.print(f"  The live page: [bold cyan]{page_at(page_port)}[/] (as soon as all is ready, and until the end)\n")
     starting = patience.beside(kafka.start, "start kafka")
     opened.callback(lambda: kafka.stop() if starting.done() else None)  # else its watchdog ends it, with this process
     with steps.step("Training four models"):
@@ -56,11 +59,11 @@ def prepare(console: Console, patience: Patience, folder: Path, opened: contextl
     with steps.step(f"Creating the topics of the namespace {settings.namespace}"):
         patience.result(patience.beside(lambda: create_topics(settings), "topics"), TOPICS_S, "the topics")
     supervisor = _workers(settings, folder, opened)
-    actors = _actors(settings, folder, models, opened)
+    actors = _actors(Stage(folder, settings.source, models.bundles["champion"].folder, page_port), opened)
     with steps.step(f"Starting {len(supervisor.states())} workers: replay for each shadow, judge, aggregate, agents"):
         patience.until(Joined(settings, patience), JOIN_S, "every worker to join its group")
-    with steps.step("Starting production, and its twin without the tap"):
-        patience.until(actors.serving, SERVE_S, "the services to answer")
+    with steps.step("Starting production, its twin without the tap, and the live page"):
+        patience.until(actors.serving, SERVE_S, "the services and the page to answer")
     console.print(f"  Ready after {monotonic() - started:.0f} s.\n")
     return Company(kafka, settings, supervisor, actors)
 
@@ -73,8 +76,8 @@ def _workers(settings: Settings, folder: Path, opened: contextlib.ExitStack) -> 
     return opened.enter_context(supervisor)
 
 
-def _actors(settings: Settings, folder: Path, models: TrainedModels, opened: contextlib.ExitStack) -> Actors:
-    actors = Actors(Stage(folder, settings.source, models.bundles["champion"].folder))
+def _actors(stage: Stage, opened: contextlib.ExitStack) -> Actors:
+    actors = Actors(stage)
     opened.callback(actors.close)
     actors.start_services()
     return actors

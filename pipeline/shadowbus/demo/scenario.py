@@ -107,6 +107,7 @@ name = "{name}"               # {is_what}
 model = {model}
 timeout_ms = {timeout_ms}
 allow_pickle = {allow_pickle}
+control = {control}
 """
 TIMEOUT_MS = 400
 
@@ -121,5 +122,6 @@ def write_settings(path: Path, bootstrap: str, models: TrainedModels) -> None:
             model=json.dumps(str(models.bundles[part.bundle].folder)),
             timeout_ms=TIMEOUT_MS,
             allow_pickle=str(part.allow_pickle).lower(),
+            control=str(part.shadow == CONTROL).lower(),
         )
     path.write_text(text, encoding="utf-8")

@@ -30,6 +30,7 @@ class Frame:
 
     elapsed_s: float
     doing: str
+    page: str
     progress: Progress
     tap: Mapping[str, Any]
     trials: Mapping[str, Trial]
@@ -39,6 +40,7 @@ def draw(frame: Frame, width: int) -> RenderableType:
     """The whole screen, for a terminal of so many columns."""
     columns = min(width, WIDEST)
     title = Text.assemble(("shadowbus demo ", "bold"), (f"{minutes(frame.elapsed_s)}  ", "cyan"), frame.doing)
+    title.append(f"   live page: {frame.page}", style="bold cyan")
     narrowing = _narrowing(frame.trials, max(10, columns - OTHER_COLUMNS))
     legend = Text(f" {LEGEND}", style="dim")
     return Group(title, _production(frame, columns), _shadows(frame.trials), narrowing, legend)

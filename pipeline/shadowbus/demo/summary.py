@@ -88,16 +88,16 @@ def show(console: Console, end: End) -> None:
 def show_next(console: Console) -> None:
     """Print where to look next."""
     console.print(
-        "\nNext: [bold]shadowbus demo --keep[/] leaves everything running, to be looked at with `shadowbus status`, "
-        "`tail` and `verdict`. docs/verdict.md says how a verdict comes about, docs/capture.md how to watch a service "
-        "of your own."
+        "\nNext: [bold]shadowbus demo --keep[/] leaves everything running, to be looked at in a browser and with "
+        "`shadowbus status`, `tail` and `verdict`. docs/verdict.md says how a verdict comes about, docs/capture.md how "
+        "to watch a service of your own."
     )
 
 
-def show_addresses(console: Console, settings: Settings, production: str) -> None:
+def show_addresses(console: Console, settings: Settings, production: str, page: str) -> None:
     """Print where everything is that still runs."""
     lines = (
-        "\nEverything stays up until Ctrl-C. In another terminal:\n",
+        f"\nEverything stays up until Ctrl-C. Look at {page}, or, in another terminal:\n",
         f"  export SHADOWBUS_CONFIG={settings.source}",
         "  shadowbus status",
         "  shadowbus tail --disagreements",

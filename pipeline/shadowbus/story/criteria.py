@@ -1,5 +1,6 @@
 """The criteria of a verdict in words: what is asked, what was seen, what is still possible, and the limit."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -30,6 +31,14 @@ WORDINGS = {
     "over_budget": Wording("Answers slower than the budget", "share", "at most"),
     "agreement": Wording("Same answer as the live model", "share", "at least"),
     "accuracy": Wording("Accuracy, compared with live", "points", "at least"),
+    "accuracy_gain": Wording("Accuracy gained over live", "points", "at least"),
+    "loss": Wording("Loss, compared with live", "number", "at most"),
+    "value": Wording("Value of a decision, compared with live", "number", "at least"),
+    "calibration": Wording("Calibration error", "share", "at most"),
+    "days": Wording("Enough days", "number", "at least"),
+    "cpu_ms_per_row": Wording("Processor time a request", "ms", "at most"),
+    "memory_mb": Wording("Memory, in MB", "number", "at most"),
+    "coverage": Wording("Requests that have their label", "share", "limit"),
 }
 
 
@@ -91,6 +100,24 @@ def read(*criteria: object) -> tuple[Criterion, ...]:
     return tuple(_criterion(one) for one in _tables(criteria))
 
 
+def in_words(note: str) -> str:
+    """A sentence of a verdict, with the names of criteria as they are told.
+
+    >>> in_words("SEND BACK for error_rate, at the present rates.")
+    'SEND BACK for "requests it fails on", at the present rates.'
+    """
+    return _NAMES.sub(lambda found: f'"{lowered(WORDINGS[found[0]].title)}"', note)
+
+
+def lowered(title: str) -> str:
+    """A title inside of a sentence."""
+    return title[:1].lower() + title[1:]
+
+
+_NAMES = re.compile(r"\b(?<!:)(error_rate|over_budget|accuracy_gain|cpu_ms_per_row|memory_mb)\b")
+"""Names that are not words of the language."""
+
+
 def _tables(criteria: Iterable[object]) -> Iterable[Table]:
     return (one for one in criteria if isinstance(one, Mapping) and words(one, "name"))
 
@@ -112,7 +139,7 @@ def _criterion(record: Table) -> Criterion:
         unit=wording.unit,
         side=wording.side,
         value_text=write(value),
-        interval_text="" if counted or value is None else between(low, high, wording.unit),
+        interval_text="" if counted or value is None or low == value == high else between(low, high, wording.unit),
         limit_text="" if limit is None else f"{wording.side} {write(limit)}".removeprefix("limit "),
         note=words(record, "note"),
     )

@@ -8,7 +8,7 @@ from shadowbus.story.figures import MISSING, counted, memory, milliseconds, shar
 from shadowbus.story.ledger import Ledger
 
 BEHIND = 5_000
-QUIET_MS = 60_000
+QUIET_MS = 600_000
 COVERAGE_APART = 0.1
 FEATURES_LACK = 0.01
 
@@ -59,7 +59,7 @@ def warnings(summary: Table, books: Ledger, health: Resources | None, quiet_ms: 
 
 
 def _of_books(books: Ledger) -> Iterator[str]:
-    if books.closes is False:
+    if books.closes is False and books.reported:
         yield books.text
     if books.share < 1:
         yield f"Replay takes {share(books.share)} of the requests only, to keep pace; rates are weighted for that."

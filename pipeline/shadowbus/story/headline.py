@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shadowbus.story.criteria import Criterion
+from shadowbus.story.criteria import Criterion, in_words, lowered
 from shadowbus.story.fields import Table, count, number, section, words
 from shadowbus.story.figures import between, counted, duration, listed, points, share
 
@@ -68,9 +68,9 @@ def needed(record: Table, rates: tuple[float, float]) -> Needed:
         rates: How many requests and labels come in a second.
 
     >>> needed({"requests": 1902, "labels": 0, "note": "PROMOTE, at the present rates."}, (10.0, 10.0)).text
-    'About 1,902 more requests, in 3 minutes at the present pace: PROMOTE, at the present rates.'
+    'About 1,902 more requests, in 3 minutes at the present pace: PROMOTE.'
     """
-    note = words(record, "note")
+    note = in_words(words(record, "note"))
     amounts = {unit: number(record, unit) for unit in ("requests", "labels")}
     missing = [counted(amount, unit[:-1]).replace(" ", " more ", 1) for unit, amount in amounts.items() if amount]
     waits = [amount / rate if rate else None for amount, rate in zip(amounts.values(), rates, strict=True) if amount]
@@ -79,7 +79,8 @@ def needed(record: Table, rates: tuple[float, float]) -> Needed:
     text = note
     if missing:
         when = "" if seconds is None else f", in {duration(seconds)} at the present pace"
-        text = f"About {' and '.join(missing)}{when}" + (f": {note}" if note else ".")
+        told = note.replace(", at the present rates", "") if when else note
+        text = f"About {' and '.join(missing)}{when}" + (f": {told}" if told else ".")
     requests, labels = (None if amount is None else int(amount) for amount in amounts.values())
     return Needed(requests, labels, seconds, text)
 
@@ -87,7 +88,7 @@ def needed(record: Table, rates: tuple[float, float]) -> Needed:
 def _broken(failed: list[Criterion]) -> str:
     """What was shown to fail: the whole trial's criteria before those of segments."""
     if not failed:
-        return "It was sent back before."
+        return "SEND BACK is final for this version: what was shown to fail is open again."
     ordered = sorted(failed, key=lambda one: bool(one.guards))
     others = len(ordered) - 1
     also = f" Shown to fail as well: {others} more {'criterion' if others == 1 else 'criteria'}." if others else ""
@@ -128,7 +129,7 @@ def _still_open(criteria: tuple[Criterion, ...]) -> str:
     waiting = [one for one in criteria if one.state == "open" and not one.guards]
     if not waiting:
         return "Nothing has been shown to fail, and not enough has been seen."
-    names = listed([one.title[:1].lower() + one.title[1:] for one in waiting])
+    names = listed([lowered(one.title) for one in waiting])
     return f"Nothing is shown to fail; not yet shown to hold: {names}."
 
 

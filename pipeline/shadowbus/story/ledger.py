@@ -57,6 +57,11 @@ class Ledger:
     share: float
     settled: bool
 
+    @property
+    def reported(self) -> bool:
+        """Whether replay has said anything yet."""
+        return any(one.read for one in self.equations)
+
 
 def ledger(books: Table) -> Ledger:
     """The books of an aggregate, or of a verdict."""

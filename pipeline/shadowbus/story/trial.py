@@ -128,9 +128,12 @@ def tell(known: Iterable[Told], now_ms: int | None = None, controls: frozenset[s
     """
     known = [one for one in known if one.aggregates or one.history]
     summaries = {one.trial: _whole(one).summary for one in known}
-    floor = next((noise(name, summary) for name, summary in summaries.items() if shadow_of(name) in controls), None)
-    trials = tuple(sorted((_tell(one, now_ms, controls, floor) for one in known), key=_order))
-    return Story(_overall(trials), trials, floor)
+    floors: dict[str, Noise] = {}
+    for name, summary in summaries.items():
+        if shadow_of(name) in controls and (found := noise(name, summary)) is not None:
+            floors[name.partition("~")[0]] = found  # of each champion
+    trials = tuple(sorted((_tell(one, now_ms, controls, floors) for one in known), key=_order))
+    return Story(_overall(trials), trials, next(iter(floors.values()), None))
 
 
 def trials_of(aggregates: Iterable[Aggregate], history: Mapping[str, Sequence[Verdict]]) -> list[Told]:
@@ -141,7 +144,7 @@ def trials_of(aggregates: Iterable[Aggregate], history: Mapping[str, Sequence[Ve
     return [Told(name, records, history.get(name, ())) for name, records in sorted(found.items())]
 
 
-def _tell(known: Told, now_ms: int | None, controls: frozenset[str], floor: Noise | None) -> TrialStory:
+def _tell(known: Told, now_ms: int | None, controls: frozenset[str], floors: Mapping[str, Noise]) -> TrialStory:
     whole = _whole(known)
     verdict = known.history[-1] if known.history else Verdict(known.trial, KEEP_WATCHING, [], 0, 0, {}, 0)
     summary, criteria, health = whole.summary, read(*verdict.criteria), resources(whole.summary)
@@ -172,7 +175,7 @@ def _tell(known: Told, now_ms: int | None, controls: frozenset[str], floor: Nois
         latency=quantiles(summary),
         agreement_text=rate_text(section(summary, "agreement")),
         errors_text=rate_text(section(summary, "errors")),
-        noise_text="" if control else beyond_noise(summary, floor),
+        noise_text="" if control else beyond_noise(summary, floors.get(live)),
         segments=segments(known.aggregates, criteria),
         timeline=timeline(known.aggregates),
         changes=changes(known.history),

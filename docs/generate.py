@@ -36,9 +36,10 @@ from shadowbus.settings_promotion import PromotionSettings
 from shadowbus.settings_segment import SegmentSettings
 from shadowbus.settings_webhook import NotifySettings
 from shadowbus.topology import STAGES, TOPICS, mermaid
+from shadowbus.verdict.states import MOVES
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/architecture.md", "docs/prometheus.md", "docs/settings.md")
+PAGES = ("README.md", "docs/architecture.md", "docs/prometheus.md", "docs/settings.md", "docs/verdict.md")
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
 TABLES: dict[str, type] = {
@@ -227,6 +228,17 @@ def settings() -> str:
     return "\n".join(_table(prefix, kind) for prefix, kind in TABLES.items())
 
 
+def moves() -> str:
+    """The legal moves of a verdict as a table."""
+    rows = ["| stands | shown | becomes | `note` |", "|---|---|---|---|"]
+    for row in MOVES:
+        words = (word.replace("_", " ") for word in (row.stands, row.shown, row.becomes))
+        stands, shown, becomes = words
+        changed = f"**{becomes}**" if row.becomes != row.stands else becomes
+        rows.append(f"| {stands} | {shown} | {changed} | {row.note} |")
+    return "\n".join(rows) + "\n"
+
+
 def setting_keys() -> Iterator[str]:
     """Every setting by its full name."""
     for prefix, kind in TABLES.items():
@@ -251,6 +263,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "topics": topics,
     "settings": settings,
     "metrics": metrics,
+    "moves": moves,
 }
 
 

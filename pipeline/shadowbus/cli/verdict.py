@@ -9,6 +9,7 @@ import typer
 
 from shadowbus.cli.console import cell, output, table, tell
 from shadowbus.cli.options import settings_of
+from shadowbus.cli.verify import verify
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
 from shadowbus.records import Aggregate, Verdict, decode
@@ -35,6 +36,9 @@ def verdict(
     trial: Annotated[
         str | None, typer.Option(metavar="TRIAL", help="Of which of its trials; else the newest.", show_default=False)
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--verify", help="Work it out again from the topics; exit code 1 if it is not the same.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The record of the verdicts topic, as it is.")] = False,
 ) -> None:
     """Show the verdict; exit code 0 is PROMOTE, 10 KEEP WATCHING, 20 SEND BACK."""
@@ -45,6 +49,8 @@ def verdict(
         of = f"trial {trial}" if trial else f"shadow {shadow}"
         tell(f"There is no verdict yet on the {of}: KEEP WATCHING.")
         raise typer.Exit(EXIT_CODES["KEEP_WATCHING"])
+    if again:
+        tell(verify(settings, found.record, found.value))
     if as_json:
         sys.stdout.buffer.write(found.value + b"\n")
         sys.stdout.buffer.flush()
@@ -104,6 +110,8 @@ def show(record: Verdict) -> None:
     console = output()
     console.print(cell(record.verdict.replace("_", " "), STYLES[record.verdict]), cell(record.trial))
     console.print(cell(f"{record.requests} requests, {record.labels} labels", "dim"))
+    if record.note:
+        console.print(cell(record.note))
     if record.criteria:
         rows = table("", "criterion", "value", "interval", "limit", "state", "note")
         for one in record.criteria:
@@ -117,6 +125,8 @@ def show(record: Verdict) -> None:
         console.print(rows)
     if sentence := needed_sentence(record.needed):
         console.print(cell(sentence))
+    if sentence := evidence_sentence(record.evidence):
+        console.print(cell(sentence, "dim"))
 
 
 def needed_sentence(needed: Mapping[str, object]) -> str:
@@ -128,6 +138,25 @@ def needed_sentence(needed: Mapping[str, object]) -> str:
     missing = [f"{needed[unit]} more {unit}" for unit in ("requests", "labels") if needed.get(unit)]
     note = str(needed.get("note") or "")
     return f"Needs about {' and '.join(missing)}: {note}" if missing else note
+
+
+def evidence_sentence(evidence: Mapping[str, object]) -> str:
+    """What a verdict rests on, in short; empty when it does not say.
+
+    >>> offsets = {"comparisons": {"0": [5, 905], "1": [0, 1100]}, "outcomes": {}, "vitals": {"0": [6, 7]}}
+    >>> evidence_sentence({"offsets": offsets, "models": ["3f2a91c4" * 8], "settings": {"gate": "77ab01cd" * 8}})
+    'Rests on 2000 offsets of comparisons and 0 of outcomes; model 3f2a91c4, gate 77ab01cd.'
+    """
+    offsets, models, settings = (evidence.get(name) for name in ("offsets", "models", "settings"))
+    if not isinstance(offsets, Mapping) or not isinstance(models, list) or not isinstance(settings, Mapping):
+        return ""
+    read = {
+        topic: sum(after - first for first, after in offsets.get(topic, {}).values())
+        for topic in ("comparisons", "outcomes")
+    }
+    model = " and ".join(str(one)[:8] for one in models) or "unknown"
+    rests = f"Rests on {read['comparisons']} offsets of comparisons and {read['outcomes']} of outcomes"
+    return f"{rests}; model {model}, gate {str(settings.get('gate'))[:8]}."
 
 
 def _number(value: object) -> str:

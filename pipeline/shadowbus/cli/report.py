@@ -1,0 +1,66 @@
+"""`shadowbus report`: the story of the trials as one file, frozen."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shadowbus.cli.console import tell
+from shadowbus.cli.options import settings_of
+from shadowbus.cli.recorded import OneTrial, busy
+from shadowbus.clock import now_ms
+from shadowbus.errors import SettingsError, ShadowbusError
+
+if TYPE_CHECKING:
+    from shadowbus.report.document import Draw
+
+HTML, MARKDOWN = (".html", ".htm"), (".md", ".markdown")
+
+
+def report(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="report.html or report.md.", show_default=False)],
+    shadow: Annotated[str, typer.Option(metavar="NAME", help="Of which shadow; else of all.", show_default=False)] = "",
+    trial: OneTrial = None,
+    backtest: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Of a backtest's folder, not the topics.", show_default=False)
+    ] = None,
+) -> None:
+    """Write what the page shows into one file: HTML to read or print, Markdown for a pull request."""
+    kind = out.suffix.lower()
+    if kind not in (*HTML, *MARKDOWN):
+        raise SettingsError(f"{out} has to end in .html or .md, which says what to write.")
+    from shadowbus.report.document import document
+    from shadowbus.report.sources import from_backtest, from_topics
+    from shadowbus.report.writing import html, pull_request
+
+    with busy("Reading and drawing …"):
+        if backtest is None:
+            settings = settings_of(context)
+            if shadow:
+                settings.shadow_named(shadow)
+            known = from_topics(settings)
+        else:
+            known = from_backtest(backtest)
+        made = document(
+            known.told,
+            source=known.source,
+            made_ms=now_ms(),
+            draw=_drawing() if kind in HTML else None,
+            shadow=shadow,
+            trial=trial or "",
+            promotions=known.promotions,
+        )
+    if not made.parts:
+        raise ShadowbusError(f"There is no trial to report on in {known.source}.")
+    try:
+        out.write_text(html(made) if kind in HTML else pull_request(made), encoding="utf-8")
+    except OSError as error:
+        raise ShadowbusError(f"{out} cannot be written: {error.strerror}.") from error
+    tell(f"{out}: {made.headline}")
+
+
+def _drawing() -> "Draw":
+    from shadowbus.report.drawing import drawn
+
+    return drawn

@@ -1,0 +1,83 @@
+"""What stands in a report, trial by trial: the story, its pictures and its evidence."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from shadowbus.records import Promotion, Verdict
+from shadowbus.report.charts import Chart, charts, interval
+from shadowbus.report.evidence import Line, lines_of
+from shadowbus.report.look import Spec
+from shadowbus.story.criteria import Criterion
+from shadowbus.story.trial import Story, Told, TrialStory, tell
+from shadowbus.trials import shadow_of
+
+Draw = Callable[[Spec], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One trial in the report; `bars` are the pictures of its criteria, where one can be drawn."""
+
+    story: TrialStory
+    criteria: tuple[tuple[Criterion, str], ...]
+    pictures: tuple[tuple[Chart, str], ...]
+    evidence: tuple[Line, ...]
+    promotion: Promotion | None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole report."""
+
+    title: str
+    headline: str
+    source: str
+    made_ms: int
+    story: Story
+    parts: tuple[Part, ...]
+
+
+def document(
+    known: Sequence[Told],
+    *,
+    source: str,
+    made_ms: int,
+    draw: Draw | None,
+    shadow: str = "",
+    trial: str = "",
+    promotions: Mapping[str, Promotion] | None = None,
+) -> Document:
+    """The report on what is known.
+
+    Args:
+        known: Aggregates and verdicts by trial.
+        source: Where they are from, in words.
+        made_ms: When the report was made.
+        draw: Makes a picture of a chart; None for a report without pictures.
+        shadow: Only the trials of this shadow.
+        trial: Only this trial.
+        promotions: What was done about verdicts, by trial.
+    """
+    story = tell(known)
+    history = {one.trial: one.history for one in known}
+    wanted = [
+        one
+        for one in story.trials
+        if (not shadow or shadow_of(one.trial) == shadow) and (not trial or one.trial == trial)
+    ]
+    parts = tuple(_part(one, history[one.trial], draw, (promotions or {}).get(one.trial)) for one in wanted)
+    told = wanted[0].headline if len(wanted) == 1 else story.headline
+    if 1 < len(wanted) < len(story.trials):
+        told = " ".join(one.headline for one in wanted)
+    return Document("Shadow report", told, source, made_ms, story, parts)
+
+
+def _part(story: TrialStory, history: Sequence[Verdict], draw: Draw | None, promotion: Promotion | None) -> Part:
+    bars = [(one, _drawn(interval(one), draw)) for one in story.criteria]
+    pictures = [(one, draw(one.spec)) for one in charts(story, history)] if draw else []
+    evidence = lines_of(history[-1]) if history else ()
+    return Part(story, tuple(bars), tuple(pictures), evidence, promotion)
+
+
+def _drawn(spec: Spec | None, draw: Draw | None) -> str:
+    return draw(spec) if spec is not None and draw is not None else ""

@@ -43,7 +43,12 @@ WORKERS = (
         WHO,
         "What a commit took: positions sent and the transaction ended; of the agents, what publishing took.",
     ),
-    Metric("shadowbus_last_commit_timestamp_seconds", "gauge", WHO, "When the last commit ended, Unix time; 0: never."),
+    Metric(
+        "shadowbus_last_commit_timestamp_seconds",
+        "gauge",
+        WHO,
+        "When the last commit ended, Unix time, and of the agents when they last looked for what to publish; 0: never.",
+    ),
     Metric(
         "shadowbus_began_again_total",
         "counter",

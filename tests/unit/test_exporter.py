@@ -2,12 +2,13 @@
 
 import socket
 import urllib.request
-from pathlib import Path
 
 import pytest
 
-from exported import LABELS, REQUESTS, TRIAL, run_in_process
-from promql import Sample, labels_of
+from exported import LABELS, REQUESTS, TRIAL, expose, run_in_process
+from promql import Sample, labels_of, samples_of
+from shadowbus.cli.up import with_ports
+from shadowbus.errors import SettingsError
 from shadowbus.exporter.families import families
 from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
@@ -15,8 +16,9 @@ from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import MOST_CRITERIA, MOST_SEGMENTS, MOST_TRIALS, Trials
 from shadowbus.metrics import METRICS
 from shadowbus.records import Aggregate, Verdict, encode
-from shadowbus.settings import MetricsSettings
+from shadowbus.settings import MAX_PORT, MetricsSettings
 from shadowbus.stage import Outputs
+from shadowbus.supervisor import Command
 
 ADDED = {"job", "instance"}
 FAILING = REQUESTS // 20
@@ -187,10 +189,17 @@ def test_a_port_that_is_taken_is_told_and_stops_nothing(caplog: pytest.LogCaptur
     assert f"no metrics: 127.0.0.1:{port} cannot be opened" in caplog.text
 
 
-def test_a_hostile_name_stays_one_label(tmp_path: Path) -> None:
-    from exported import expose
-    from promql import samples_of
+def test_up_gives_each_process_a_port_of_its_own_or_none() -> None:
+    running = [Command("replay-new-0", ("replay", "--shadow", "new")), Command("judge-0", ("judge",))]
+    numbered = [command.arguments for command in with_ports(iter(running), 9400)]
+    assert [arguments[-2:] for arguments in numbered] == [("--metrics-port", "9400"), ("--metrics-port", "9401")]
+    assert [arguments[:-2] for arguments in numbered] == [command.arguments for command in running]
+    assert {command.arguments[-1] for command in with_ports(iter(running), 0)} == {"0"}
+    with pytest.raises(SettingsError, match="begin lower"):
+        list(with_ports(iter(running), MAX_PORT))
 
+
+def test_a_hostile_name_stays_one_label() -> None:
     trials, evil = Trials(), 'x"} 1\nshadowbus_books_gap{trial="y'
     trials.take("aggregates", f"{evil}|all|all".encode(), aggregate(evil, "all", 7))
     found = samples_of(expose(TrialCollector(trials)), "agents")

@@ -186,6 +186,7 @@ class _Agents:
                     self.board.unpublish(publication)
             if sent:
                 self._count(sent, monotonic() - started)
+            self.meter.last_commit_ms = now_ms()  # also where nothing was new: that is no agent that is stuck
             self.publish_at = monotonic() + REST * (monotonic() - started)
 
     async def _recall(self) -> bool:

@@ -44,7 +44,7 @@ def test_the_demo_ends_with_four_verdicts_and_closed_books(tmp_path: Path) -> No
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_an_interrupted_or_killed_demo_leaves_nothing_behind(number: int, code: int, tmp_path: Path) -> None:
     with demo(tmp_path, "--seconds", "60") as process:
-        said = read_until(process, "paired calls")
+        said = read_until(process, "customers")
         page = re.search(r"The live page: (\S+)", said)
         assert page is not None, said
         assert "shadowbus: digits" in httpx.get(page[1]).text

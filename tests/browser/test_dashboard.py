@@ -61,6 +61,8 @@ def test_it_can_be_read_on_every_screen(look: Look, scheme: str, size: ViewportS
     name = f"{'desktop' if size is DESKTOP else 'phone'}-{scheme}"
     assert picture(page, name) < 300_000
     picture(page, f"{name}-whole", whole=True)
+    for place, part in (("criteria", ".grid >> nth=0"), ("differences", ".grid.wide")):
+        page.locator(part).first.screenshot(path=PICTURES / f"{name}-{place}.png")
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], "it scrolls sideways"
     assert page.evaluate(CONTRASTS) == []
 

@@ -61,7 +61,7 @@ class Answer:
         self._head.show(_Card(view.story.headline, view.connection, view.note, not view.story.trials))
         self._odd.show(view.story)
         self._cards.show(_Cards(view.story.trials, selected))
-        self._fine.show(view.story)
+        self._fine.show(view.story if view.connection == "live" else Story(""))
 
     def show_age(self, seconds: float | None) -> None:
         """Say how old what is shown is."""
@@ -80,7 +80,7 @@ class Answer:
                 Text("h1", "No trial has begun yet.")
                 Text(
                     "p",
-                    "A trial begins with the first comparison. Is capture on, and does `shadowbus up` run?",
+                    "A trial begins with the first comparison. Is capture on in the service, and do the workers run?",
                     "muted",
                 )
         else:

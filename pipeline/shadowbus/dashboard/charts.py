@@ -23,6 +23,8 @@ INK, MUTED, LINE, CARD = "var(--ink)", "var(--muted)", "var(--line)", "var(--car
 LIVE, SHADOW, GOOD, BAD, WARN = "var(--live)", "var(--shadow)", "var(--good)", "var(--bad)", "var(--warn)"
 STATE_COLOURS = {"holds": GOOD, "fails": BAD, "open": WARN}
 LABELLED_CLASSES = 12
+SHORT_NAME = 4
+"""Longer names of classes are turned, so that each has its place."""
 SCALES = {"share": 100.0, "points": 100.0}
 UNITS = {"share": " %", "points": "", "ms": " ms"}
 HEADROOM = 0.6
@@ -84,12 +86,20 @@ def confusion(table: Confusion) -> Options:
         shown = {"show": amount > 0 and len(table.classes) <= LABELLED_CLASSES}
         data.append({"value": [j, i, amount], "itemStyle": {"color": colour}, "label": shown})
     axis = {"type": "category", "data": list(table.classes), "axisTick": {"show": False}, "nameLocation": "middle"}
-    text = {"axisLabel": {"color": MUTED, "width": 64, "overflow": "truncate"}, "nameTextStyle": {"color": MUTED}}
+    label = {"color": MUTED, "width": 52, "overflow": "truncate", "interval": 0}
+    turned = {"rotate": 40} if max(map(len, table.classes), default=0) > SHORT_NAME else {}
+    text = {"axisLabel": label, "nameTextStyle": {"color": MUTED}}
     labels = {"color": INK, "fontSize": 11}
     return {
-        **_frame(left=64, right=8, top=8, bottom=44),
+        **_frame(left=64, right=8, top=8, bottom=74 if turned else 44),
         "tooltip": {"show": False},
-        "xAxis": {**axis, **text, "name": "the shadow said", "nameGap": 26, "splitArea": {"show": False}},
+        "xAxis": {
+            **axis,
+            "nameTextStyle": {"color": MUTED},
+            "axisLabel": {**label, **turned},
+            "name": "the shadow said",
+            "nameGap": 56 if turned else 26,
+        },
         "yAxis": {**axis, **text, "name": "live said", "nameGap": 44, "inverse": True},
         "series": [
             {

@@ -2,7 +2,7 @@
 
 A declined loan never shows whether it would have been repaid. Then the accuracy on labels speaks of some requests only.
 What comes in are counts of compared and of labelled requests: by whether the models agree, and by what the live model
-answered. What goes out is whether labels have been shown to depend on these, and how many answers are unknown then.
+answered. What goes out is whether labels depend on these, or look so, and how many answers are unknown then.
 
 Labels that are simply late are no sign of anything, as long as they are as late for one kind of request as for another.
 Nor are labels that somebody chose to ask for, with a known probability: what is counted here has their weights.
@@ -20,27 +20,36 @@ RESTING = ("accuracy_margin", "min_accuracy_gain", "max_loss_increase", "min_val
 """The settings of criteria that rest on labels."""
 
 
+SUSPICIOUS = 0.01
+"""How unlikely it has to be, at one look, that labels depend on nothing, for the gate to be careful."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dependence:
-    """What labels depend on, in words, and the coverage of each kind of request."""
+    """What labels depend on, in words, the coverage of each kind of request, and whether it is shown or looks so."""
 
     on: str
     kinds: Mapping[str, Covered]
+    certain: bool
 
 
 def dependence(evidence: Evidence, gate: GateSettings) -> Dependence | None:
-    """What labels have been shown to depend on; None while nothing is shown, or nobody asks.
+    """What labels depend on; None while it does not look so, or nobody asks.
 
     Each of the two halves of alpha is spent as in `shown`. Of `K` live answers each has its half over `K (K + 1)`, as
-    more may appear (the sum over j of `1 / (j (j + 1))` is 1).
+    more may appear (the sum over j of `1 / (j (j + 1))` is 1). Before it is shown it is suspected, at a level that is
+    meant for one look: the accuracy may have been shown by then, and too much caution costs time and nothing else.
     """
     if gate.labels_at_random or all(getattr(gate, name) is None for name in RESTING):
         return None
-    looks = evidence.counts.comparisons + evidence.counts.labels
+    looks, suspected = evidence.counts.comparisons + evidence.counts.labels, None
     for on, kinds, alpha in _partitions(evidence, gate.alpha):
         if any(shown(kind, whole(kinds), looks, alpha) for kind in kinds.values()):
-            return Dependence(on, kinds)
-    return None
+            return Dependence(on, kinds, certain=True)
+        enough = math.log(SUSPICIOUS / max(1, len(kinds)))
+        if suspected is None and any(log_chance(kind, whole(kinds)) <= enough for kind in kinds.values()):
+            suspected = Dependence(on, kinds, certain=False)
+    return suspected
 
 
 def _partitions(evidence: Evidence, alpha: float) -> Iterator[tuple[str, Mapping[str, Covered], float]]:
@@ -64,12 +73,15 @@ def shown(kind: Covered, all_kinds: Covered, looks: int, alpha: float) -> bool:
     are a draw without replacement. Each look is tested at `alpha / (looks (looks + 1))`, where `looks` grows with every
     comparison and every label, so that no two looks with other counts share theirs; all of them sum to alpha.
     """
+    return looks > 0 and log_chance(kind, all_kinds) <= math.log(alpha) - math.log(looks) - math.log(looks + 1)
+
+
+def log_chance(kind: Covered, all_kinds: Covered) -> float:
+    """The logarithm of the chance that labels come so unevenly, to one side or the other, if they depend on nothing."""
     others = Covered(all_kinds.labelled - kind.labelled, all_kinds.compared - kind.compared)
-    possible = 0 <= kind.labelled <= kind.compared and 0 <= others.labelled <= others.compared
-    if not possible or looks < 1:
-        return False  # labels are ahead of comparisons for a moment
-    enough = math.log(alpha / 2) - math.log(looks) - math.log(looks + 1)
-    return min(log_tail(kind, others), log_tail(others, kind)) <= enough
+    if not (0 <= kind.labelled <= kind.compared and 0 <= others.labelled <= others.compared):
+        return 0.0  # labels are ahead of comparisons for a moment
+    return min(0.0, math.log(2) + min(log_tail(kind, others), log_tail(others, kind)))
 
 
 def log_tail(kind: Covered, others: Covered) -> float:
@@ -119,8 +131,9 @@ def coverage(found: Dependence, *, allowed: bool) -> Criterion:
     all_of_them = whole(found.kinds)
     value = min(1.0, all_of_them.labelled / all_of_them.compared)
     few, many = min(shares, key=lambda name: shares[name]), max(shares, key=lambda name: shares[name])
+    depends = "depends" if found.certain else "seems to depend"
     note = (
-        f"Whether a request has its label depends on {found.on}: {shares[few]:.1%} of {few} have it, "
+        f"Whether a request has its label {depends} on {found.on}: {shares[few]:.1%} of {few} have it, "
         f"{shares[many]:.1%} of {many}. Intervals of what rests on labels allow for whatever the missing ones may be."
     )
     return Criterion("coverage", value, shares[few], shares[many], 1.0, "holds" if allowed else "open", note)

@@ -7,6 +7,9 @@ from typing import Any
 import orjson
 
 from chaos.offered import BROKEN, Offered
+from recomputed import Recomputed
+from shadowbus.cli.verify import verify
+from shadowbus.records import Verdict, decode
 from topic_log import Record, log_of
 from traffic import Stream
 
@@ -53,6 +56,7 @@ class Evidence:
         self.dead_letters_are_as_expected()
         self.books_are_closed(statuses)
         self.aggregates_are_what_comparisons_and_outcomes_add_up_to(comparisons, outcomes)
+        self.verdicts_are_had_again()
         return {"comparisons": len(comparisons), "outcomes": len(outcomes), "statuses": statuses}
 
     def comparisons_are_as_expected(self, comparisons: list[dict[str, Any]]) -> dict[str, Counter[str]]:
@@ -123,26 +127,29 @@ class Evidence:
     def aggregates_are_what_comparisons_and_outcomes_add_up_to(
         self, comparisons: list[dict[str, Any]], outcomes: list[dict[str, Any]]
     ) -> None:
-        """The totals of each whole trial, and of each country in it."""
+        """The totals of each whole trial, and of each country in it, are those that pandas works out."""
+        oracle = Recomputed(comparisons, outcomes)
         found = self.newest("aggregates")
         for trial in self.trials.values():
             for segment in ("all", "country=DE", "country=FR"):
-                mine = [one for one in comparisons if one["trial"] == trial and belongs(one, segment)]
-                labelled = [one for one in outcomes if one["trial"] == trial and belongs(one, segment)]
-                totals = found[f"{trial}|{segment}|all".encode()]["totals"]
-                assert totals["statuses"] == dict(Counter(one["status"] for one in mine)), (trial, segment)
-                assert totals["agreed"] == sum(one["agree"] is True for one in mine)
-                assert totals["disagreed"] == sum(one["agree"] is False for one in mine)
-                assert totals["labels"] == len(labelled)
-                rights = Counter((one["live_correct"], one["shadow_correct"]) for one in labelled)
-                assert [totals[name] for name in ("both_right", "shadow_only", "live_only", "both_wrong")] == [
-                    rights[live, shadow]
-                    for live, shadow in ((True, True), (False, True), (True, False), (False, False))
-                ]
+                oracle.agrees_with(found[f"{trial}|{segment}|all".encode()]["totals"], trial, segment)
             books = found[f"{trial}|all|all".encode()]["books"]
             assert books["closes"], books
             assert books["gap"] == 0
             assert books["settled"]
+
+    def verdicts_are_had_again(self) -> None:
+        """Byte for byte, from comparisons, outcomes and vitals."""
+        settings = self.stream.settings
+        values = {key: record.value for record in self.log("verdicts") if (key := record.key) in self.keys()}
+        assert values.keys() == self.keys()
+        for value in values.values():
+            assert value is not None
+            assert "the same, byte for byte" in verify(settings, decode(Verdict, value), value)
+
+    def keys(self) -> set[bytes]:
+        """Those of the verdicts."""
+        return {trial.encode() for trial in self.trials.values()}
 
     def complete(self) -> bool:
         """Whether the aggregates have counted every comparison and every outcome there has to be."""
@@ -159,12 +166,6 @@ class Evidence:
             wanted = self.wanted_outcomes(self.parsed("comparisons"))
             self.labels = Counter(trial for trial, _ in wanted)
         return {trial: one["totals"]["labels"] for trial, one in whole.items() if one} == self.labels
-
-
-def belongs(record: dict[str, Any], segment: str) -> bool:
-    """Whether a record is of a segment."""
-    name, _, value = segment.partition("=")
-    return segment == "all" or str(record["segments"].get(name)) == value
 
 
 def wait_until_complete(evidence: Evidence, seconds: float, watch: Any) -> None:

@@ -24,14 +24,14 @@ def row(at: int, counted: tuple[int, int], segment: str = "all") -> tuple[bytes,
     totals = Totals(first_ms=1, last_ms=2)
     totals.counts[INDEX["compared"]], totals.counts[INDEX["shadow_error"]] = requests - errors, errors
     totals.counts[INDEX["shadow_errors"]] = errors
-    key, offsets = Key(TRIAL, segment), {"comparisons": at}
+    key, offsets = Key(TRIAL, segment), dict[str, object](comparisons=at)
     record = Partial(*key, 0, offsets, totals.to_record(), 1_000 + at, first_offsets={"comparisons": 3})
     return f"{key.text()}|0".encode(), encode(record)
 
 
 def vitals(at: int) -> tuple[bytes, bytes]:
     """Books that close."""
-    books = {"comparisons": {TRIAL: {}}}
+    books: dict[str, Any] = {"comparisons": {TRIAL: {}}}
     return f"{TRIAL}|vitals|replay|0".encode(), orjson.dumps({"books": books, "next_offsets": {"vitals": at}})
 
 

@@ -1,29 +1,35 @@
 """`shadowbus promote`, `approve` and `send-back` against a real broker; a promotion is killed on the way."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import fastjsonschema
 import pytest
 from confluent_kafka import Producer
 
-from shadowbus.clock import Deadline
+from shadowbus.cli import logs
+from shadowbus.cli.program import run
+from shadowbus.clock import Deadline, now_ms
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import create_topics
-from shadowbus.records import Verdict, encode
 from shadowbus.settings import load_settings
 from shadowbus.topology import VERDICTS
+from staged import Character, Staged
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).resolve().parents[2]
-TRIAL = "champion@3~challenger@4"
+TRIAL = "champion@1~challenger@1"
+GATE = "[gate]\nmin_requests = 300\nmax_error_rate = 0.01\naccuracy_margin = 0.05\n"
 
 DEPLOY = """
 import os, pathlib, time
@@ -35,8 +41,19 @@ while pathlib.Path("hold").exists():
 
 
 @dataclass
+class Written(Staged):
+    """A staged trial that keeps what it was made of, as its topics would hold it."""
+
+    written: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def _take(self, topic: str, values: list[bytes], now_ms: int) -> None:
+        super()._take(topic, values, now_ms)
+        self.written += [(topic, value) for value in values]
+
+
+@dataclass
 class Desk:
-    """One namespace with a verdict, and the command line over it."""
+    """One namespace with a trial that can be verified, and the command line over it."""
 
     bootstrap: str
     namespace: str
@@ -46,27 +63,48 @@ class Desk:
         script = self.config.parent / "deploy.py"
         script.write_text(DEPLOY)
         self.config.write_text(
-            f'namespace = "{self.namespace}"\npartitions = 2\n[kafka]\n"bootstrap.servers" = "{self.bootstrap}"\n'
-            f'[[shadow]]\nname = "challenger"\nmodel = "built/4"\n'
+            f'namespace = "{self.namespace}"\npartitions = 1\n[kafka]\n"bootstrap.servers" = "{self.bootstrap}"\n'
+            f'[[shadow]]\nname = "challenger"\nmodel = "built/4"\n{GATE}'
             f'[promotion]\ncommand = ["{sys.executable}", "deploy.py"]\n{extra}\n'
         )
-        create_topics(load_settings(self.config))
+        settings = load_settings(self.config)
+        create_topics(settings)
+        self.staged = Written(settings, {"challenger": Character(0.97)}, start_ms=now_ms() - 3_600_000)
 
-    def decide(self, word: str, since_ms: int) -> None:
-        one = Verdict(TRIAL, word, [], 9000, 10, {}, decided_ms=since_ms + 1, since_ms=since_ms)
-        producer = Producer({"bootstrap.servers": self.bootstrap})
-        producer.produce(f"{self.namespace}.verdicts", encode(one), TRIAL)
+    def play(self, requests: int, failing: float = 0.0) -> str:
+        """So many more requests in the topics, and the verdict that follows from them."""
+        self.staged.cast["challenger"] = Character(0.97, failing=failing)
+        producer, word = Producer({"bootstrap.servers": self.bootstrap}), ""
+        published = self.staged.play(requests)
+        for topic, value in self.staged.written:
+            producer.produce(f"{self.namespace}.{topic}", value, "k")
+        self.staged.written.clear()
+        for one in published:
+            producer.produce(f"{self.namespace}.{one.topic}", one.value, one.key)
+            if one.topic == "verdicts":
+                word = json.loads(one.value or b"")["verdict"]
         assert producer.flush(20) == 0
+        return word
 
     def command(self, verb: str, *flags: str) -> list[str]:
         head = [sys.executable, "-m", "shadowbus", "--config", str(self.config), verb, "--shadow", "challenger"]
         return [*head, *flags]
 
     def call(self, verb: str, *flags: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            self.command(verb, *flags), capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL
-        )
-        return done.returncode, done.stdout, done.stderr
+        """Within this process, where nobody can be asked; its logs are set up for a whole process, so not here."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            mock.patch.object(logs, "set_up"),
+            mock.patch("sys.stdin", io.StringIO()),
+        ):
+            try:
+                code: object = run(self.command(verb, *flags)[3:])
+            except SystemExit as leaving:
+                code = leaving.code or 0
+        assert isinstance(code, int)
+        return code, out.getvalue(), err.getvalue()
 
     @property
     def deployed(self) -> list[str]:
@@ -97,11 +135,11 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
 def test_a_promotion_killed_on_the_way_goes_on_under_its_key_and_ends_once(desk: Desk) -> None:
     code, out, err = desk.call("promote", "--yes")
     assert (code, out, err) == (1, "", "There is no verdict yet on shadow challenger.\n")
-    desk.decide("KEEP_WATCHING", 0)
+    assert desk.play(50) == "KEEP_WATCHING"
     code, out, err = desk.call("promote", "--yes")
     assert (code, out) == (1, "")
     assert err == f"The verdict on {TRIAL} is KEEP WATCHING, and only a PROMOTE may be promoted.\n"
-    desk.decide("PROMOTE", 10)
+    assert desk.play(1_500) == "PROMOTE"
     code, out, _ = desk.call("promote", "--dry-run", "--by", "ann")
     assert (code, out.startswith(f"Would promote {TRIAL}: Runs ")) == (0, True)
     code, _, err = desk.call("promote", "--by", "ann")
@@ -133,7 +171,7 @@ def test_a_promotion_killed_on_the_way_goes_on_under_its_key_and_ends_once(desk:
     assert (code, out.startswith("This was done already, by bob: ")) == (0, True)
     assert len(desk.deployed) == 2
     assert desk.call("verdict")[0] == 0
-    desk.decide("SEND_BACK", 20)
+    assert desk.play(600, failing=0.4) == "SEND_BACK"
     assert desk.call("send-back", "--yes", "--by", "eve")[0] == 0
     assert desk.record is not None
     assert (desk.record["action"], desk.record["step"]) == ("send_back", "done")
@@ -142,7 +180,7 @@ def test_a_promotion_killed_on_the_way_goes_on_under_its_key_and_ends_once(desk:
 
 def test_what_needs_approval_is_promoted_after_another_person_approved(desk: Desk) -> None:
     desk.settle("approval = true")
-    desk.decide("PROMOTE", 10)
+    assert desk.play(1_500) == "PROMOTE"
     assert "needs an approval" in desk.call("promote", "--yes", "--by", "ann")[2]
     assert desk.call("promote", "--request", "--by", "ann")[0] == 0
     assert "somebody else has to approve it" in desk.call("approve", "--yes", "--by", "ann")[2]
@@ -156,3 +194,17 @@ def test_what_needs_approval_is_promoted_after_another_person_approved(desk: Des
         ("begun", "ann"),
         ("done", "ann"),
     ]
+
+
+def test_a_verdict_that_does_not_follow_from_the_topics_promotes_nothing(desk: Desk) -> None:
+    assert desk.play(600, failing=0.4) == "SEND_BACK"
+    forged = read_table(load_settings(desk.config), VERDICTS, Deadline.after(30))[TRIAL.encode()]
+    producer = Producer({"bootstrap.servers": desk.bootstrap})
+    producer.produce(f"{desk.namespace}.verdicts", forged.replace(b'"SEND_BACK"', b'"PROMOTE"'), TRIAL)
+    assert producer.flush(20) == 0
+    code, out, err = desk.call("promote", "--yes")
+    assert (code, out) == (1, "")
+    assert f"The verdict on {TRIAL} is not what follows from the" in err
+    assert (desk.deployed, desk.record) == ([], None)
+    desk.config.write_text(desk.config.read_text().replace("max_error_rate = 0.01", "max_error_rate = 0.9"))
+    assert "[gate] changed" in desk.call("promote", "--yes")[2]

@@ -15,7 +15,8 @@ import typer
 from shadowbus.cli.console import clean, emit, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.recorded import OneTrial
-from shadowbus.cli.verdict import READ_SECONDS, find
+from shadowbus.cli.verdict import READ_SECONDS, Found, find
+from shadowbus.cli.verify import verify
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.records import Promotion, decode, encode
@@ -57,8 +58,9 @@ def promote(
         return
     from shadowbus.promotion.course import requested
 
-    standing = _standing(settings, shadow, trial)
+    standing, found = _standing(settings, shadow, trial)
     record = requested(standing, by or _user(), now_ms())
+    tell(verify(settings, found.record, found.value))
     if dry_run:
         emit(f"Would ask for the approval of {clean(record.trial)}.")
         return
@@ -82,7 +84,9 @@ def approve(
     settings = settings_of(context)
     from shadowbus.promotion.course import approved
 
-    record = approved(_standing(settings, shadow, trial), by or _user(), now_ms())
+    standing, found = _standing(settings, shadow, trial)
+    record = approved(standing, by or _user(), now_ms())
+    tell(verify(settings, found.record, found.value))
     _confirm(f"Approve to promote {record.trial}?", yes)
     _write(settings, record)
     _show(record, f"{record.by} approves to promote {record.trial}; `shadowbus promote` does it.", as_json)
@@ -118,7 +122,7 @@ def _act(
     from shadowbus.promotion.order import Order
 
     means = means_of(settings)
-    standing = _standing(settings, shadow, trial)
+    standing, found = _standing(settings, shadow, trial)
     check_verdict(standing, action)
     if done := finished(standing, action):
         _show(done, f"This was done already, by {done.by}: {done.told}", as_json)
@@ -126,6 +130,7 @@ def _act(
     record = begun(
         standing, action, by, now_ms(), approval=settings.promotion.approval, means=settings.promotion.means[0]
     )
+    tell(verify(settings, found.record, found.value))
     if earlier := unfinished(standing, action):
         tell(f"An earlier run by {earlier.by} began this and did not say how it ended; it goes on under the same key.")
     order = Order(action, standing.verdict, record.key, by, report.resolve() if report else None)
@@ -154,7 +159,7 @@ def _carry_out(settings: Settings, means: "Means", order: "Order", record: Promo
     _show(record, done.told, as_json)
 
 
-def _standing(settings: Settings, shadow: str, trial: str | None) -> "Standing":
+def _standing(settings: Settings, shadow: str, trial: str | None) -> "tuple[Standing, Found]":
     from shadowbus.kafka.tables import read_table
     from shadowbus.promotion.course import Standing, record_key
     from shadowbus.topology import VERDICTS
@@ -169,7 +174,7 @@ def _standing(settings: Settings, shadow: str, trial: str | None) -> "Standing":
         record = decode(Promotion, value) if value else None
     except Malformed as error:
         raise ShadowbusError(f"What was done about {found.record.trial} cannot be read: {error}.") from error
-    return Standing(settings.namespace, found.record, record)
+    return Standing(settings.namespace, found.record, record), found
 
 
 def _confirm(question: str, yes: bool) -> None:

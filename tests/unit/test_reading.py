@@ -1,13 +1,16 @@
 """Typed records: every topic has its type, Parquet keeps what a record holds, and what is no record is left out."""
 
 import dataclasses
+import doctest
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from shadowbus import columns, reading
 from shadowbus.columns import schema_of, write_parquet
 from shadowbus.reading import TOPICS, topic_of, typed
 from shadowbus.records import Answer, Comparison, Label, Told, Verdict, encode
@@ -66,3 +69,10 @@ def test_more_records_than_are_written_at_once_all_come_through(tmp_path: Path) 
     assert pq.read_table(tmp_path / "f.parquet").column("timestamp_ms").to_pylist() == list(range(count))
     assert write_parquet([], Label, tmp_path / "empty.parquet") == 0
     assert pq.read_table(tmp_path / "empty.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize("module", [columns, reading], ids=["columns", "reading"])
+def test_the_examples_in_docstrings_run(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0

@@ -123,21 +123,35 @@ def show(record: Verdict) -> None:
                     cell(one.get("name")), *numbers, cell(state, STATE_STYLES.get(state, "")), cell(one.get("note"))
                 )
         console.print(rows)
-    if sentence := needed_sentence(record.needed):
+    if sentence := needed_sentence(record.needed, record.decided_ms):
         console.print(cell(sentence))
     if sentence := evidence_sentence(record.evidence):
         console.print(cell(sentence, "dim"))
 
 
-def needed_sentence(needed: Mapping[str, object]) -> str:
+def needed_sentence(needed: Mapping[str, object], as_of_ms: int = 0) -> str:
     """What is still missing, in words; empty when nothing is.
 
-    >>> needed_sentence({"requests": 1902, "labels": 0, "note": "PROMOTE, at the present rates."})
-    'Needs about 1902 more requests: PROMOTE, at the present rates.'
+    Args:
+        needed: Of a verdict.
+        as_of_ms: The time of the verdict, to say how long it takes from then; 0: not to say it.
+
+    >>> needed_sentence({"requests": 1902, "labels": 0, "note": "PROMOTE, at the earliest.", "at_ms": 5_400_000}, 1)
+    'Needs about 1902 more requests, 1.5 hours: PROMOTE, at the earliest.'
     """
     missing = [f"{needed[unit]} more {unit}" for unit in ("requests", "labels") if needed.get(unit)]
-    note = str(needed.get("note") or "")
-    return f"Needs about {' and '.join(missing)}: {note}" if missing else note
+    note, at_ms = str(needed.get("note") or ""), needed.get("at_ms")
+    wait = _duration(at_ms - as_of_ms) if as_of_ms and isinstance(at_ms, int) and at_ms > as_of_ms else ""
+    if not missing:
+        return f"Needs about {wait}: {note}" if wait else note
+    return f"Needs about {' and '.join(missing)}{', ' if wait else ''}{wait}: {note}"
+
+
+def _duration(ms: int) -> str:
+    for unit, size in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
+        if ms >= size:
+            return f"{ms / size:.1f} {unit}"
+    return f"{ms / 1000:.0f} seconds"
 
 
 def evidence_sentence(evidence: Mapping[str, object]) -> str:

@@ -118,6 +118,8 @@ class Flow:
     def _look(self, now_ms: int) -> None:
         self._publish(now_ms)
         for topic, key, value in self.board.publish(lambda _: True):
+            if topic == "verdicts":
+                self.folder.write("looks", [value])
             if value is None:
                 self.published.pop((topic, key), None)
             else:

@@ -1,4 +1,4 @@
-"""The folder a backtest writes: a file of JSON lines for each topic, and `backtest.json`, which says what it is."""
+"""The folder a backtest writes: files of JSON lines, one for each topic, and `backtest.json`, which says what it is."""
 
 import contextlib
 from collections import Counter
@@ -12,7 +12,7 @@ from shadowbus.backtest.batch import BadRow
 from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import ShadowbusError
 
-TOPICS = ("comparisons", "outcomes", "aggregates", "verdicts", "dead-letters")
+FILES = ("comparisons", "outcomes", "aggregates", "verdicts", "looks", "dead-letters")
 SUMMARY = "backtest.json"
 BUFFER = 1 << 20
 
@@ -44,7 +44,7 @@ class Folder:
                 )
             self.summarize({"complete": False})
             self.written: dict[str, IO[bytes]] = {
-                topic: self._open.enter_context((path / f"{topic}.jsonl").open("wb", BUFFER)) for topic in TOPICS
+                topic: self._open.enter_context((path / f"{topic}.jsonl").open("wb", BUFFER)) for topic in FILES
             }
         except OSError as error:
             self._open.close()

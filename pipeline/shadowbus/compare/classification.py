@@ -14,7 +14,7 @@ from operator import eq
 
 from shadowbus.compare.class_name import class_name
 from shadowbus.compare.comparator import Comparator, Judged, Scores
-from shadowbus.compare.distribution import CLIP, distances, distribution
+from shadowbus.compare.distribution import CLIP, distances, probability
 from shadowbus.compare.options import number, text
 from shadowbus.compare.threshold import Threshold
 from shadowbus.errors import SettingsError
@@ -57,10 +57,10 @@ class Classification:
         if truth is None or answer is None:
             return Judged(None, None)
         correct = truth == answer
-        probability = (distribution(scores) or {}).get(truth)
-        if probability is None:
+        chance = probability(scores, truth)
+        if chance is None:
             return Judged(correct, float(not correct), "zero_one")
-        return Judged(correct, -math.log(min(1.0, max(CLIP, probability))), "log_loss")
+        return Judged(correct, -math.log(min(1.0, max(CLIP, chance))), "log_loss")
 
 
 def classification(options: Mapping[str, object]) -> Comparator:

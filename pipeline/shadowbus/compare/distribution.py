@@ -47,13 +47,29 @@ def distribution(scores: object) -> dict[str, float] | None:
             return None
     else:
         return None
+    if not _are_probabilities(values):
+        return None
+    return {name: float(value) for name, value in zip(names, values, strict=True) if name is not None}
+
+
+def probability(scores: object, name: str) -> float | None:
+    """What a distribution gives a class, by its canonical text; None if these scores are none, or do not know it.
+
+    >>> probability([0.25, 0.75], "1"), probability([0.25, 0.75], "2"), probability([3, 4], "1")
+    (0.75, None, None)
+    """
+    if not isinstance(scores, list):
+        return (distribution(scores) or {}).get(name)
+    place = _places(len(scores)).get(name)
+    return float(scores[place]) if place is not None and _are_probabilities(scores) else None
+
+
+def _are_probabilities(values: Sequence[Any]) -> bool:
     try:
         total = math.fsum(values)
     except (TypeError, ValueError, OverflowError):  # not numbers, or numbers that have no sum
-        return None
-    if not abs(total - 1) <= SLACK or min(values) < 0:
-        return None
-    return {name: float(value) for name, value in zip(names, values, strict=True) if name is not None}
+        return False
+    return abs(total - 1) <= SLACK and not min(values) < 0
 
 
 def total_variation(one: Mapping[str, float], other: Mapping[str, float]) -> float:
@@ -135,3 +151,8 @@ def _columns(scores: Sequence[dict[str, object]]) -> Sequence[Any] | None:
 @lru_cache(64)
 def _positions(width: int) -> tuple[str, ...]:
     return tuple(map(str, range(width)))
+
+
+@lru_cache(64)
+def _places(width: int) -> dict[str, int]:
+    return {name: place for place, name in enumerate(_positions(width))}

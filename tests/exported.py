@@ -25,7 +25,7 @@ from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.stage import Outputs, Slice, Stage
 
-TRIAL = "live@1~new@1"
+TRIAL, CONTROL = "live@1~new@1", "live@1~same@1"
 REQUESTS, LABELS, FIRST_MS = 400, 300, 1_700_000_000_000
 
 
@@ -34,7 +34,7 @@ def settings_in(folder: Path) -> Settings:
     document = {
         "namespace": "n",
         "partitions": 1,
-        "shadow": [{"name": "new", "model": "m"}],
+        "shadow": [{"name": "new", "model": "m"}, {"name": "same", "model": "m", "control": True}],
         "cost": [{"label": 2, "prediction": 4, "cost": 1.0}],
         "gate": {
             "min_requests": 10,
@@ -116,6 +116,10 @@ def run_in_process(folder: Path) -> tuple[dict[str, str], list[Sample]]:
     records.update(replay.written)
     judge.run(("comparisons", "labels"), records)
     records.update({"outcomes": judge.written["outcomes"]})
+    # The control says what the shadow says, so as often something else than the champion.
+    records["comparisons"] = [
+        (key, (value or b"").replace(TRIAL.encode(), CONTROL.encode())) for key, value in records["comparisons"]
+    ] + records["comparisons"]
     aggregate.run(("comparisons", "outcomes", "vitals"), records)
     judge.stage.close()
     agents, trials = Meter("agents", worker="agents-0"), Trials()

@@ -113,6 +113,12 @@ TRIALS = (
     Metric("shadowbus_agreement_ratio", "gauge", OF, "The share of answers that are the live model's."),
     Metric("shadowbus_agreement_low_ratio", "gauge", OF, "The lower end of its interval."),
     Metric("shadowbus_agreement_high_ratio", "gauge", OF, "The upper end of its interval."),
+    Metric(
+        "shadowbus_control_noise_ratio",
+        "gauge",
+        ("trial",),
+        "The share of the control's answers that differ from the champion's, which it is: the floor of disagreement.",
+    ),
     Metric("shadowbus_error_ratio", "gauge", OF, "The share of requests to which the shadow gave no answer."),
     Metric("shadowbus_error_low_ratio", "gauge", OF, "The lower end of its interval."),
     Metric("shadowbus_error_high_ratio", "gauge", OF, "The upper end of its interval."),

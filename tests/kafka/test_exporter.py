@@ -33,8 +33,8 @@ publish_seconds = 0.25
 [worker]
 vitals_seconds = 0.5
 """
-SELDOM = {"shadowbus_model_restarts_total"}
-"""What comes when a model dies, which it does not here; tests/unit/test_monitoring.py has it."""
+SELDOM = {"shadowbus_model_restarts_total", "shadowbus_control_noise_ratio"}
+"""What comes when a model dies, and where there is a control; tests/unit/test_monitoring.py has both."""
 VARIABLES = {"segment": "all", "criterion": ".+", "stage": ".+", "__rate_interval": "1m"}
 
 

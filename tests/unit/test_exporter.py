@@ -35,6 +35,10 @@ def value(samples: list[Sample], name: str, **labels: str) -> float:
     return found[0]
 
 
+def of_trial(samples: list[Sample]) -> list[Sample]:
+    return [one for one in samples if one.labels.get("trial") == TRIAL]
+
+
 def test_every_metric_of_the_table_is_exported_with_just_its_labels(samples: list[Sample]) -> None:
     seen = {name: labels - ADDED for name, labels in labels_of(samples).items() if name.startswith("shadowbus_")}
     wanted: dict[str, set[str]] = {}
@@ -68,7 +72,7 @@ def test_the_books_add_up_as_they_are_exported(samples: list[Sample]) -> None:
         value(samples, "shadowbus_books_records", stage="replay", topic="predictions", entry=entry) for entry in entries
     )
     read = value(samples, "shadowbus_books_records", stage="replay", topic="predictions", entry="read")
-    compared = [one for one in samples if one.name == "shadowbus_trial_comparisons_total"]
+    compared = [one for one in of_trial(samples) if one.name == "shadowbus_trial_comparisons_total"]
     assert read == became + sum(one.value for one in compared)
     assert value(samples, "shadowbus_books_gap", trial=TRIAL) == 0
 
@@ -82,6 +86,7 @@ def test_a_trial_is_what_a_plain_count_says(samples: list[Sample]) -> None:
     assert value(samples, "shadowbus_trial_requests", **whole) == REQUESTS
     assert value(samples, "shadowbus_trial_labels", **whole) == len(labelled)
     assert value(samples, "shadowbus_agreement_ratio", **whole) == pytest.approx(agreed)
+    assert value(samples, "shadowbus_control_noise_ratio", trial=TRIAL) == pytest.approx(1 - agreed)
     assert value(samples, "shadowbus_error_ratio", **whole) == pytest.approx(FAILING / REQUESTS)
     assert value(samples, "shadowbus_accuracy_ratio", side="live", **whole) == pytest.approx(live)
     assert value(samples, "shadowbus_accuracy_ratio", side="shadow", **whole) == 1.0
@@ -92,11 +97,11 @@ def test_a_trial_is_what_a_plain_count_says(samples: list[Sample]) -> None:
 
 
 def test_one_verdict_stands_and_each_criterion_is_in_one_state(samples: list[Sample]) -> None:
-    verdicts = {one.labels["verdict"]: one.value for one in samples if one.name == "shadowbus_verdict"}
+    verdicts = {one.labels["verdict"]: one.value for one in of_trial(samples) if one.name == "shadowbus_verdict"}
     assert verdicts.keys() == {"PROMOTE", "SEND_BACK", "KEEP_WATCHING"}
     assert sorted(verdicts.values()) == [0, 0, 1]
     standing: dict[str, float] = {}
-    for one in samples:
+    for one in of_trial(samples):
         if one.name == "shadowbus_criterion_state":
             standing[one.labels["criterion"]] = standing.get(one.labels["criterion"], 0) + one.value
     assert {"requests", "error_rate", "agreement", "accuracy"} <= standing.keys()

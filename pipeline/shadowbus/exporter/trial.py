@@ -42,7 +42,7 @@ def _trial(name: str, trial: Trial) -> Iterator[Sample]:
     for segment, record in segments.items():
         yield from _summary((name, segment), record.get("summary") or {})
     if ALL in segments:
-        yield from _books(name, segments[ALL])
+        yield from _whole(name, segments[ALL])
 
 
 def _verdict(name: str, verdict: Shown) -> Iterator[Sample]:
@@ -98,10 +98,12 @@ def _summary(labels: tuple[str, str], summary: Shown) -> Iterator[Sample]:
                 yield "shadowbus_latency_seconds", (*labels, side, quantile), found / 1000
 
 
-def _books(name: str, record: Shown) -> Iterator[Sample]:
+def _whole(name: str, record: Shown) -> Iterator[Sample]:
     books = _part(record, "books")
     fields = {"gap": "shadowbus_books_gap", "settled": "shadowbus_books_settled", "share": "shadowbus_trial_share"}
     yield from numbers((name,), {metric: books.get(field) for field, metric in fields.items()})
+    noise = _part(_part(record, "summary"), "noise").get("value")
+    yield from numbers((name,), {"shadowbus_control_noise_ratio": noise})
     for status, count in _part(_part(record, "totals"), "statuses").items():
         yield from numbers((name, status), {"shadowbus_trial_comparisons_total": count})
 

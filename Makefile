@@ -18,7 +18,7 @@ DEMO_FLAGS := $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RATE),--rate $(RATE))
 
 .PHONY: help
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/.kafka ## Make .venv with every extra, and fetch Kafka's jars; does nothing when that is done
@@ -71,6 +71,10 @@ chaos: setup ## Kill processes on the schedule of SEED=n, and check every record
 .PHONY: bench
 bench: setup ## Measure; writes benchmarks/results.json and benchmarks/results.md
 	@$(PY) benchmarks/run.py $(ARGS)
+
+.PHONY: bench-gate
+bench-gate: setup ## Simulate the gate; writes benchmarks/gate/results.md and results.json
+	@PYTHONPATH=pipeline:benchmarks $(PY) -m gate $(ARGS)
 
 .PHONY: docs
 docs: setup ## Write the generated parts of the documentation anew

@@ -26,7 +26,7 @@ def machine(*, peers: bool = True) -> dict[str, object]:
     if theirs:
         theirs["confluent-kafka of these two"] = installed["confluent-kafka"]
     return {
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": psutil.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": platform.system(),
@@ -36,7 +36,8 @@ def machine(*, peers: bool = True) -> dict[str, object]:
     }
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """The name of the processor."""
     told = Path("/proc/cpuinfo")
     if told.exists():
         for line in told.read_text().splitlines():

@@ -193,7 +193,8 @@ def test_the_evidence_on_an_unbounded_mean_is_an_average_of_normal_likelihood_ra
     """Known variance 4, so a stake `t` a standard deviation is the ratio of N(limit + 2 t, 4) to N(limit, 4)."""
     values = np.random.default_rng(2).normal(0.5, 2.0, 400)
     values = (values - values.mean()) / values.std() * 2.0 + 0.5
-    points = np.minimum(np.concatenate([np.geomspace(0.3, 6.0, 15) * 0.05, np.geomspace(1e-4, 0.3, 30)]), 0.3)
+    most = 3 / math.sqrt(300)
+    points = np.minimum(np.concatenate([np.geomspace(0.3, 6.0, 15) * 0.05, np.geomspace(1e-4, most, 30)]), most)
     shares = np.concatenate([np.full(15, 0.8 / 15), 0.2 * np.sqrt(points[15:]) / np.sqrt(points[15:]).sum()])
     average = sum(
         share * np.exp(stats.norm.logpdf(values, 0.2 + 2 * t, 2.0).sum() - stats.norm.logpdf(values, 0.2, 2.0).sum())
@@ -255,7 +256,7 @@ def test_a_difference_is_seldom_missed_by_people_who_look_after_every_batch(bett
 
 def test_a_mean_loss_difference_is_seldom_missed_by_people_who_look_after_every_batch() -> None:
     values = np.random.default_rng(9).laplace(0.3, 1.0, (RUNS, 3_000))
-    n = np.arange(100, 3_001, 100)
+    n = np.arange(300, 3_001, 100)
     sums, squares = values.cumsum(axis=1)[:, n - 1], (values**2).cumsum(axis=1)[:, n - 1]
     mean, enough = sums / n, -math.log(ALPHA / 2)
     m2, looks = squares - n * mean**2, np.broadcast_to(n, mean.shape).astype(float)
@@ -335,7 +336,7 @@ def test_observations_beyond_the_reach_are_refused() -> None:
 def test_more_of_the_same_makes_every_interval_narrower(few: int, wins: int, losses: int) -> None:
     rates = [rate_interval(few * k, 100 * k, ALPHA) for k in (1, 2, 5, 10, 100, 1_000)]
     pairs = [paired_difference_interval(wins * k, losses * k, 100 * k, ALPHA) for k in (1, 2, 5, 10, 100, 1_000)]
-    means = [mean_interval(100 * k, 0.2, 100.0 * k, ALPHA) for k in (1, 2, 5, 10, 100, 1_000)]
+    means = [mean_interval(300 * k, 0.2, 300.0 * k, ALPHA) for k in (1, 2, 5, 10, 100, 1_000)]
     for found in (rates, pairs, means):
         for wider, narrower in itertools.pairwise(found):
             assert wider.low <= narrower.low <= narrower.high <= wider.high
@@ -369,8 +370,8 @@ def test_one_observation_excludes_next_to_nothing() -> None:
 
 def test_the_mean_interval_waits_for_variation() -> None:
     assert mean_interval(5_000, 0.0, 0.0, ALPHA) == Interval(-math.inf, math.inf)
-    assert mean_interval(99, 0.0, 99.0, ALPHA) == Interval(-math.inf, math.inf)
-    assert mean_interval(100, 0.0, 100.0, ALPHA).high < 1.0
+    assert mean_interval(299, 0.0, 299.0, ALPHA) == Interval(-math.inf, math.inf)
+    assert mean_interval(300, 0.0, 300.0, ALPHA).high < 1.0
 
 
 def test_only_successes_leave_no_room_above_and_only_failures_none_below() -> None:

@@ -1,36 +1,63 @@
 """Sums of floating-point numbers without any rounding, so that order, batches and parts leave no trace in them.
 
-A sum is a whole number of units of 2^-1127, below which no float64 has a bit; Python's integers hold it, however far
-its parts lie from each other. What is rounded is only what is read off a sum, once.
+A sum is a whole number of units of 2^-1074, the smallest float64; Python's integers hold it, however far its parts lie
+from each other. What is rounded is only what is read off a sum, once.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-UNIT_BITS = 1127
+UNIT_BITS = 1074
 _UNIT = 1 << UNIT_BITS
-_LOW = 27
-_MOST = 1 << 18
-"""Numbers of a row that one pass may add: 34 bits and 18 more are exact in a float64."""
-_FITTING = 1 << 12
-"""Numbers that one pass works on, so that they stay in the nearest cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addends:
+    """Rows of numbers, cut so that any of their columns can be added without rounding.
+
+    Each number is the sum of its parts in `layers`. All of one row and layer are multiples of one power of two, and so
+    small against it that a float64 holds the sum of as many as there are. The cut is that of Rump, Ogita & Oishi
+    (2008), "Accurate floating-point summation": what `(s + x) - s` keeps of `x`, for a power of two `s`.
+    """
+
+    layers: list[NDArray[np.float64]]
+    rows: int
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.float64]) -> Self:
+        """Of an array of shape (rows, n), all of them finite and below 1e300."""
+        layers: list[NDArray[np.float64]] = []
+        rest, room = numbers, numbers.shape[1].bit_length() + 1
+        while rest.any():
+            _, exponents = np.frexp(np.abs(rest).max(axis=1, keepdims=True))
+            scale = np.ldexp(1.0, exponents + room)
+            layer = (scale + rest) - scale
+            rest = rest - layer
+            layers.append(layer)
+        return cls(layers, len(numbers))
+
+    def sums(self, columns: NDArray[np.int64] | None = None) -> list[int]:
+        """The sum of each row, in units; over some columns only, where they are named."""
+        totals = [0] * self.rows
+        for layer in self.layers:
+            chosen = layer if columns is None else layer[:, columns]
+            for row, part in enumerate(chosen.sum(axis=1).tolist()):
+                if part:
+                    totals[row] += units(part)
+        return totals
 
 
 def sums(rows: NDArray[np.float64]) -> list[int]:
-    """The sum of each row, in units; all numbers have to be finite.
+    """The sum of each row, in units.
 
     >>> [as_float(total) for total in sums(np.array([[1e100, 1.0, -1e100], [0.1, 0.2, -0.3]]))]
     [1.0, 2.7755575615628914e-17]
     """
-    totals = [0] * len(rows)
-    tall = max(1, _FITTING // max(1, rows.shape[1]))
-    for top in range(0, len(rows), tall):
-        for start in range(0, rows.shape[1], _MOST):
-            for row, more in enumerate(_pass(rows[top : top + tall, start : start + _MOST]), start=top):
-                totals[row] += more
-    return totals
+    return Addends.of(rows).sums()
 
 
 def as_float(total: int) -> float:
@@ -63,26 +90,4 @@ def units(number: float) -> int:
         OverflowError, ValueError: It is not finite.
     """
     over, under = number.as_integer_ratio()
-    return over * (_UNIT // under)
-
-
-def _pass(rows: NDArray[np.float64]) -> list[int]:
-    """Of each row: its numbers as whole ones, those whose exponents are within the same eight added up together."""
-    bits = np.ascontiguousarray(rows).view(np.int64)
-    exponent, whole, negative = (bits >> 52) & 0x7FF, bits & ((1 << 52) - 1), bits >> 63
-    normal = (exponent > 0).astype(np.int64)
-    whole |= normal << 52
-    whole = (whole ^ negative) - negative
-    shift = exponent - normal + 53  # a number is `whole << shift` units
-    step, rest = shift >> 3, shift & 7
-    first = int(step.min())
-    width = int(step.max()) - first + 1
-    cells = (step - first + np.arange(len(rows))[:, None] * width).ravel()
-    upper = np.bincount(cells, ((whole >> _LOW) << rest).ravel(), len(rows) * width)
-    lower = np.bincount(cells, ((whole & ((1 << _LOW) - 1)) << rest).ravel(), len(rows) * width)
-    used = np.flatnonzero((upper != 0) | (lower != 0))
-    totals = [0] * len(rows)
-    for cell, high, low in zip(used.tolist(), upper[used].tolist(), lower[used].tolist(), strict=True):
-        row, column = divmod(cell, width)
-        totals[row] += ((int(high) << _LOW) + int(low)) << ((first + column) << 3)
-    return totals
+    return over << (UNIT_BITS + 1 - under.bit_length())

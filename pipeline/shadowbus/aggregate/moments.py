@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowbus.aggregate.exact import UNIT_BITS, from_pieces, pieces, sums, units
+from shadowbus.aggregate.exact import UNIT_BITS, Addends, from_pieces, pieces, units
 
 _ONE = 1 << UNIT_BITS
 
@@ -32,31 +32,19 @@ class Moments:
     excess: float = field(default=0.0, repr=False)
 
     @classmethod
-    def of(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> Self:
+    def of(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> "Moments":
         """Of a batch of finite values, with their weights (None: all 1)."""
         return cls.of_columns(values.reshape(1, -1), weights)[0]
 
     @classmethod
-    def of_columns(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> list[Self]:
+    def of_columns(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> "list[Moments]":
         """Of several columns at once, each of shape (n,) in an array of shape (columns, n); NaN is no value.
 
         Args:
             values: The columns.
             weights: Of the n records (None: all 1), multiples of 2^-20.
         """
-        there = ~np.isnan(values)
-        counts = there.sum(axis=1)
-        found = [cls()] * len(values)
-        used = np.flatnonzero(counts)
-        if not used.size:
-            return found
-        filled = np.where(there[used], values[used], 0.0)
-        shares = filled if weights is None else filled * weights
-        totals = sums(np.concatenate((shares, shares * filled)))
-        more = np.zeros(len(used)) if weights is None else (there[used] * (weights - 1.0)).sum(axis=1)
-        for place, (column, excess) in enumerate(zip(used.tolist(), more.tolist(), strict=True)):
-            found[column] = cls(int(counts[column]), totals[place], totals[place + len(used)], excess)
-        return found
+        return Values.of(values, weights).moments(np.arange(values.shape[1]))
 
     @property
     def weight(self) -> float:
@@ -108,3 +96,44 @@ class Moments:
             return cls(n, from_pieces(record.get("sum", ())), from_pieces(record.get("squares", ())), excess)
         weight = n + excess
         return cls(n, units(mean * weight), units(m2 + mean * mean * weight), excess)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Columns of values, of which any rows may be added up: what they have in common is worked out once.
+
+    Attributes:
+        there: Shape (columns, n): whether there is a value.
+        addends: Of the columns with any value, those times their weights, and then their squares times their weights.
+        used: Which columns those are.
+        excess: Of the n rows the weight minus 1. None: all 0.
+    """
+
+    there: NDArray[np.bool_]
+    addends: Addends
+    used: NDArray[np.int64]
+    excess: NDArray[np.float64] | None
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> Self:
+        """Of an array of shape (columns, n), in which NaN is no value; weights are multiples of 2^-20 (None: all 1)."""
+        there = ~np.isnan(values)
+        used = np.flatnonzero(there.any(axis=1))
+        filled = np.where(there[used], values[used], 0.0)
+        shares = filled if weights is None else filled * weights
+        addends = Addends.of(np.concatenate((shares, shares * filled)))
+        return cls(there, addends, used, None if weights is None else weights - 1.0)
+
+    def moments(self, rows: NDArray[np.int64]) -> list[Moments]:
+        """Of some rows, for each column."""
+        found = [Moments()] * len(self.there)
+        if not self.used.size or not rows.size:
+            return found
+        there, totals = self.there[self.used][:, rows], self.addends.sums(rows)
+        counts = there.sum(axis=1).tolist()
+        more = [0.0] * len(counts) if self.excess is None else (there * self.excess[rows]).sum(axis=1).tolist()
+        for place, column in enumerate(self.used.tolist()):
+            if counts[place]:
+                sums = totals[place], totals[place + len(counts)]
+                found[column] = Moments(counts[place], *sums, more[place])
+        return found

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowbus.aggregate.columns import Columns
+from shadowbus.aggregate.moments import Values
 from shadowbus.aggregate.probabilities import Floats, Probabilities
 from shadowbus.aggregate.totals import COUNTERS, INDEX
 from shadowbus.aggregate.weights import FINEST
@@ -28,6 +29,7 @@ class Numbers:
         weights: Multiples of 2^-20, so that their sums are exact. None: all 1.
         signs: 1 for what is added, -1 for what is taken back. None: all 1.
         moments: Shape (columns, n): the numbers whose moments are kept, named by `COMPARED` or `JUDGED`; NaN is none.
+        values: The same, ready to be added up.
     """
 
     counts: NDArray[np.int64]
@@ -35,6 +37,7 @@ class Numbers:
     weights: Floats | None
     signs: Floats | None
     moments: Floats
+    values: Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def compared(columns: Columns, budget_ms: float | None) -> Compared:
     counts[:, INDEX["shadow_errors"]] = (shadow_error == 1) | np.isin(status, _FAILED)
     counts[:, INDEX["missing_features"]] = lacking > 0
     moments = np.stack((distance, shadow_latency - live_latency)).clip(-LARGEST, LARGEST)
-    shared = (counts, np.array(columns.times, np.int64), _weights(columns), None, moments)
+    weights = _weights(columns)
+    shared = (counts, np.array(columns.times, np.int64), weights, None, moments, Values.of(moments, weights))
     return Compared(*shared, live_latency, shadow_latency, theirs, ours, lacking.astype(np.int64))
 
 
@@ -105,7 +109,8 @@ def judged(columns: Columns) -> Judged:
     pair = np.isnan(loss)
     losses = (loss, more, np.where(pair, np.nan, live_loss), np.where(pair, np.nan, shadow_loss), worth)
     moments = np.stack((*losses, *_differences(live, shadow))).clip(-LARGEST, LARGEST)
-    shared = (counts, np.array(columns.times, np.int64), _weights(columns), signs, moments)
+    weights = _weights(columns)
+    shared = (counts, np.array(columns.times, np.int64), weights, signs, moments, Values.of(moments, weights))
     label, theirs, ours = (np.where(np.isnan(code), -1, code).astype(np.int64) for code in codes)
     return Judged(*shared, label, theirs, ours, live, shadow)
 

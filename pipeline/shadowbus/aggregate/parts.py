@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from shadowbus.aggregate.corrected import Corrected
 from shadowbus.aggregate.details import Details
 from shadowbus.aggregate.known import Known
-from shadowbus.aggregate.moments import Moments
 from shadowbus.aggregate.numbers import COMPARED, JUDGED, Compared, Judged, Numbers
 from shadowbus.aggregate.probabilities import Floats
 from shadowbus.aggregate.quantiles import ANY, Quantiles
@@ -84,12 +83,9 @@ def _totals(arrays: Numbers, rows: Rows, details: Details) -> Totals:
 
 
 def _moments(arrays: Numbers, rows: Rows, names: Sequence[str]) -> dict[str, Any]:
-    values, weights = arrays.moments[:, rows], _taken(arrays.weights, rows)
     if arrays.signs is None:
-        return {name: Corrected(one) for name, one in zip(names, Moments.of_columns(values, weights), strict=True)}
-    added, back = np.flatnonzero(arrays.signs[rows] > 0), np.flatnonzero(arrays.signs[rows] < 0)
-    given = Moments.of_columns(values[:, added], _taken(weights, added))
-    taken = Moments.of_columns(values[:, back], _taken(weights, back))
+        return {name: Corrected(one) for name, one in zip(names, arrays.values.moments(rows), strict=True)}
+    given, taken = (arrays.values.moments(rows[arrays.signs[rows] == sign]) for sign in (1, -1))
     return {name: Corrected(plus, minus) for name, plus, minus in zip(names, given, taken, strict=True)}
 
 

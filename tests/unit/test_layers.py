@@ -29,6 +29,15 @@ PURE = (
     "compare/",
     "slices/",
     "labelling/",
+    "notify/due.py",
+    "notify/messages.py",
+    "promotion/course.py",
+    "promotion/order.py",
+    "report/charts.py",
+    "report/evidence.py",
+    "report/foreign.py",
+    "report/look.py",
+    "webhook/signature.py",
     "story/",
     "trials.py",
     "records.py",
@@ -100,6 +109,11 @@ def test_transactions_are_in_one_file() -> None:
 
 def test_faust_is_imported_where_agents_run() -> None:
     assert importers_of("faust", "mode") == FAUST_FILES
+
+
+def test_what_acts_and_draws_is_imported_in_one_file_each() -> None:
+    assert importers_of("mlflow") == {"promotion/mlflow_registry.py"}
+    assert importers_of("vl_convert") == {"report/drawing.py"}
 
 
 def test_nothing_but_the_clock_asks_the_time() -> None:

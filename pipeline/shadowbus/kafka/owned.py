@@ -43,6 +43,7 @@ class OwnedTable:
             raise BrokerError(f"The topic {name} is missing: create it with `shadowbus topics --create`.")
         self.rows: dict[bytes, tuple[int, bytes]] = {}
         """By key: in which partition it is, and its newest value."""
+        self._role = role
         self._topics = {name: topic.name}
         self._held: set[Input] = set()
         self._behind: set[Input] = set()
@@ -76,7 +77,7 @@ class OwnedTable:
             BrokerError: A person has to act.
         """
         before = self.ready
-        with as_next_action("notify"):
+        with as_next_action(self._role):
             slices, ends, errors = slices_of(self._consumer.consume(BATCH, seconds), self._topics)
             for error in errors:
                 if error.code() not in PASSING:

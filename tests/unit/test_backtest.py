@@ -118,7 +118,8 @@ def settings(folder: Path, more: str = "") -> None:
 
 def call(folder: Path, *arguments: str) -> int:
     try:
-        return run(["--config", str(folder / "shadow.toml"), "backtest", "--out", str(folder / "out"), *arguments])
+        asked = ["--config", str(folder / "shadow.toml"), "backtest", "--out", str(folder / "out"), "--no-report"]
+        return run([*asked, *arguments])
     except SystemExit as left:
         return int(left.code or 0)
 
@@ -319,6 +320,8 @@ def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="0"):
         run(shlex.split(blocks[""])[1:])
+    report = (tmp_path / "results" / "report.html").read_text("utf-8")
+    assert "live@1~new@recorded" in report
     rows = [json.loads(line) for line in (tmp_path / "results" / "outcomes.jsonl").read_text("utf-8").splitlines()]
     assert [(one["live_correct"], one["shadow_correct"]) for one in rows] == [
         (True, True),

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shadowbus.cli.console import emit, tell
 from shadowbus.cli.options import settings_of
+from shadowbus.cli.report import write
 from shadowbus.cli.stopping import stop_on_signals
 from shadowbus.cli.verdict import EXIT_CODES, show
 from shadowbus.records import Verdict, decode
@@ -41,6 +43,7 @@ def backtest(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds something else.")] = False,
     gate: Annotated[bool, typer.Option("--gate", help="The exit code is the verdict, as of `verdict`.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, too.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="The verdict records, one line each.")] = False,
 ) -> None:
     """Run shadows over logs in files, without Kafka."""
@@ -65,9 +68,21 @@ def backtest(
             emit(value.decode())
         else:
             show(record)
+    if report:
+        _report(out)
     tell(f"Everything is in {out}.")
     if gate:
         raise typer.Exit(max(EXIT_CODES[record.verdict] for record, _ in records))
+
+
+def _report(folder: Path) -> None:
+    """The story of the trials as one file; without what draws it, how to have it."""
+    if any(find_spec(module) is None for module in ("jinja2", "vl_convert")):
+        tell("There is no report.html, which needs 'shadowbus[report]'.")
+        return
+    from shadowbus.report.sources import from_backtest
+
+    write(from_backtest(folder), folder / "report.html")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from shadowbus.errors import SettingsError, ShadowbusError
 
 if TYPE_CHECKING:
     from shadowbus.report.document import Draw
+    from shadowbus.report.sources import Known
 
 HTML, MARKDOWN = (".html", ".htm"), (".md", ".markdown")
 
@@ -30,11 +31,9 @@ def report(
     kind = out.suffix.lower()
     if kind not in (*HTML, *MARKDOWN):
         raise SettingsError(f"{out} has to end in .html or .md, which says what to write.")
-    from shadowbus.report.document import document
     from shadowbus.report.sources import from_backtest, from_topics
-    from shadowbus.report.writing import html, pull_request
 
-    with busy("Reading and drawing …"):
+    with busy("Reading …"):
         if backtest is None:
             settings = settings_of(context)
             if shadow:
@@ -42,13 +41,27 @@ def report(
             known = from_topics(settings)
         else:
             known = from_backtest(backtest)
+    write(known, out, shadow=shadow, trial=trial or "")
+
+
+def write(known: "Known", out: Path, *, shadow: str = "", trial: str = "") -> None:
+    """Write what is known of trials, as HTML or Markdown by the file's name.
+
+    Raises:
+        ShadowbusError: There is nothing to report on, or the file cannot be written.
+    """
+    from shadowbus.report.document import document
+    from shadowbus.report.writing import html, pull_request
+
+    kind = out.suffix.lower()
+    with busy("Drawing …"):
         made = document(
             known.told,
             source=known.source,
             made_ms=now_ms(),
             draw=_drawing() if kind in HTML else None,
             shadow=shadow,
-            trial=trial or "",
+            trial=trial,
             promotions=known.promotions,
         )
     if not made.parts:

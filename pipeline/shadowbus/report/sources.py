@@ -47,13 +47,14 @@ def from_topics(settings: Settings) -> Known:
 
 
 def from_backtest(folder: Path) -> Known:
-    """The files `aggregates.jsonl` and `verdicts.jsonl` of `shadowbus backtest --out`.
+    """The files `aggregates.jsonl`, `verdicts.jsonl` and, where it is there, `looks.jsonl` of a backtest.
 
     Raises:
         ShadowbusError: One of them cannot be read.
     """
     newest = {(one.trial, one.segment, one.window): one for one in _readable(Aggregate, _lines(folder, "aggregates"))}
-    history = _history(_readable(Verdict, _lines(folder, "verdicts")))
+    looks = _readable(Verdict, _lines(folder, "looks")) if (folder / "looks.jsonl").exists() else ()
+    history = _history([*looks, *_readable(Verdict, _lines(folder, "verdicts"))])
     return Known(f"backtest in {folder.name or folder}", trials_of(newest.values(), history))
 
 

@@ -1,4 +1,4 @@
-"""One real broker, one real Chromium and one dashboard process for the folder; each test has its own look at them."""
+"""One real broker, one real Chromium and one dashboard process for a module; each test has its own look at them."""
 
 import os
 import shutil
@@ -22,8 +22,9 @@ FLAGS = [
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ends with the module: Playwright's event loop runs as long, and tests elsewhere have loops of their own."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         reason = "Chromium is not installed: on Debian, `apt-get install chromium`"
@@ -36,14 +37,14 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[EmbeddedKafka]:
     """A broker of the folder's own, as one test kills it; its data are kept."""
     with EmbeddedKafka(data_dir=tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def digits(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Namespace:
     """Four trials as the demo has them, decided."""
     namespace = Namespace(kafka.bootstrap, tmp_path_factory.mktemp("digits"), "digits")
@@ -52,7 +53,7 @@ def digits(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Na
     return namespace
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(digits: Namespace) -> Iterator[Served]:
     """The dashboard of the four trials."""
     running = serve(digits)

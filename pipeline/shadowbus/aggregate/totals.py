@@ -1,6 +1,6 @@
 """The running totals of one trial, segment and window: everything that is known of it, as numbers that add up.
 
-Totals merge by `+` with `Totals()` as identity, in any order and grouping: counts exactly, means up to the last bits,
+Totals merge by `+` with `Totals()` as identity, in any order and grouping: counts and means exactly,
 quantiles within the error of their sketch.
 """
 

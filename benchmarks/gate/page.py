@@ -13,7 +13,8 @@ def page(results: dict[str, object], wrong: list[Row], sized: list[Answer], comp
     return "\n\n".join(
         [
             "# The gate, simulated",
-            f"{results['trials']:,} trials a line, seed {results['seed']}; {results['seconds']} s on {results['cpu']}. "
+            f"{results['trials']:,} trials a line, seed {results['seed']}; {results['cpu_seconds']} s of one core, "
+            f"{results['cpu']}. "
             "Written by `make bench-gate`.",
             "## How often it is wrong",
             f"A look after every {BATCH} requests, up to {BATCH * _int(results['looks']):,}; nobody stops, and a "

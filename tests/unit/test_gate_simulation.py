@@ -196,7 +196,7 @@ def test_bets_made_for_another_effect_would_take_too_long() -> None:
 def test_the_page_has_every_row() -> None:
     rows = [row for kind in KINDS for row in wrong.rows(kind, 2, 6, seed=1)]
     found = answers(methods.below(0.01, 0.0), 20, 1, compare=False)
-    written = page({"trials": 2, "looks": 6, "seed": 1, "seconds": 1, "cpu": "one"}, rows, found, found)
+    written = page({"trials": 2, "looks": 6, "seed": 1, "cpu_seconds": 1, "cpu": "one"}, rows, found, found)
     assert all(f"\n| {kind.name} |" in written for kind in KINDS)
     assert "| rate below its limit | 0.000% of at most 1.0% | 299 |" in written
 

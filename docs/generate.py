@@ -136,7 +136,9 @@ MEANINGS = {
     "gate.max_memory_mb": "Its largest model process may hold at most so many MiB, as measured.",
     "gate.min_days": "No PROMOTE before so many days lie between the first record and the last; 7 is a full week.",
     "gate.labels_at_random": "You vouch that which labels are missing has nothing to do with the answers.",
-    "gate.guard_segments": "Whether a segment that is shown to be worse by more than the margin blocks PROMOTE.",
+    "gate.guard_segments": "Whether a segment that is shown to be worse by more than the margin leads to SEND BACK; "
+    "one that seems so holds PROMOTE back.",
+    "gate.prove_segments": "Whether PROMOTE needs each segment with labels shown not to be worse by more than that.",
     "rekey.requests": "Requests that are keyed otherwise: the whole name of their topic; empty where there is none.",
     "rekey.predictions": "The same for predictions.",
     "rekey.labels": "The same for labels.",

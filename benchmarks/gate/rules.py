@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from shadowbus.settings import GateSettings
+from shadowbus.verdict.criteria.accuracy import SEEMS
 from shadowbus.verdict.gate import Counts, Evidence, decide
 from shadowbus.verdict.sequential.mixture import Mixture
 from shadowbus.verdict.sequential.paired import paired_wealth, stakes
@@ -83,7 +84,15 @@ def gate(seen: Seen) -> Said:
     back |= guards.any(axis=2)
     promote = seen.errors <= enough_errors(seen.requests, BELOW, HOLDS)
     promote &= shown_above(up, down, labels, -MARGIN, HOLDS) & (seen.requests >= GATE.min_requests)
+    promote &= ~shown_above(seen.down, seen.up, seen.labels, MARGIN, SEEMS).any(axis=2)
     return Said(promote & ~back, back)
+
+
+def proving(seen: Seen) -> Said:
+    """The same with `prove_segments`."""
+    said = gate(seen)
+    shown = shown_above(seen.up, seen.down, seen.labels, -MARGIN, HOLDS) | (seen.labels == 0)
+    return Said(said.promote & shown.all(axis=2), said.send_back)
 
 
 def _guards(seen: Seen, appeared: NDArray[np.int_]) -> Answers:

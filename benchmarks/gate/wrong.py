@@ -42,7 +42,7 @@ def truly(seen: Seen) -> tuple[Answers, Answers]:
 
 
 def rows(traffic: Traffic, trials: int, looks: int, seed: int) -> list[Row]:
-    """Simulate one kind of traffic, for the gate and for the usual tests.
+    """Simulate one kind of traffic, for the gate, with `prove_segments` too, and for the usual tests.
 
     Args:
         traffic: The kind.
@@ -54,7 +54,7 @@ def rows(traffic: Traffic, trials: int, looks: int, seed: int) -> list[Row]:
         RuntimeError: The rule for arrays says something else than `decide`.
     """
     random = np.random.default_rng(seed)
-    kept: dict[str, list[Tally]] = {"gate": [], "usual": []}
+    kept: dict[str, list[Tally]] = {name: [] for name in RULES}
     for start in range(0, trials, CHUNK):
         seen = traffic.seen(random, min(CHUNK, trials - start), looks)
         for name, rule in RULES.items():
@@ -65,7 +65,7 @@ def rows(traffic: Traffic, trials: int, looks: int, seed: int) -> list[Row]:
     return [Tally.together(tallies).row(traffic, name) for name, tallies in kept.items()]
 
 
-RULES: dict[str, Rule] = {"gate": rules.gate, "usual": rules.usual}
+RULES: dict[str, Rule] = {"gate": rules.gate, "usual": rules.usual, "proving": rules.proving}
 
 
 @dataclass(frozen=True, slots=True)

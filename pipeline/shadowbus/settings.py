@@ -61,6 +61,7 @@ class GateSettings:
     min_agreement: float | None = None
     accuracy_margin: float | None = None
     guard_segments: bool = True
+    prove_segments: bool = False
     min_accuracy_gain: float | None = None
     max_loss_increase: float | None = None
     min_value_gain: float | None = None
@@ -283,6 +284,7 @@ def _check(settings: Settings) -> None:
     for key in ("max_loss_increase", "min_value_gain", "max_cpu_ms_per_row", "max_memory_mb"):
         limit = getattr(gate, key)
         need(limit is None or math.isfinite(limit), f"gate.{key}", "has to be a finite number")
+    need(not gate.prove_segments or gate.guard_segments, "gate.prove_segments", "needs gate.guard_segments")
     need(0 <= gate.min_days < math.inf, "gate.min_days", "has to be at least 0")
     need(gate.min_value_gain is None or bool(settings.cost), "gate.min_value_gain", "needs a cost matrix: [[cost]]")
     need(

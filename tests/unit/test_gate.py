@@ -123,6 +123,30 @@ def test_a_segment_of_which_little_is_known_does_not_stand_in_the_way() -> None:
     assert decision.verdict == "PROMOTE"
 
 
+def test_a_segment_that_seems_worse_holds_promote_back_until_it_is_settled() -> None:
+    parts = {"country=DE": judged(300, 5, 25), "country=FR": judged(3_700, 415, 175)}
+    decision = decided(judged(4_000, 420, 200), ACCURACY, **parts)
+    found = criterion(decision, "accuracy:country=DE")
+    assert found.state == "open"
+    assert "seems worse" in found.note
+    assert decision.verdict == "KEEP_WATCHING"
+    assert decision.needed.note == "SEND BACK for accuracy:country=DE, at the present rates."
+    settled = {**parts, "country=DE": judged(3_000, 150, 150)}
+    assert decided(judged(4_000, 420, 200), ACCURACY, **settled).verdict == "PROMOTE"
+
+
+def test_where_segments_have_to_be_proven_promote_waits_for_each_and_says_how_long() -> None:
+    proving = replace(ACCURACY, prove_segments=True)
+    parts = {"country=DE": judged(300, 10, 10), "country=FR": judged(3_700, 410, 190)}
+    assert decided(judged(4_000, 420, 200), ACCURACY, **parts).verdict == "PROMOTE"
+    decision = decided(judged(4_000, 420, 200), proving, **parts)
+    assert decision.verdict == "KEEP_WATCHING"
+    more = decision.needed.labels
+    assert more
+    grown = {"country=DE": judged(300 + math.ceil(more * 300 / 4_000) + 1, 10, 10), "country=FR": parts["country=FR"]}
+    assert decided(judged(4_000 + more, 420, 200), proving, **grown).verdict == "PROMOTE"
+
+
 def test_a_gap_in_the_books_stands_in_the_way_of_promote_and_is_named() -> None:
     decision = decide(Evidence("trial", good(5_000), {}, books_gap=7, books_note="7 requests are missing."), ALL)
     assert decision.verdict == "KEEP_WATCHING"

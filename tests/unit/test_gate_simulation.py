@@ -22,13 +22,16 @@ SLIGHTLY = next(kind for kind in KINDS if kind.name == "slightly worse than the 
 
 @pytest.mark.parametrize("traffic", KINDS, ids=lambda kind: kind.name)
 def test_the_gate_is_seldom_wrong_when_looked_at_after_every_batch(traffic: Traffic) -> None:
-    ours, _ = wrong.rows(traffic, TRIALS, LOOKS, seed=5)
+    ours, _, proving = wrong.rows(traffic, TRIALS, LOOKS, seed=5)
     assert (ours.false_promote or 0.0) <= AT_MOST
     assert (ours.false_send_back or 0.0) <= AT_MOST
+    if "one segment" in traffic.name and traffic.right != "PROMOTE":
+        assert proving.promote_first <= AT_MOST
+        assert ours.promote_first <= 3 * AT_MOST
 
 
 def test_the_usual_tests_are_wrong_far_more_often_at_the_same_looks() -> None:
-    _, theirs = wrong.rows(SLIGHTLY, TRIALS, LOOKS, seed=5)
+    _, theirs, _ = wrong.rows(SLIGHTLY, TRIALS, LOOKS, seed=5)
     assert theirs.false_promote is not None
     assert theirs.false_promote > 2 * HOLDS
 

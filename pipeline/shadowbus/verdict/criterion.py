@@ -62,7 +62,7 @@ class Question:
     """A criterion, and what it would take to answer it.
 
     `trials` were seen among so many requests or labels (`seen`); `shown(n)` says whether `n` trials in the same
-    proportions would show what the criterion leans to.
+    proportions would show what the criterion leans to. `waits`: PROMOTE waits for it to be answered.
     """
 
     criterion: Criterion
@@ -71,6 +71,7 @@ class Question:
     seen: int
     leans: State
     shown: Callable[[float], bool]
+    waits: bool = False
 
     def missing(self) -> int | None:
         """How many more requests or labels it takes; None when it is too close to the limit to say."""

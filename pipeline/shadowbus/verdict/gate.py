@@ -49,7 +49,8 @@ def decide(evidence: Evidence, gate: GateSettings) -> Decision:
         allowed = all(question.criterion.state == "holds" for question in blocking if question.unit == "labels")
         counted = (*counted, coverage(missing, allowed=allowed))
     criteria = (*counted, *(question.criterion for question in (*blocking, *guards)))
-    required = (*counted, *(question.criterion for question in blocking))
+    waited = [guard for guard in guards if guard.waits]
+    required = (*counted, *(question.criterion for question in (*blocking, *waited)))
     verdict: Verdict = "KEEP_WATCHING"
     if any(criterion.state == "fails" for criterion in criteria):
         verdict = "SEND_BACK"

@@ -33,12 +33,12 @@ def needed(
         gate: What the verdict needs.
         conditions: What PROMOTE needs beside questions.
         blocking: The questions that PROMOTE needs answered.
-        guards: Those that can only lead to SEND BACK.
+        guards: Those that need no yes; PROMOTE is held by those that wait.
     """
     if not blocking:
         return Needed(None, None, "No criterion is on, so nothing can be shown.")
     counts = evidence.counts
-    promote = _until_promote(evidence, gate, blocking)
+    promote = _until_promote(evidence, gate, [*blocking, *(guard for guard in guards if guard.waits)])
     back = _until_send_back([*blocking, *guards], counts)
     if back and _requests(back, counts) < _requests(promote, counts):
         return replace(back, at_ms=_when(back, evidence, 0.0))

@@ -59,5 +59,5 @@ def asked(evidence: Evidence, gate: GateSettings) -> list[Question]:
 
 
 def guarding(evidence: Evidence, gate: GateSettings) -> list[Question]:
-    """The questions that can only lead to SEND BACK."""
+    """The questions that need no yes: one that is answered with no leads to SEND BACK, one that waits holds PROMOTE."""
     return list(accuracy.guards(evidence, gate, alphas_of(gate)))

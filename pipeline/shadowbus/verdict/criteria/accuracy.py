@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from shadowbus.settings import GateSettings
@@ -11,6 +11,12 @@ from shadowbus.verdict.counts import Counts, Evidence
 from shadowbus.verdict.coverage import unknown
 from shadowbus.verdict.criteria.chosen import by_choice
 from shadowbus.verdict.criterion import Alphas, Criterion, Question, State
+
+SEEMS = 0.5
+"""A segment seems worse while a bet on that has doubled its stake; shown it is only at the guard's alpha."""
+
+WAITS = "It seems worse here, and PROMOTE waits until that is settled."
+UNPROVEN = "PROMOTE waits until this is shown to hold."
 
 
 def not_worse(evidence: Evidence, margin: float, alphas: Alphas) -> Question:
@@ -29,7 +35,7 @@ def guarded(gate: GateSettings) -> bool:
 
 
 def guards(evidence: Evidence, gate: GateSettings, alphas: Alphas) -> Iterator[Question]:
-    """One per segment with labels: it may not be shown worse; that it is fine need not be shown.
+    """One per segment with labels: it may not be shown worse, nor seem so; `prove_segments` asks for a yes.
 
     Of `K` segments each is tested at the guard's alpha over `K (K + 1)`: the j-th to appear never sees `K < j`, and
     the sum over j of `1 / (j (j + 1))` is 1, so it is valid while segments keep appearing, in whatever order.
@@ -39,7 +45,18 @@ def guards(evidence: Evidence, gate: GateSettings, alphas: Alphas) -> Iterator[Q
     labelled = sorted(name for name, counts in evidence.segments.items() if counts.paired)
     each = Alphas(alphas.holds, alphas.fails / max(1, len(labelled) * (len(labelled) + 1)))
     for name in labelled:
-        yield difference(f"accuracy:{name}", evidence, evidence.segments[name], -gate.accuracy_margin, each)
+        counts, limit = evidence.segments[name], -gate.accuracy_margin
+        question = difference(f"accuracy:{name}", evidence, counts, limit, each)
+        if question.criterion.state == "open" and question.leans == "fails":
+            seen = difference(f"accuracy:{name}", evidence, counts, limit, each._replace(fails=SEEMS))
+            question = _waiting(question, WAITS) if seen.criterion.state == "fails" else question
+        if question.criterion.state == "open" and gate.prove_segments and not question.waits:
+            question = _waiting(question, UNPROVEN)
+        yield question
+
+
+def _waiting(question: Question, note: str) -> Question:
+    return replace(question, criterion=replace(question.criterion, note=note), waits=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """`make docs`: writes the generated parts of the documentation anew.
 
 Between `<!-- generated: NAME -->` and `<!-- /generated -->` stands what comes from the code: the flow and the tables of
-stages and topics from `topology.py`, the settings from the dataclasses of `settings.py`. All else is written by hand.
+stages and topics from `topology.py`, the settings from the dataclasses of `settings/`. All else is written by hand.
 In `docs/schemas/` lies a JSON Schema for each topic that other programs read or write, from `records.py`;
 docs/asyncapi.json has them all. `tests/unit/test_docs.py` compares.
 """
@@ -31,10 +31,10 @@ from shadowbus.settings import (
     ShadowSettings,
     WorkerSettings,
 )
-from shadowbus.settings_backtest import BacktestSettings
-from shadowbus.settings_promotion import PromotionSettings
-from shadowbus.settings_segment import SegmentSettings
-from shadowbus.settings_webhook import NotifySettings
+from shadowbus.settings.backtest import BacktestSettings
+from shadowbus.settings.promotion import PromotionSettings
+from shadowbus.settings.segment import SegmentSettings
+from shadowbus.settings.webhook import NotifySettings
 from shadowbus.topology import STAGES, TOPICS, mermaid
 from shadowbus.verdict.states import MOVES
 

@@ -20,7 +20,7 @@ from shadowbus.notify.messages import chat, plain
 from shadowbus.notify.worker import Teller
 from shadowbus.records import Told, Verdict, decode, encode
 from shadowbus.settings import Settings, masked, parse_settings
-from shadowbus.settings_webhook import NotifySettings
+from shadowbus.settings.webhook import NotifySettings
 from shadowbus.supervised import Backoff
 from shadowbus.topology import Topic
 from shadowbus.webhook.signature import genuine

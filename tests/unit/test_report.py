@@ -13,7 +13,7 @@ import orjson
 import pytest
 from markdown_it import MarkdownIt
 
-from shadowbus import notify, promotion, report, settings_promotion, settings_webhook, webhook
+from shadowbus import notify, promotion, report, webhook
 from shadowbus.cli.program import run
 from shadowbus.records import Aggregate, Promotion, Verdict, decode, encode
 from shadowbus.report.charts import charts, interval
@@ -319,7 +319,7 @@ MODULES = [
     f"{package.__name__}.{one.name}"
     for package in (notify, promotion, report, webhook)
     for one in pkgutil.iter_modules(package.__path__)
-] + [settings_promotion.__name__, settings_webhook.__name__]
+] + ["shadowbus.settings.promotion", "shadowbus.settings.webhook"]
 
 
 @pytest.mark.parametrize("name", MODULES)

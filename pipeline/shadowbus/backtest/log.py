@@ -9,7 +9,7 @@ from shadowbus.backtest.lines_table import first_line
 from shadowbus.backtest.mapping import Answer, Mapping
 from shadowbus.backtest.opening import JSON_LINES, kind_of, open_lines, open_table
 from shadowbus.errors import ShadowbusError
-from shadowbus.settings_backtest import BacktestSettings
+from shadowbus.settings.backtest import BacktestSettings
 from shadowbus.stage import Slice
 
 SetAside = Callable[[Path, str, BadRow], None]

@@ -10,7 +10,7 @@ from typing import Any
 from shadowbus.backtest.batch import Batch
 from shadowbus.backtest.moments import moments_of
 from shadowbus.errors import SettingsError
-from shadowbus.settings_backtest import BacktestSettings
+from shadowbus.settings.backtest import BacktestSettings
 
 _DEFAULTS = BacktestSettings()
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from shadowbus.settings_backtest import UNITS
+from shadowbus.settings.backtest import UNITS
 
 
 def moments_of(column: Sequence[Any], unit: str) -> list[int | None]:

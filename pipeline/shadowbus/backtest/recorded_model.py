@@ -10,7 +10,7 @@ from shadowbus.replay.live import Live, read_live, read_lives
 from shadowbus.replay.model_messages import Answers
 from shadowbus.replay.model_process import Chunk
 from shadowbus.replay.request_reader import RequestReader
-from shadowbus.settings_backtest import BacktestSettings
+from shadowbus.settings.backtest import BacktestSettings
 from shadowbus.stage import Slice
 
 ABSENT = "shadow_unavailable", "there is no prediction for it in the file"

@@ -19,7 +19,7 @@ from shadowbus.cli.report import write
 from shadowbus.cli.stopping import stop_on_signals
 from shadowbus.cli.verdict import EXIT_CODES, show
 from shadowbus.records import Verdict, decode
-from shadowbus.settings_backtest import load_columns
+from shadowbus.settings.backtest import load_columns
 
 REASONS = 3
 """How many reasons are told for each file."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from shadowbus.records import Told, Verdict
-from shadowbus.settings_webhook import NotifySettings
+from shadowbus.settings.webhook import NotifySettings
 
 UNTOLD = "KEEP_WATCHING"
 """What everybody assumes of a trial of which nothing was said."""

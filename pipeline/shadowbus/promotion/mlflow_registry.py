@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shadowbus.promotion.order import Done, NotDone, Order
-from shadowbus.settings_promotion import without_password
+from shadowbus.settings.promotion import without_password
 
 TAG_CHARACTERS = 4_000
 FOLDER = "shadowbus"

@@ -8,7 +8,7 @@ import orjson
 
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.promotion.order import Done, NotDone, Order
-from shadowbus.settings_webhook import shown_address
+from shadowbus.settings.webhook import shown_address
 from shadowbus.supervised import Backoff
 from shadowbus.webhook.post import Refused, Taken, post
 from shadowbus.webhook.signature import signed

@@ -19,7 +19,7 @@ from orjson import dumps, loads
 from shadowbus.replay.live import UNREADABLE
 from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.request_reader import read_request
-from shadowbus.settings_segment import SegmentSettings
+from shadowbus.settings.segment import SegmentSettings
 
 MISSING, OTHER = "missing", "other"
 

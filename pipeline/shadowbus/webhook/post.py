@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from shadowbus.settings_webhook import shown_address
+from shadowbus.settings.webhook import shown_address
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # below that it logs each address, whole
 

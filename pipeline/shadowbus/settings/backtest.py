@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shadowbus.errors import SettingsError
-from shadowbus.settings_table import filled_in, read_table
+from shadowbus.settings.reading import filled_in, read_table
 
 UNITS = {"s": 1000.0, "ms": 1.0, "us": 0.001, "ns": 0.000001}
 """Milliseconds in one unit of time."""

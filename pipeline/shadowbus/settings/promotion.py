@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from shadowbus.errors import SettingsError
-from shadowbus.settings_webhook import is_time, is_web_address
+from shadowbus.settings.webhook import is_time, is_web_address
 
 LONGEST_S = 3600.0
 

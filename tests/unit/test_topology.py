@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import shadowbus
 from shadowbus.topology import MAX_RECORD_BYTES, STAGES, TOPICS, mermaid, topic_names
 
 OUTSIDE_READERS = {"aggregates", "verdicts", "dead-letters"}
@@ -83,3 +84,8 @@ def test_the_picture_shows_every_stage_and_every_arrow() -> None:
         assert {f"{stage.name} {arrow} {topic}" for topic in stage.writes if topic != "dead-letters"} <= lines
     boxes = {line.partition("[(")[0] for line in lines if "[(" in line}
     assert boxes == {topic.name for topic in TOPICS} - OWN_STATE
+
+
+def test_the_packages_first_page_has_the_flow_of_the_topology() -> None:
+    lines = [line.split(maxsplit=1) for line in (shadowbus.__doc__ or "").splitlines() if line.startswith("    ")]
+    assert lines == [[stage.name, stage.does] for stage in STAGES]

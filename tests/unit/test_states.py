@@ -66,5 +66,5 @@ def test_a_record_says_what_is_shown_what_stood_before_and_since_when(stands: st
 
 def test_a_version_that_was_sent_back_needs_nothing_more() -> None:
     record = verdict_of(Evidence("a@1~b@2", SEEN["KEEP_WATCHING"], {}), GATE, {}, 9, Standing("SEND_BACK", 1))
-    assert record.needed == {"requests": 0, "labels": 0, "note": ""}
+    assert record.needed == {"requests": 0, "labels": 0, "note": "", "at_ms": None}
     assert "final" in record.note

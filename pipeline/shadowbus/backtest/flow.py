@@ -127,6 +127,8 @@ class Flow:
 
     def _pass_on(self, outputs: Outputs, now_ms: int) -> None:
         for topic, rows in outputs.records.items():
+            if not rows:
+                continue  # a piece of work that came to nothing
             if topic == "dead-letters":
                 self.folder.keep_letters(value for _, _, value in rows)
             elif topic in ("comparisons", "outcomes"):

@@ -40,6 +40,7 @@ PURE = (
     "webhook/signature.py",
     "story/",
     "trials.py",
+    "limits.py",
     "records.py",
     "topology.py",
     "stage.py",

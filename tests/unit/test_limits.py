@@ -1,0 +1,25 @@
+"""What a record's fields may hold, and that what says so stays light enough for a production service."""
+
+import doctest
+
+import pytest
+
+from shadowbus import limits
+
+NOW_MS = 1_760_000_000_000
+
+
+def test_the_examples_of_the_limits_hold() -> None:
+    assert doctest.testmod(limits).failed == 0
+
+
+@pytest.mark.parametrize("factor", [0.001, 1_000, 1_000_000])
+@pytest.mark.parametrize("moment_ms", [1_000_000_000_000, NOW_MS, 4_000_000_000_000])
+def test_a_moment_in_another_unit_is_no_time(factor: float, moment_ms: int) -> None:
+    assert limits.is_time_ms(moment_ms)
+    assert not limits.is_time_ms(int(moment_ms * factor))
+
+
+@pytest.mark.parametrize("odd", [None, True, 1.5, float(NOW_MS), str(NOW_MS), -1, 1 << 62, 1 << 80, limits.LATEST_MS])
+def test_what_is_no_integer_of_this_century_is_no_time(odd: object) -> None:
+    assert not limits.is_time_ms(odd)

@@ -23,6 +23,25 @@ MAX_SEGMENTS_BYTES = 4_096
 MAX_SEGMENT_CHARACTERS = 100
 """The longest name or value of a segment that is kept apart."""
 
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+"""The largest answer of one model, prediction and scores together, as JSON: two of them and a label are one record."""
+
+MAX_LABEL_BYTES = 1024 * 1024
+MAX_ERROR_CHARACTERS = 2_000
+"""Of a longer error text the beginning is kept."""
+
+MAX_LATENCY_MS = 86_400_000.0
+"""A latency is at least 0 and at most a day."""
+
+MAX_TRIAL_CHARACTERS = 600
+HEAVIEST = 1e4
+"""The most requests that one comparison stands for; its weight is at least 1."""
+
+LEAST_PROBABILITY = 1e-4
+"""The least chance with which a request may have been chosen to be labelled: its outcome's weight is divided by it."""
+
+HEAVIEST_OUTCOME = HEAVIEST / LEAST_PROBABILITY
+
 
 def is_time_ms(value: object) -> bool:
     """Whether this is a time that every stage takes.
@@ -31,6 +50,48 @@ def is_time_ms(value: object) -> bool:
     [True, False, False, False, False, False]
     """
     return type(value) is int and EARLIEST_MS <= value < LATEST_MS and value not in SECONDS
+
+
+def no_time(name: str, value: object) -> str:
+    """What is wrong with a field that should hold a time.
+
+    >>> no_time("timestamp_ms", 1_760_000_000_000_000)
+    "the field 'timestamp_ms' has to be integer milliseconds since 1970, and 1760000000000000 looks like microseconds"
+    """
+    need = f"the field '{name}' has to be integer milliseconds since 1970"
+    if type(value) is not int:
+        return f"{need}, not {type(value).__name__}"
+    if not 0 <= value < 10**20:
+        return f"{need}, and before 2100"
+    units = {"seconds": range(SECONDS.stop), "microseconds": range(10**17), "nanoseconds": range(10**20)}
+    return f"{need}, and {value} looks like {next(unit for unit, usual in units.items() if value in usual)}"
+
+
+def first_time_ms(*moments: int) -> int:
+    """The first of some moments that is a time at all; 0 where none is.
+
+    >>> first_time_ms(-1, 7), first_time_ms(-1)
+    (7, 0)
+    """
+    return next(filter(is_time_ms, moments), 0)
+
+
+def brief(text: str, characters: int = MAX_ERROR_CHARACTERS) -> str:
+    """The beginning of a text that may have no end.
+
+    >>> brief("abcdef", 4), brief("abcd", 4)
+    ('abc…', 'abcd')
+    """
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def too_large(what: str, size: int, most: int) -> str:
+    """What is said of something that was not kept.
+
+    >>> too_large("answer", 9_000_000, 4_000_000)
+    'the answer of 9,000,000 bytes was left out: at most 4,000,000 are kept'
+    """
+    return f"the {what} of {size:,} bytes was left out: at most {most:,} are kept"
 
 
 def is_model(name: object) -> bool:

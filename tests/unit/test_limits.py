@@ -23,3 +23,13 @@ def test_a_moment_in_another_unit_is_no_time(factor: float, moment_ms: int) -> N
 @pytest.mark.parametrize("odd", [None, True, 1.5, float(NOW_MS), str(NOW_MS), -1, 1 << 62, 1 << 80, limits.LATEST_MS])
 def test_what_is_no_integer_of_this_century_is_no_time(odd: object) -> None:
     assert not limits.is_time_ms(odd)
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(0.001, "seconds"), (1_000, "microseconds"), (1_000_000, "nanoseconds")])
+def test_a_time_in_another_unit_is_named_so(factor: float, unit: str) -> None:
+    assert limits.no_time("timestamp_ms", int(NOW_MS * factor)).endswith(f"looks like {unit}")
+
+
+@pytest.mark.parametrize("odd", [None, True, 1.5, "now", -1, 1 << 99])
+def test_whatever_is_no_time_has_a_short_reason(odd: object) -> None:
+    assert len(limits.no_time("timestamp_ms", odd)) < 200

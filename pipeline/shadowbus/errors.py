@@ -24,6 +24,10 @@ class Malformed(ShadowbusError):
     """One record cannot be used: set it aside as a dead letter with this reason, and go on."""
 
 
+class TooLarge(ShadowbusError):
+    """A stage wrote a record that its topic does not take; it would be so again, so a person has to act."""
+
+
 class Retry(ShadowbusError):
     """Nothing is lost: start again from what is committed, after a pause."""
 

@@ -10,6 +10,16 @@ from typing import Literal
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """The largest record any topic takes: a request of 5 MB must go through, and its bytes into a dead letter."""
 
+KEPT_WITH_BYTES = 64 * 1024
+"""What a changelog may keep with a record of another topic."""
+
+BATCH_BYTES = 1024
+"""What Kafka itself adds to a record that is alone in its batch, which counts against the largest record."""
+
+MAX_OUTPUT_BYTES = MAX_RECORD_BYTES - BATCH_BYTES
+"""The largest key and value together that a stage may write: it caps them, or writes a dead letter in their place. One
+that is larger all the same ends the worker, which names it (`kafka/outgoing.py`); a changelog takes a little more."""
+
 COMPACTING = {
     "segment.bytes": str(4 * MAX_RECORD_BYTES),
     "segment.ms": str(10 * 60 * 1000),
@@ -17,8 +27,6 @@ COMPACTING = {
 }
 """Kafka compacts closed segments only, and closes them at 1 GB or after a week: far too late for state that is read
 back at every start."""
-
-KEPT_WITH_BYTES = 64 * 1024
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -52,6 +60,11 @@ class Topic:
     def max_bytes(self) -> int:
         """The largest record: a changelog keeps whole records of other topics, and a few bytes with each."""
         return MAX_RECORD_BYTES + (KEPT_WITH_BYTES if self.cleanup == "compact" else 0)
+
+    @property
+    def max_output_bytes(self) -> int:
+        """The largest key and value together that a stage may write here."""
+        return self.max_bytes - BATCH_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # an i
 from shadowbus.cli.up import commands
 from shadowbus.errors import Malformed, SettingsError
 from shadowbus.rekey.identity import identified
-from shadowbus.rekey.stage import LARGEST, RekeyStage
+from shadowbus.rekey.stage import RekeyStage
 from shadowbus.settings import RekeySettings, Settings, parse_settings
 from shadowbus.stage import Outputs, Slice
+from shadowbus.topology import MAX_OUTPUT_BYTES
 
 NOW_MS = 1_760_000_000_000
 PARTITIONS = 5
@@ -69,7 +70,7 @@ def test_what_has_no_id_is_set_aside_with_its_source_and_its_bytes() -> None:
 
 
 def test_a_record_too_large_for_the_topic_is_set_aside() -> None:
-    large = {"request_id": "large", "text": "x" * LARGEST}
+    large = {"request_id": "large", "text": "x" * MAX_OUTPUT_BYTES}
     outputs = stage().process([piece(large, {"request_id": "small"})], NOW_MS)
     assert [key for _, key, _, _ in outputs.stamped["requests"]] == [b"small"]
     assert letters(outputs)[0]["truncated"] is True

@@ -37,7 +37,7 @@ from shadowbus.kafka.fault_points import Reached, fault_of
 from shadowbus.kafka.garbage import calm_the_collector
 from shadowbus.kafka.intake import Intake
 from shadowbus.kafka.job import Job
-from shadowbus.kafka.outgoing import hand_over
+from shadowbus.kafka.outgoing import Outgoing
 from shadowbus.kafka.owners import NOBODY, marked, owners_of, transactional_id
 from shadowbus.kafka.patience import Patience
 from shadowbus.settings import Settings
@@ -69,6 +69,7 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
     Raises:
         BrokerError: A topic or a right is missing; a person has to act.
         StateCorruptError: Kept state contradicts itself.
+        TooLarge: The stage made a record that its topic does not take.
     """
     calm_the_collector()
     reached = fault_of(os.environ)
@@ -94,7 +95,7 @@ class _Membership:
         self.meter = meter
         self.group = job.group(settings.namespace)
         self.id = transactional_id(self.group, worker_id)
-        self.names = job.topic_names(settings.namespace)
+        self.names, self.outgoing = job.topic_names(settings.namespace), Outgoing(job, settings)
         self.stage: Stage | None = None
         self.standing = Standing()
         self.generation: object = None
@@ -163,7 +164,7 @@ class _Membership:
             return
         self.reached("before-produce")
         self._begin()
-        hand_over(self.producer, self.names, outputs, self.settings.worker.operation_seconds)
+        self.outgoing.hand_over(self.producer, outputs)
         self.intake.progress.cover(outputs.positions)
         self.meter.wrote(outputs)
 

@@ -31,5 +31,12 @@ class Job:
 
     def topic_names(self, namespace: str) -> dict[str, str]:
         """Full topic names by their names in the topology."""
-        kept = (self.changelog,) if self.changelog else ()
-        return {topic.name: topic.full_name(namespace, self.shadow) for topic in (*self.inputs, *self.outputs, *kept)}
+        return {topic.name: topic.full_name(namespace, self.shadow) for topic in self._topics}
+
+    def limits(self) -> dict[str, int]:
+        """The largest key and value together that each topic takes, by its name in the topology."""
+        return {topic.name: topic.max_output_bytes for topic in self._topics}
+
+    @property
+    def _topics(self) -> tuple[Topic, ...]:
+        return (*self.inputs, *self.outputs, *((self.changelog,) if self.changelog else ()))

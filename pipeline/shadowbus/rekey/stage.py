@@ -13,13 +13,10 @@ from shadowbus.partitioners import partition_of
 from shadowbus.rekey.identity import identified
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Slice
-from shadowbus.topology import MAX_RECORD_BYTES
+from shadowbus.topology import MAX_OUTPUT_BYTES
 
 SOURCE = "rekey-"
 """Before the name of the topic that a source is moved to: the source's name inside of this stage."""
-
-LARGEST = MAX_RECORD_BYTES - 1024
-"""A record that Kafka would refuse must not stop the others; it takes some bytes of its own with each."""
 
 MOST_AHEAD_MS = 30 * 60 * 1000
 """Kafka refuses a record that is stamped more than an hour ahead of its own clock."""
@@ -82,8 +79,8 @@ class RekeyStage:
         for key, value, at_ms, offset in zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True):
             try:
                 identity, record = identified(value, self.path)
-                if len(identity) + len(record) > LARGEST:
-                    raise Malformed(f"the record is larger than {LARGEST} bytes")
+                if len(identity) + len(record) > MAX_OUTPUT_BYTES:
+                    raise Malformed(f"the record is larger than {MAX_OUTPUT_BYTES} bytes")
             except Malformed as error:
                 where = (self.sources[piece.topic], piece.partition, offset)
                 letter = dead_letter(*where, key, value, reason=str(error), now_ms=now_ms)

@@ -16,6 +16,9 @@ def now_ms() -> int:
 monotonic = time.monotonic
 """Seconds on a clock that never goes backwards, to measure durations with."""
 
+thread_seconds = time.thread_time
+"""Seconds that this thread has worked for, without what it waited."""
+
 perf_ns = time.perf_counter_ns
 """Nanoseconds on the finest clock there is, for latencies."""
 

@@ -1,27 +1,28 @@
-"""One supervised child process, and the process group that all of them are born into.
+"""One supervised child process: when it is started, and started again, how it is ended, and what it says.
 
-The group is led by `kafka/watchdog.py`, which holds a pipe from this process and kills the whole group when the pipe
-closes: no moment exists in which a child (or a child of its own) runs without somebody who would end it. The group is
-also why a Ctrl-C on the terminal reaches the parent alone, which then ends its children in order.
+It is born into a group that ends with this process (`kafka/process_group.py`).
 """
 
-import contextlib
 import logging
-import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from shadowbus.clock import Deadline
-from shadowbus.kafka import watchdog
+from shadowbus.clock import Deadline, monotonic
+from shadowbus.kafka.patience import EXIT_STATUS
+from shadowbus.kafka.process_group import ProcessGroup
+from shadowbus.throttle import Allowance
 
 LINE_BYTES = 16_384
 AGAIN_AND_AGAIN = 3
 READER_S = 2.0
+LINES_AT_ONCE = 200
+"""Of one child: room for a traceback. A child keeps its log short by itself; this holds where that fails."""
+LINE_SECONDS = 0.2
+"""And afterwards one line each time so many seconds have gone by."""
 
 logger = logging.getLogger("shadowbus.supervisor")
 
@@ -43,46 +44,16 @@ class Backoff:
         return min(self.most, self.first * float(1 << min(failures - 1, 30)))
 
 
-class Family:
-    """A process group that ends when this process does."""
-
-    def __init__(self) -> None:
-        self._watchdog = subprocess.Popen(
-            # Isolated and without site: it starts in a few milliseconds and takes nothing from the environment.
-            [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            process_group=0,
-        )
-
-    def launch(self, command: Sequence[str]) -> "subprocess.Popen[bytes]":
-        """Start a program in the group; what it says can be read from its `stdout`."""
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            process_group=self._watchdog.pid,
-        )
-
-    def end(self) -> None:
-        """Kill whatever is left in the group, the watchdog included."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._watchdog.pid, signal.SIGKILL)
-        self._watchdog.communicate()
-
-
 class Child:
     """One command that shall always run."""
 
     def __init__(
-        self, name: str, command: Sequence[str], family: Family, say: Callable[[str, str], None], backoff: Backoff
+        self, name: str, command: Sequence[str], group: ProcessGroup, say: Callable[[str, str], None], backoff: Backoff
     ) -> None:
         self.name = name
         self.restarts = 0
         self._command = tuple(command)
-        self._family = family
+        self._group = group
         self._say = say
         self._backoff = backoff
         self._process: subprocess.Popen[bytes] | None = None
@@ -138,7 +109,7 @@ class Child:
 
     def _launch(self, now: float) -> None:
         self._born, self._due = now, None
-        self._process = self._family.launch(self._command)
+        self._process = self._group.launch(self._command)
         if self._process.stdout is not None:
             self._reader = threading.Thread(
                 target=self._listen, args=(self._process.stdout,), name=f"{self.name} says", daemon=True
@@ -146,7 +117,9 @@ class Child:
             self._reader.start()
 
     def _plan(self, now: float, code: int) -> None:
-        self._failures = 1 if now - self._born >= self._backoff.steady else self._failures + 1
+        # One that asks to be started again waited for Kafka before it ended: to wait longer each time serves nobody.
+        again = code == EXIT_STATUS or now - self._born >= self._backoff.steady
+        self._failures = 1 if again else self._failures + 1
         pause = self._backoff.pause(self._failures)
         self._due = now + pause
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -155,7 +128,17 @@ class Child:
             logger.error("%s has failed %d times in a row: %s", self.name, self._failures, self._last_words)
 
     def _listen(self, said: IO[bytes]) -> None:
+        allowance = Allowance(LINES_AT_ONCE, LINE_SECONDS)
         with said:
             while line := said.readline(LINE_BYTES):
                 self._last_words = line.decode(errors="replace").rstrip()
-                self._say(self.name, self._last_words)
+                now = monotonic()
+                if allowance.take(now):
+                    self._tell_left_out(allowance, now)
+                    self._say(self.name, self._last_words)
+        self._tell_left_out(allowance, monotonic())
+
+    def _tell_left_out(self, allowance: Allowance, now: float) -> None:
+        count, seconds = allowance.owed(now)
+        if count:
+            self._say(self.name, f"({count:,} lines left out in {seconds:.0f} s)")

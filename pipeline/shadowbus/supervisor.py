@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Self
 
 from shadowbus.clock import Deadline, monotonic
-from shadowbus.supervised import Backoff, Child, Family
+from shadowbus.kafka.process_group import ProcessGroup
+from shadowbus.supervised import Backoff, Child
 
 POLL_S = 0.1
 STOP_S = 20.0
@@ -81,10 +82,10 @@ class Supervisor:
         if self._watching is not None:
             raise RuntimeError("this supervisor runs already: stop it first")
         self._stopping.clear()
-        family = Family()
-        self._opened.callback(family.end)
+        group = ProcessGroup()
+        self._opened.callback(group.close)
         self._children = tuple(
-            Child(command.name, (*self._program, *command.arguments), family, self._say, self._backoff)
+            Child(command.name, (*self._program, *command.arguments), group, self._say, self._backoff)
             for command in self._commands
         )
         self._watching = threading.Thread(target=self._watch, name="supervisor", daemon=True)

@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from shadowbus.clock import Deadline
-from shadowbus.supervised import Backoff, Child, Family
+from shadowbus.kafka.patience import EXIT_STATUS
+from shadowbus.kafka.process_group import ProcessGroup
+from shadowbus.supervised import Backoff, Child
 from shadowbus.supervisor import Command, Supervisor
 
 HERE = Path("shadow.toml")
@@ -70,10 +72,10 @@ def heard() -> Heard:
 
 
 @pytest.fixture
-def family() -> Iterator[Family]:
-    family = Family()
-    yield family
-    family.end()
+def group() -> Iterator[ProcessGroup]:
+    group = ProcessGroup()
+    yield group
+    group.close()
 
 
 def supervise(heard: Heard, backoff: Backoff = QUICK, **programs: str) -> Supervisor:
@@ -107,8 +109,8 @@ def test_a_child_that_ends_well_is_started_again_too(heard: Heard) -> None:
         eventually(lambda: heard.count("one", "done") >= 2)
 
 
-def test_the_pause_doubles_while_a_child_keeps_failing_and_is_forgotten_when_it_lives(family: Family) -> None:
-    child = Child("one", (*PYTHON, "raise SystemExit(1)"), family, lambda *_: None, Backoff(1, 4, 60))
+def test_the_pause_doubles_while_a_child_keeps_failing_and_is_forgotten_when_it_lives(group: ProcessGroup) -> None:
+    child = Child("one", (*PYTHON, "raise SystemExit(1)"), group, lambda *_: None, Backoff(1, 4, 60))
     now = 0.0
     child.tend(now)
     for number, pause in enumerate((1, 2, 4, 4), 1):
@@ -133,6 +135,53 @@ def test_a_child_that_fails_again_and_again_is_told_with_its_last_words(
         eventually(lambda: any(record.levelno == logging.ERROR for record in caplog.records))
     assert "one ended with exit code 1; it starts again in 0.1 s" in caplog.messages
     assert "one has failed 3 times in a row: no model" in caplog.messages
+
+
+def test_one_that_asks_to_be_started_again_does_not_wait_longer_each_time(group: ProcessGroup) -> None:
+    """After an outage everybody is back soon, however often they have asked for it meanwhile."""
+    child = Child("one", (*PYTHON, f"raise SystemExit({EXIT_STATUS})"), group, lambda *_: None, Backoff(1, 30, 60))
+    now = 0.0
+    child.tend(now)
+    for number in range(1, 5):
+        eventually(lambda: not child.alive)
+        child.tend(now)
+        child.tend(now := now + 1)
+        assert child.restarts == number
+    eventually(lambda: not child.alive)
+    child.reap()
+
+
+def test_a_child_that_floods_is_cut_short_and_its_last_words_are_kept(
+    heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
+    floods = "for n in range(20_000): print('again')\nraise SystemExit('the reason')"
+    with caplog.at_level(logging.ERROR, "shadowbus.supervisor"), supervise(heard, one=floods):
+        eventually(lambda: any("the reason" in message for message in caplog.messages))
+    assert heard.count("one", "again") < 1_000
+    assert any("lines left out" in line for _, line in heard.lines)
+
+
+def test_a_group_is_killed_by_an_id_that_nobody_else_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id of what was reaped may be anybody's: one signal, before that, even if the leader is long dead."""
+    group = ProcessGroup()
+    child = group.launch((*PYTHON, STUBBORN))
+    signalled: list[tuple[int, bool]] = []
+    kill = os.killpg
+
+    def watched(number: int, with_signal: int) -> None:
+        signalled.append((number, psutil.pid_exists(number)))
+        kill(number, with_signal)
+
+    monkeypatch.setattr(os, "killpg", watched)
+    leader = os.getpgid(child.pid)
+    os.kill(leader, signal.SIGKILL)
+    eventually(lambda: not running(leader))
+    group.close()
+    group.close()
+    assert signalled == [(leader, True)]
+    assert child.wait(20) == -signal.SIGKILL
+    assert child.stdout is not None
+    child.stdout.close()
 
 
 def test_children_are_asked_to_end_first(heard: Heard) -> None:

@@ -19,7 +19,7 @@ from faust.types import TP
 from shadowbus.aggregate.board import Board, Publication
 from shadowbus.aggregate.faust_app import make_app
 from shadowbus.aggregate.progress import Progress
-from shadowbus.clock import Deadline, monotonic, now_ms
+from shadowbus.clock import Deadline, monotonic, now_ms, thread_seconds
 from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.exporter.meter import Meter
@@ -30,6 +30,7 @@ from shadowbus.kafka.tables import read_table
 from shadowbus.partitioners import partition_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
+from shadowbus.throttle import throttle
 from shadowbus.topology import AGGREGATES, DEAD_LETTERS, PARTIALS, VERDICTS, Topic
 from shadowbus.trials import verdicts_in
 
@@ -39,7 +40,9 @@ STUCK_SECONDS = 45.0
 STOP_SECONDS = 5.0
 RECALL_SECONDS = 60.0
 REST = 3.0
-"""After publishing, the agents rest for so many times as long as it took: hundreds of segments mean fewer looks."""
+"""After publishing, the agents rest for so many times as long as they worked: hundreds of segments mean fewer looks."""
+MOST_REST_SECONDS = 5.0
+"""And never longer. What they waited for Kafka is no work, and asks for no rest."""
 
 logger = logging.getLogger("shadowbus.agents")
 
@@ -58,6 +61,7 @@ def run_agents(settings: Settings, stop: threading.Event | None = None, worker_i
     """
     for name in ("faust", "mode", "aiokafka", __name__):  # Faust's services speak under the name of their module
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
+    throttle(("faust", "mode", "aiokafka"))
     meter, trials = Meter("agents", worker=worker_id), Trials()
     with contextlib.ExitStack() as opened:
         stopping = opened.enter_context(_stop_on_signals()) if stop is None else stop
@@ -166,7 +170,7 @@ class _Agents:
                 await self._set_aside(event, str(error) or repr(error))
 
     async def _publish(self) -> None:
-        started = monotonic()
+        started, worked = monotonic(), thread_seconds()
         if not self.owned or started < self.publish_at or not (self.recalled or await self._recall()):
             return
         sent: list[tuple[Publication, Any]] = []
@@ -187,7 +191,7 @@ class _Agents:
             if sent:
                 self._count(sent, monotonic() - started)
             self.meter.last_commit_ms = now_ms()  # also where nothing was new: that is no agent that is stuck
-            self.publish_at = monotonic() + REST * (monotonic() - started)
+            self.publish_at = monotonic() + min(MOST_REST_SECONDS, REST * (thread_seconds() - worked))
 
     async def _recall(self) -> bool:
         """Read back the verdicts that stand, from which the next ones follow; whether that was possible."""

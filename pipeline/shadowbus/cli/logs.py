@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 
 from shadowbus.cli.console import clean
+from shadowbus.throttle import Throttle
 
 
 class OneLine(logging.Formatter):
@@ -28,33 +29,15 @@ class OneLine(logging.Formatter):
         return line
 
 
-class Seldom(logging.Filter):
-    """Lets one line of each kind pass in so many seconds: a broker that is away is news once, not at every try."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-        self._last: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this line is shown; its kind is its first word."""
-        kind = record.getMessage().partition(" ")[0]
-        shown = record.created - self._last.get(kind, 0.0) >= self._seconds
-        if shown:
-            self._last[kind] = record.created
-        return shown
-
-
 def set_up(stage: str, debug: bool) -> None:
     """Log to stderr on behalf of a stage; in place of any earlier set-up.
 
-    librdkafka's own lines are shown when they are errors, or when all is shown.
+    Unless all is shown, librdkafka's own lines are shown when they are errors, and nobody's lines flood the log.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine(stage, debug))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("shadowbus").setLevel(logging.DEBUG if debug else logging.INFO)
-    librdkafka = logging.getLogger("shadowbus.librdkafka")
-    librdkafka.setLevel(logging.DEBUG if debug else logging.ERROR)
-    if not debug and not librdkafka.filters:
-        librdkafka.addFilter(Seldom(10.0))
+    logging.getLogger("shadowbus.librdkafka").setLevel(logging.DEBUG if debug else logging.ERROR)
+    if not debug:
+        handler.addFilter(Throttle())

@@ -42,7 +42,7 @@ class Actors:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._group = ProcessGroup(stage.folder, ())
+        self._group = ProcessGroup(stage.folder)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         production, twin = free_ports(2, frozenset({stage.page_port}))
         self._ports = {"production": production, "twin": twin}

@@ -2,10 +2,12 @@
 
 A watchdog (see ``watchdog.py``) leads a process group of its own, and every child is born into that group. So a Ctrl-C
 on the terminal reaches only this process, which then stops its children in order; and no moment exists in which a child
-runs without somebody who would end it.
+(or a child of its own) runs without somebody who would end it.
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,8 +24,9 @@ class ProcessGroup:
         keep_open: File descriptors that every process of the group inherits, so that a lock is held by all of them.
     """
 
-    def __init__(self, remove: Path | None, keep_open: Sequence[int]) -> None:
+    def __init__(self, remove: Path | None = None, keep_open: Sequence[int] = ()) -> None:
         self._keep_open = tuple(keep_open)
+        self._closed = False
         self._watchdog = subprocess.Popen(
             # Isolated and without site: it starts in a few milliseconds and takes nothing from the environment.
             [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid()), *([str(remove)] if remove else [])],
@@ -34,13 +37,21 @@ class ProcessGroup:
             pass_fds=self._keep_open,
         )
 
-    def launch(self, command: Sequence[str], folder: Path, log: Path) -> "subprocess.Popen[bytes]":
-        """Start a program in the group, in a folder, with all it says appended to a log."""
-        with log.open("ab") as words:
+    def launch(
+        self, command: Sequence[str], folder: Path | None = None, log: Path | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """Start a program in the group.
+
+        Args:
+            command: The program and its arguments.
+            folder: Where it runs; else where this process does.
+            log: What all it says is appended to; else it can be read from the process's `stdout`.
+        """
+        with contextlib.ExitStack() as opened:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=words,
+                stdout=subprocess.PIPE if log is None else opened.enter_context(log.open("ab")),
                 stderr=subprocess.STDOUT,
                 cwd=folder,
                 process_group=self._watchdog.pid,
@@ -48,6 +59,15 @@ class ProcessGroup:
             )
 
     def close(self) -> None:
-        """End the watchdog; the caller has ended and reaped what it launched."""
-        self._watchdog.kill()  # rather than by the pipe, which would also remove the folder
+        """Kill whatever is left in the group, the watchdog included. Closing twice is fine.
+
+        The watchdog's id is the group's. It is reaped after the signal, and only here: until then nobody else can be
+        given the id, even if the watchdog has long been dead. It is killed, as the end of its pipe would make it remove
+        the folder too.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # a group of dead processes only
+            os.killpg(self._watchdog.pid, signal.SIGKILL)
         self._watchdog.communicate()

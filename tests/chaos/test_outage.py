@@ -1,0 +1,16 @@
+"""An outage of 30 s: verdicts are current within seconds of its end, and nobody floods a log meanwhile."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from outage import outage, through_an_outage
+
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_verdicts_are_current_soon_after_30_seconds_without_kafka(tmp_path: Path, how: signal.Signals) -> None:
+    with outage(tmp_path) as running:
+        through_an_outage(running, 30.0, how)

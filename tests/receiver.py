@@ -24,6 +24,7 @@ class Receiver:
     got: list[Got] = field(default_factory=list)
     statuses: list[int] = field(default_factory=lambda: [200])
     headers: dict[str, str] = field(default_factory=dict)
+    says: bytes = b"ok"
     before: Callable[[], object] = lambda: None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -52,9 +53,9 @@ def receiving() -> Iterator[Receiver]:
                 self.send_response(status)
                 for name, value in receiver.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", "2")
+                self.send_header("Content-Length", str(len(receiver.says)))
                 self.end_headers()
-                self.wfile.write(b"ok")
+                self.wfile.write(receiver.says)
             except OSError:
                 self.close_connection = True  # whoever asked is gone
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 from receiver import Receiver, receiving
@@ -138,8 +137,8 @@ def receiver() -> Iterator[Receiver]:
         yield one
 
 
-def teller(client: httpx.Client, written: Written, *receivers: NotifySettings) -> Teller:
-    return Teller(Settings("churn", notify=receivers), client, written)  # type: ignore[arg-type]
+def teller(written: Written, *receivers: NotifySettings) -> Teller:
+    return Teller(Settings("churn", notify=receivers), written)  # type: ignore[arg-type]
 
 
 def rows(written: Written, *verdicts: Verdict) -> dict[bytes, tuple[int, bytes]]:
@@ -149,11 +148,10 @@ def rows(written: Written, *verdicts: Verdict) -> dict[bytes, tuple[int, bytes]]
 def test_what_was_taken_is_written_down_beside_the_verdict_and_told_no_more(receiver: Receiver) -> None:
     written, stop = Written(), threading.Event()
     chat_here = replace(CHAT, url=receiver.url(), secret=SIGN)
-    with httpx.Client() as client:
-        one = teller(client, written, chat_here)
-        for _ in range(3):
-            one.tell(rows(written, verdict()), stop)
-        teller(client, written, chat_here).tell(rows(written, verdict(requests=9999)), stop)  # after a restart
+    one = teller(written, chat_here)
+    for _ in range(3):
+        one.tell(rows(written, verdict()), stop)
+    teller(written, chat_here).tell(rows(written, verdict(requests=9999)), stop)  # after a restart
     (got,) = receiver.got
     timestamp, given = got.headers["X-Shadowbus-Timestamp"], got.headers["X-Shadowbus-Signature"]
     assert genuine(SIGN, timestamp, got.body, given, int(timestamp))
@@ -164,10 +162,9 @@ def test_what_was_taken_is_written_down_beside_the_verdict_and_told_no_more(rece
 
 def test_what_is_not_wanted_is_remembered_without_a_post(receiver: Receiver) -> None:
     written, stop = Written(), threading.Event()
-    with httpx.Client() as client:
-        one = teller(client, written, replace(CHAT, url=receiver.url(), on=("SEND_BACK",)))
-        for word in ("SEND_BACK", "KEEP_WATCHING", "PROMOTE", "SEND_BACK"):
-            one.tell(rows(written, verdict(word)), stop)
+    one = teller(written, replace(CHAT, url=receiver.url(), on=("SEND_BACK",)))
+    for word in ("SEND_BACK", "KEEP_WATCHING", "PROMOTE", "SEND_BACK"):
+        one.tell(rows(written, verdict(word)), stop)
     assert ["SEND BACK" in got.body.decode().splitlines()[0] for got in receiver.got] == [True, True]
     assert len({got.headers["Idempotency-Key"] for got in receiver.got}) == 2
     assert decode(Told, written.rows[told_key(TRIAL, "chat")][1]).count == 4
@@ -179,8 +176,8 @@ def test_one_that_fails_is_tried_again_and_holds_up_no_other(
     monkeypatch.setattr(worker, "BACKOFF", Backoff(first=0.01, most=0.01))
     receiver.statuses = [503, 503, 200]
     written, stop, deadline = Written(), threading.Event(), Deadline.after(20)
-    with receiving() as good, httpx.Client() as client:
-        one = teller(client, written, replace(CHAT, url=receiver.url()), NotifySettings("good", good.url()))
+    with receiving() as good:
+        one = teller(written, replace(CHAT, url=receiver.url()), NotifySettings("good", good.url()))
         while len(written.rows) < 2:
             assert not deadline.passed
             one.tell(rows(written, verdict()), stop)
@@ -194,10 +191,9 @@ def test_one_that_refuses_is_asked_once_until_the_verdict_changes(
 ) -> None:
     receiver.statuses = [404]
     written, stop = Written(), threading.Event()
-    with httpx.Client() as client:
-        one = teller(client, written, replace(CHAT, url=receiver.url()))
-        for word in ("PROMOTE", "PROMOTE", "SEND_BACK", "SEND_BACK"):
-            one.tell(rows(written, verdict(word)), stop)
+    one = teller(written, replace(CHAT, url=receiver.url()))
+    for word in ("PROMOTE", "PROMOTE", "SEND_BACK", "SEND_BACK"):
+        one.tell(rows(written, verdict(word)), stop)
     assert len(receiver.got) == 2
     assert written.rows == {}
     assert "answered 404" in caplog.text
@@ -207,8 +203,7 @@ def test_one_that_refuses_is_asked_once_until_the_verdict_changes(
 def test_records_of_other_kinds_and_broken_ones_are_passed_over(receiver: Receiver) -> None:
     written, stop = Written(), threading.Event()
     odd = {b"x@1~y@1": (0, b"no JSON"), b"x@1~y@1|promotion": (0, b"{}"), b"x@1~y@1|told|chat": (0, b"[]")}
-    with httpx.Client() as client:
-        teller(client, written, replace(CHAT, url=receiver.url())).tell({**odd, **rows(written, verdict())}, stop)
+    teller(written, replace(CHAT, url=receiver.url())).tell({**odd, **rows(written, verdict())}, stop)
     assert len(receiver.got) == 1
 
 

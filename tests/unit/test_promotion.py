@@ -1,8 +1,12 @@
 """Acting on a verdict: what is allowed, in which order, and what each way of acting does, also the second time."""
 
+import contextlib
 import json
+import resource
+import socket
 import sys
 import tomllib
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
+from outsiders import Manners, drips, floods, good_news_without_end, outsider, silent
 from receiver import Receiver, receiving
+from shadowbus.clock import monotonic
 from shadowbus.errors import SettingsError
 from shadowbus.promotion.command import Command
 from shadowbus.promotion.course import (
@@ -26,6 +32,7 @@ from shadowbus.promotion.course import (
     unfinished,
 )
 from shadowbus.promotion.means import means_of
+from shadowbus.promotion.mlflow_process import MOST_BYTES, MlflowProcess
 from shadowbus.promotion.mlflow_registry import MlflowRegistry
 from shadowbus.promotion.order import NotDone, Order
 from shadowbus.promotion.webhook import Webhook
@@ -34,6 +41,8 @@ from shadowbus.settings import Settings, masked, parse_settings
 from shadowbus.supervised import Backoff
 from shadowbus.webhook.signature import genuine
 
+SLACK_S = 8.0
+"""What a loaded machine may take longer than a deadline."""
 TRIAL = "champion@3~challenger@2"
 HOLDS = {"name": "accuracy", "value": 0.0432, "low": 0.036, "high": 0.0521, "limit": -0.02, "state": "holds"}
 FAILS = {**HOLDS, "name": "error_rate", "value": 0.5, "state": "fails"}
@@ -174,15 +183,95 @@ def test_a_command_that_fails_says_how(tmp_path: Path) -> None:
         Command((str(tmp_path / "absent"),), tmp_path, 5.0).act(order())
 
 
+def until_gone(pid: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        child = psutil.Process(pid)
+        assert child.status() == psutil.STATUS_ZOMBIE or child.wait(10) is not None
+
+
 def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     hang = "import subprocess as s; p = s.Popen(['sleep', '60']); open('pid', 'w').write(str(p.pid)); p.wait()"
     with pytest.raises(NotDone, match="longer than 2 s"):
         command(tmp_path, hang, timeout_s=2.0).act(order())
+    until_gone(int((tmp_path / "pid").read_text()))
+
+
+LEAVES = (
+    "import subprocess as s; p = s.Popen(['sleep', '60'], start_new_session=True); open('pid', 'w').write(str(p.pid))"
+)
+CUT_OFF = """
+import os
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open("pid", "w").write(str(os.getpid()))
+        os.execvp("sleep", ["sleep", "60"])
+    os._exit(0)
+os.wait()
+while not os.path.exists("pid") or not open("pid").read():
+    pass
+"""
+WRITES = "import threading, os\nwhile True: os.write(1, b'x' * 65536)"
+
+
+def end_what_is_left(folder: Path) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
+        psutil.Process(int((folder / "pid").read_text())).kill()
+
+
+@pytest.mark.parametrize("script", [LEAVES, CUT_OFF])
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_command_is_over_when_it_ends_whoever_holds_its_output(tmp_path: Path, script: str, code: int) -> None:
+    script = f"{script}\nimport sys; print('that was all', flush=True); sys.exit({code})"
+    started = monotonic()
     try:
-        child = psutil.Process(int((tmp_path / "pid").read_text()))
-        assert child.status() == psutil.STATUS_ZOMBIE or child.wait(10) is not None
-    except psutil.NoSuchProcess:
-        pass
+        if code:
+            with pytest.raises(NotDone, match="ended with 3: that was all"):
+                command(tmp_path, script, timeout_s=30.0).act(order())
+        else:
+            assert command(tmp_path, script, timeout_s=30.0).act(order()).detail["said"] == "that was all\n"
+        assert monotonic() - started < 30.0 - SLACK_S
+    finally:
+        end_what_is_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"{LEAVES}\nimport time; time.sleep(60)",
+        f"{CUT_OFF}\nimport time; time.sleep(60)",
+        "import os, time; os.close(0); os.close(1); os.close(2); time.sleep(60)",
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)",
+        WRITES,
+    ],
+    ids=["leaves", "cut off", "closes", "ignores", "writes"],
+)
+def test_a_command_that_takes_too_long_is_over_at_its_deadline(tmp_path: Path, script: str) -> None:
+    started = monotonic()
+    try:
+        with pytest.raises(NotDone, match="longer than 2 s"):
+            command(tmp_path, script, timeout_s=2.0).act(order())
+        assert monotonic() - started < 2.0 + SLACK_S
+        if script.startswith(LEAVES):
+            until_gone(int((tmp_path / "pid").read_text()))
+    finally:
+        end_what_is_left(tmp_path)
+
+
+def test_a_command_that_writes_without_end_takes_no_memory_and_its_last_words_are_kept(tmp_path: Path) -> None:
+    script = "import os\nfor _ in range(1000): os.write(1, b'x' * 65536)\nos.write(1, b'the end')"
+    tracemalloc.start()
+    done = command(tmp_path, script, timeout_s=60.0).act(order())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert str(done.detail["said"]).endswith("xthe end")
+    assert peak < 2 << 20
+
+
+def test_a_record_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
+    large = replace(verdict(), criteria=[{**HOLDS, "note": "x" * (1 << 20)}])
+    done = command(tmp_path, "print('ok')").act(Order("promote", large, "the-key", "ann"))
+    assert done.detail["said"] == "ok\n"
 
 
 # --- a webhook
@@ -244,6 +333,10 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Any]
     return uri, client
 
 
+def asked(uri: str, model: str = "", timeout_s: float = 120.0) -> MlflowProcess:
+    return MlflowProcess(MlflowRegistry(uri, model, "champion", "rejected"), timeout_s)
+
+
 def holder(client: Any, alias: str) -> str:
     return str(client.get_registered_model("challenger").aliases.get(alias, ""))
 
@@ -253,7 +346,7 @@ def test_mlflow_moves_the_alias_once_and_says_what_it_found(registry: tuple[str,
     uri, client = registry
     report = tmp_path / "report.html"
     report.write_text("<p>why</p>")
-    one = MlflowRegistry(uri, "", "champion", "rejected")
+    one = asked(uri)
     plan = one.plan(order())
     assert "from version 1 to version 2" in plan.told
     assert plan.detail["previous"] == "1"
@@ -272,7 +365,7 @@ def test_mlflow_moves_the_alias_once_and_says_what_it_found(registry: tuple[str,
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_mlflow_marks_what_was_sent_back_with_the_reason(registry: tuple[str, Any]) -> None:
     uri, client = registry
-    one = MlflowRegistry(uri, "challenger", "champion", "rejected")
+    one = asked(uri, "challenger")
     told = one.act(order("send_back")).told
     assert (holder(client, "rejected"), holder(client, "champion")) == ("2", "1")
     version = client.get_model_version("challenger", "2")
@@ -287,7 +380,30 @@ def test_a_version_that_the_registry_does_not_have_is_one_sentence(registry: tup
     uri, _ = registry
     strange = replace(order(), verdict=replace(verdict(), trial="champion@3~challenger@9"))
     with pytest.raises(NotDone, match=r"MLflow's registry says: .*9") as caught:
-        MlflowRegistry(uri, "", "champion", "rejected").plan(strange)
+        asked(uri).plan(strange)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("manners", [silent, drips, floods])
+def test_no_registry_holds_a_promotion_up(manners: Manners) -> None:
+    with outsider(manners) as port:
+        started = monotonic()
+        with pytest.raises(NotDone, match="MLflow's registry"):
+            asked(f"http://127.0.0.1:{port}", timeout_s=4.0).plan(order())
+        assert monotonic() - started < 4.0 + SLACK_S
+
+
+def test_a_registry_that_answers_without_end_is_left_before_it_fills_the_memory() -> None:
+    with outsider(good_news_without_end) as port, pytest.raises(NotDone, match="MLflow's registry says"):
+        asked(f"http://127.0.0.1:{port}", timeout_s=60.0).plan(order())
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < (MOST_BYTES + (1 << 30)) >> 10
+
+
+def test_a_registry_that_is_away_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(NotDone, match=r"MLflow's registry says: .*refused") as caught:
+        asked(f"http://127.0.0.1:{port}").plan(order())
     assert "\n" not in str(caught.value)
 
 
@@ -301,7 +417,7 @@ def parse(text: str) -> Settings:
 
 
 def test_the_settings_choose_the_means_and_secrets_are_masked() -> None:
-    assert isinstance(means_of(parse('mlflow_uri = "http://u:pw@mlflow.example"')), MlflowRegistry)
+    assert isinstance(means_of(parse('mlflow_uri = "http://u:pw@mlflow.example"')), MlflowProcess)
     assert isinstance(means_of(parse('command = ["./deploy"]')), Command)
     posting = parse('webhook = "https://bot.example/s3cr3t"\nsecret = "${S}"')
     assert isinstance(means_of(posting), Webhook)

@@ -35,8 +35,6 @@ def notify(
 
 
 def _try_out(settings: Settings) -> None:
-    import httpx
-
     from shadowbus.notify.due import UNTOLD, Change
     from shadowbus.notify.worker import send
     from shadowbus.records import Verdict
@@ -44,13 +42,12 @@ def _try_out(settings: Settings) -> None:
 
     verdict = Verdict("test@1~test@2", "PROMOTE", [], requests=0, labels=0, needed={}, decided_ms=now_ms())
     failed = []
-    with httpx.Client() as client:
-        for receiver in settings.notify:
-            message_id = f"test-{verdict.decided_ms}"
-            answer = send(client, Change(receiver, verdict, UNTOLD, 1), message_id, verdict.decided_ms // 1000)
-            if isinstance(answer, Taken):
-                emit(f"{receiver.name}: taken ({answer.status})")
-            else:
-                failed.append(f"{receiver.name}: {answer.reason}.")
+    for receiver in settings.notify:
+        message_id = f"test-{verdict.decided_ms}"
+        answer = send(Change(receiver, verdict, UNTOLD, 1), message_id, verdict.decided_ms // 1000)
+        if isinstance(answer, Taken):
+            emit(f"{receiver.name}: taken ({answer.status})")
+        else:
+            failed.append(f"{receiver.name}: {answer.reason}.")
     if failed:
         raise ShadowbusError(" ".join(failed))

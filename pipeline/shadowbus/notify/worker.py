@@ -10,8 +10,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import httpx
-
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import Malformed, Retry
 from shadowbus.kafka.owned import OwnedTable
@@ -45,7 +43,6 @@ class Teller:
     """Posts changes, one after the other; what fails waits for its time while others go on."""
 
     settings: Settings
-    client: httpx.Client
     publisher: Publisher
     tries: dict[str, Tries] = field(default_factory=dict)
 
@@ -84,7 +81,7 @@ class Teller:
         self.publisher.write(VERDICTS, key, encode(change.told(now_ms())), Deadline.after(WRITE_S), partition)
 
     def _post(self, change: Change, message_id: str) -> Answer:
-        return send(self.client, change, message_id, now_ms() // 1000)
+        return send(change, message_id, now_ms() // 1000)
 
     def _put_off(self, change: Change, tries: Tries, answer: Later | Refused) -> None:
         tries.failures += 1
@@ -110,22 +107,21 @@ def run_notify(settings: Settings, stop: threading.Event, worker_id: str = "") -
     Raises:
         BrokerError: A topic or a right is missing; a person has to act.
     """
-    with httpx.Client() as client:
-        while not stop.is_set():
-            try:
-                with Publisher(settings) as publisher, OwnedTable(settings, VERDICTS, "notify", worker_id) as table:
-                    _serve(table, Teller(settings, client, publisher), stop)
-            except Retry as error:
-                logger.warning("notify starts again: %s", error)
-                stop.wait(1.0)
+    while not stop.is_set():
+        try:
+            with Publisher(settings) as publisher, OwnedTable(settings, VERDICTS, "notify", worker_id) as table:
+                _serve(table, Teller(settings, publisher), stop)
+        except Retry as error:
+            logger.warning("notify starts again: %s", error)
+            stop.wait(1.0)
 
 
-def send(client: httpx.Client, change: Change, message_id: str, now_s: int) -> Answer:
+def send(change: Change, message_id: str, now_s: int) -> Answer:
     """Post one change to its receiver, once."""
     receiver = change.receiver
     body = TEMPLATES[receiver.format](change, message_id)
     headers = {"Idempotency-Key": message_id, **signed(receiver.secret, now_s, body)}
-    return post(client, receiver.url, body, headers, receiver.timeout_seconds)
+    return post(receiver.url, body, headers, receiver.timeout_seconds)
 
 
 def _serve(table: OwnedTable, teller: Teller, stop: threading.Event) -> None:

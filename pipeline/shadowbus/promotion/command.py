@@ -1,15 +1,16 @@
 """Runs a program of yours: no shell, the verdict's record on its standard input, the rest in its environment."""
 
 import os
-import signal
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from shadowbus.promotion.order import Done, NotDone, Order
+from shadowbus.promotion.program import TooLong, run
 from shadowbus.records import encode
 
 LAST_CHARACTERS = 500
+MOST_CHARACTERS = 4_000
+"""Of one value in the environment; the record on the standard input holds all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Command:
     Args:
         arguments: The program and what it is given.
         folder: Where it runs.
-        timeout_s: After how long it is killed, with all that it started.
+        timeout_s: After how long it is killed, with what it started.
     """
 
     arguments: tuple[str, ...]
@@ -37,35 +38,24 @@ class Command:
             NotDone: It is not there, failed, or took too long.
         """
         try:
-            process = subprocess.Popen(
-                self.arguments,
-                cwd=self.folder,
-                env={**os.environ, **environment(order)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            ended = run(self.arguments, self.folder, environment(order), encode(order.verdict), self.timeout_s)
+        except TooLong:
+            raise NotDone(f"{self.arguments[0]} was killed, as it took longer than {self.timeout_s:g} s.") from None
         except OSError as error:
             raise NotDone(f"{self.arguments[0]} cannot be run: {error.strerror}.") from error
-        try:
-            said, _ = process.communicate(encode(order.verdict), self.timeout_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise NotDone(f"{self.arguments[0]} was killed, as it took longer than {self.timeout_s:g} s.") from None
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-        last = said.decode(errors="replace")[-LAST_CHARACTERS:]
-        if process.returncode:
-            raise NotDone(f"{self.arguments[0]} ended with {process.returncode}: {' '.join(last.split())}")
+        last = ended.said.decode(errors="replace")[-LAST_CHARACTERS:]
+        if ended.code:
+            raise NotDone(f"{self.arguments[0]} ended with {ended.code}: {' '.join(last.split())}")
         return Done(f"{self.arguments[0]} ended with 0.", {"exit_code": 0, "said": last})
 
 
 def environment(order: Order) -> dict[str, str]:
-    """What the program finds in its environment, beside what is there."""
-    return {
+    """What the program finds in its environment, beside what is there.
+
+    Names come out of records: what no environment can hold, or what steers a terminal, is left out, and no value is
+    longer than `MOST_CHARACTERS`.
+    """
+    values = {
         "SHADOWBUS_ACTION": order.action,
         "SHADOWBUS_TRIAL": order.trial,
         "SHADOWBUS_CHAMPION": order.champion,
@@ -74,5 +64,6 @@ def environment(order: Order) -> dict[str, str]:
         "SHADOWBUS_REASON": order.reason,
         "SHADOWBUS_BY": order.by,
         "SHADOWBUS_KEY": order.key,
-        "SHADOWBUS_REPORT": str(order.report or ""),
     }
+    shown = {name: "".join(filter(str.isprintable, value))[:MOST_CHARACTERS] for name, value in values.items()}
+    return {**shown, "SHADOWBUS_REPORT": os.fspath(order.report) if order.report else ""}

@@ -2,6 +2,7 @@
 
 from shadowbus.errors import SettingsError
 from shadowbus.promotion.command import Command
+from shadowbus.promotion.mlflow_process import MlflowProcess
 from shadowbus.promotion.mlflow_registry import MlflowRegistry
 from shadowbus.promotion.order import Means
 from shadowbus.promotion.webhook import Webhook
@@ -16,7 +17,8 @@ def means_of(settings: Settings) -> Means:
     """
     one = settings.promotion
     if one.mlflow_uri:
-        return MlflowRegistry(one.mlflow_uri, one.mlflow_model, one.alias, one.rejected_alias)
+        registry = MlflowRegistry(one.mlflow_uri, one.mlflow_model, one.alias, one.rejected_alias)
+        return MlflowProcess(registry, one.timeout_seconds)
     if one.command:
         return Command(one.command, settings.source.parent.resolve(), one.timeout_seconds)
     if one.webhook:

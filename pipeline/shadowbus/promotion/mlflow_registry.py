@@ -76,7 +76,6 @@ class MlflowRegistry:
         return model, self.alias if order.action == "promote" else self.rejected_alias
 
     def _client(self) -> Any:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a promotion is nobody else's business
         from mlflow import MlflowClient
 
         with _in_words():
@@ -97,6 +96,12 @@ class MlflowRegistry:
             return f"The version has no run to attach a report to; its tags say where it is: {order.report}."
         client.log_artifact(version.run_id, str(order.report), FOLDER)
         return f"The report is attached to run {version.run_id}, in {FOLDER}/."
+
+
+def load() -> None:
+    """Import MLflow, which takes a while, so that what comes later is only what the registry makes of it."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a promotion is nobody else's business
+    import mlflow  # noqa: F401
 
 
 def _tags(order: Order) -> dict[str, str]:

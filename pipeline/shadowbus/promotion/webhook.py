@@ -3,7 +3,6 @@
 import threading
 from dataclasses import dataclass
 
-import httpx
 import orjson
 
 from shadowbus.clock import Deadline, now_ms
@@ -45,18 +44,17 @@ class Webhook:
         """
         body, deadline, pause = content(order), Deadline.after(self.timeout_s), threading.Event()
         tries = 0
-        with httpx.Client() as client:
-            while True:
-                tries += 1
-                headers = {"Idempotency-Key": order.key, **signed(self.secret, now_ms() // 1000, body)}
-                answer = post(client, self.url, body, headers, max(0.1, min(POST_S, deadline.remaining())))
-                if isinstance(answer, Taken):
-                    where = shown_address(self.url)
-                    return Done(f"{where} took it ({answer.status}).", {"status": answer.status, "tries": tries})
-                wait = 0.0 if isinstance(answer, Refused) else max(self.backoff.pause(tries), answer.wait_s)
-                if isinstance(answer, Refused) or wait >= deadline.remaining():
-                    raise NotDone(f"{answer.reason}; given up after {tries} {'try' if tries == 1 else 'tries'}.")
-                pause.wait(wait)
+        while True:
+            tries += 1
+            headers = {"Idempotency-Key": order.key, **signed(self.secret, now_ms() // 1000, body)}
+            answer = post(self.url, body, headers, max(0.1, min(POST_S, deadline.remaining())))
+            if isinstance(answer, Taken):
+                where = shown_address(self.url)
+                return Done(f"{where} took it ({answer.status}).", {"status": answer.status, "tries": tries})
+            wait = 0.0 if isinstance(answer, Refused) else max(self.backoff.pause(tries), answer.wait_s)
+            if isinstance(answer, Refused) or wait >= deadline.remaining():
+                raise NotDone(f"{answer.reason}; given up after {tries} {'try' if tries == 1 else 'tries'}.")
+            pause.wait(wait)
 
 
 def content(order: Order) -> bytes:

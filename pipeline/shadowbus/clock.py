@@ -5,6 +5,7 @@ the epoch and is only ever recorded; deadlines are measured on the monotonic clo
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -21,6 +22,14 @@ thread_seconds = time.thread_time
 
 perf_ns = time.perf_counter_ns
 """Nanoseconds on the finest clock there is, for latencies."""
+
+
+def pausing() -> Callable[[float], None]:
+    """What lets others run for some seconds, in the threads of this moment: gevent and eventlet replace it.
+
+    Whoever starts a thread takes it there and then: a thread and its pause have to be of one kind.
+    """
+    return time.sleep
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,45 +1,6 @@
 """What capture does to the process it lives in: memory, exit, forks, imports. Each test in a fresh process."""
 
-import json
-import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
-from typing import Any
-
-import shadowbus
-
-ROOT = Path(shadowbus.__file__).parents[1]
-BEGIN = """
-import json, os, sys, time
-from shadowbus.capture import Tap
-
-def ask(tap, times):
-    for number in range(times):
-        with tap.request({"age": number, "country": "DE", "text": "x" * 200}) as call:
-            call.prediction = number
-    return call
-
-def tell(**found):
-    print(json.dumps(found), flush=True)
-
-tap = Tap("churn", {"bootstrap.servers": "127.0.0.1:1"}, model="champion@3", flush_seconds=0.2)
-"""
-
-
-def run(script: str) -> tuple[list[Any], str]:
-    """Every line of JSON the script printed, and what it wrote to stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", BEGIN + textwrap.dedent(script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+from fresh_process import run
 
 
 def test_an_outage_takes_no_more_memory_than_was_allowed() -> None:

@@ -7,7 +7,6 @@ The unit is one record: a request and its prediction are two. Two equations alwa
 """
 
 import itertools
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -41,26 +40,21 @@ REASONS: MappingProxyType[str, str] = MappingProxyType(
 
 
 class Tally:
-    """A count that many threads raise without a lock: `next` on an iterator is one indivisible step.
+    """A count that threads, green ones and signal handlers raise and read without a lock.
 
-    Reading takes a step too, so a reader takes off the steps that were reads.
+    `next` on an iterator is one indivisible step; its representation, `count(3)`, tells how many were made.
     """
 
-    __slots__ = ("_lock", "_reads", "_steps", "add")
+    __slots__ = ("_steps", "add")
 
     def __init__(self) -> None:
         self._steps = itertools.count()
-        self._reads = 0
-        self._lock = threading.Lock()
         self.add: Callable[[], int] = self._steps.__next__
 
     @property
     def value(self) -> int:
         """How often `add` was called."""
-        with self._lock:
-            value = next(self._steps) - self._reads
-            self._reads += 1
-        return value
+        return int(repr(self._steps)[len("count(") : -1])
 
 
 @dataclass(frozen=True, slots=True)

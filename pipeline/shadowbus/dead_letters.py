@@ -1,12 +1,19 @@
-"""A record that could not be used, set aside whole: where it came from, why, and its bytes."""
+"""A record that could not be used, set aside whole: where it came from, why, and its bytes.
+
+Guaranteed: whatever the record was, its dead letter fits into Kafka. Of what is too large the beginning is kept.
+"""
 
 import base64
 
+from shadowbus.limits import brief
 from shadowbus.records import DeadLetter, encode
 from shadowbus.topology import MAX_RECORD_BYTES
 
 KEPT_BYTES = MAX_RECORD_BYTES // 2
 """Of a longer value the beginning is kept: in base64 the whole would not fit into a record."""
+
+KEPT_KEY_BYTES = 64 * 1024
+"""Of a longer key the beginning is kept: it stands in the letter and over it, and is no request id anyway."""
 
 
 def dead_letter(
@@ -23,15 +30,36 @@ def dead_letter(
         reason: Why it could not be used, in a few words.
         now_ms: When that was found.
     """
+    shown = letter_key(key)
     return encode(
         DeadLetter(
             topic=topic,
             partition=partition,
             offset=offset,
-            reason=reason,
+            reason=_with_sizes(brief(reason), key, value),
             timestamp_ms=now_ms,
-            key=None if key is None else key.decode("utf-8", "backslashreplace"),
+            key=None if shown is None else shown.decode("utf-8", "backslashreplace"),
             bytes=None if value is None else base64.b64encode(value[:KEPT_BYTES]).decode("ascii"),
-            truncated=value is not None and len(value) > KEPT_BYTES,
+            truncated=len(value or b"") > KEPT_BYTES or len(key or b"") > KEPT_KEY_BYTES,
         )
     )
+
+
+def letter_key(key: bytes | None) -> bytes | None:
+    """The key that a dead letter is written under: that of its record, as far as it is kept."""
+    return None if key is None else key[:KEPT_KEY_BYTES]
+
+
+def _with_sizes(reason: str, key: bytes | None, value: bytes | None) -> str:
+    """The reason, and how much was cut off.
+
+    >>> _with_sizes("duplicate", b"r1", b"x" * (KEPT_BYTES + 1))
+    'duplicate (of the value of 8,388,609 bytes the first 8,388,608 are kept)'
+    """
+    parts = (("key", key, KEPT_KEY_BYTES), ("value", value, KEPT_BYTES))
+    cut = [
+        f"of the {name} of {len(part):,} bytes the first {most:,} are kept"
+        for name, part, most in parts
+        if part is not None and len(part) > most
+    ]
+    return f"{reason} ({'; '.join(cut)})" if cut else reason

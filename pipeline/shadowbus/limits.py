@@ -34,10 +34,10 @@ MAX_LATENCY_MS = 86_400_000.0
 """A latency is at least 0 and at most a day."""
 
 MAX_TRIAL_CHARACTERS = 600
-HEAVIEST = 1e4
+HEAVIEST = 1e3
 """The most requests that one comparison stands for; its weight is at least 1."""
 
-LEAST_PROBABILITY = 1e-4
+LEAST_PROBABILITY = 1e-6
 """The least chance with which a request may have been chosen to be labelled: its outcome's weight is divided by it."""
 
 HEAVIEST_OUTCOME = HEAVIEST / LEAST_PROBABILITY

@@ -1,16 +1,20 @@
 """What a record's fields may hold, and that what says so stays light enough for a production service."""
 
 import doctest
+import re
+from pathlib import Path
 
 import pytest
 
-from shadowbus import limits
+from shadowbus import dead_letters, limits
+from shadowbus.topology import MAX_RECORD_BYTES
 
 NOW_MS = 1_760_000_000_000
 
 
 def test_the_examples_of_the_limits_hold() -> None:
     assert doctest.testmod(limits).failed == 0
+    assert doctest.testmod(dead_letters).failed == 0
 
 
 @pytest.mark.parametrize("factor", [0.001, 1_000, 1_000_000])
@@ -33,3 +37,18 @@ def test_a_time_in_another_unit_is_named_so(factor: float, unit: str) -> None:
 @pytest.mark.parametrize("odd", [None, True, 1.5, "now", -1, 1 << 99])
 def test_whatever_is_no_time_has_a_short_reason(odd: object) -> None:
     assert len(limits.no_time("timestamp_ms", odd)) < 200
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        *(limits.MAX_ID_BYTES, limits.MAX_SEGMENTS_BYTES, limits.MAX_SEGMENT_CHARACTERS, limits.MAX_MODEL_CHARACTERS),
+        *(limits.MAX_LATENCY_MS, limits.MAX_ANSWER_BYTES, limits.MAX_ERROR_CHARACTERS, limits.MAX_LABEL_BYTES),
+        *(limits.LEAST_PROBABILITY, MAX_RECORD_BYTES, dead_letters.KEPT_BYTES),
+    ],
+)
+def test_every_limit_is_in_the_documented_table(limit: float) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.partition("## What a record may hold")[2].partition("\n## ")[0]
+    shown = f"{limit:,.0f}" if limit >= 1 else f"{limit:f}"
+    assert shown in re.findall(r"[\d,.]*\d", table)

@@ -57,16 +57,25 @@ def test_each_source_goes_to_its_own_topic() -> None:
 
 
 def test_what_has_no_id_is_set_aside_with_its_source_and_its_bytes() -> None:
-    bad = [b"{oops", b"[1]", None, {"x": 1}, {"request_id": ""}, {"request_id": None}, {"request_id": True}]
+    bad = [
+        b"{oops",
+        b"[1]",
+        None,
+        {"x": 1},
+        {"request_id": ""},
+        {"request_id": None},
+        {"request_id": True},
+        {"request_id": "ü" * 257},
+    ]
     outputs = stage().process([piece(*bad, {"request_id": "good"})], NOW_MS)
     assert [key for _, key, _, _ in outputs.stamped["requests"]] == [b"good"]
     found = letters(outputs)
-    assert [(one["topic"], one["partition"], one["offset"]) for one in found] == [("raw", 7, 70 + n) for n in range(7)]
+    assert [(one["topic"], one["partition"], one["offset"]) for one in found] == [("raw", 7, 70 + n) for n in range(8)]
     assert base64.b64decode(str(found[0]["bytes"])) == b"{oops"
     assert found[3]["reason"] == "the field 'request_id' is missing"
-    assert found[4]["reason"] == "the field 'request_id' has to hold a request id, not str"
+    assert found[4]["reason"] == "the field 'request_id' has to hold a request id: text of 1 to 512 bytes"
     assert all(partition < PARTITIONS for partition, _, _ in outputs.records["dead-letters"])
-    assert outputs.positions == {("rekey-requests", 7): 78}
+    assert outputs.positions == {("rekey-requests", 7): 79}
 
 
 def test_a_record_too_large_for_the_topic_is_set_aside() -> None:

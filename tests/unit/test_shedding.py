@@ -322,7 +322,7 @@ class TestRates:
     def test_a_weight_that_cannot_be_is_set_aside(self, traffic: Traffic, weight: Any) -> None:
         value = traffic.comparison(0, weight)
         folded = fold(Slice("comparisons", 0, [b"k"], [value], [0], [0]), Running(TERMS, 3).known_of, TERMS)
-        assert [reason for _, reason in folded.rejected] == ["the field 'weight' has to be a number from 1 to 10000"]
+        assert [reason for _, reason in folded.rejected] == ["the field 'weight' has to be a number from 1 to 1000"]
 
 
 def test_looking_all_the_time_at_weighted_counts_misleads_no_more_often_than_promised() -> None:

@@ -73,7 +73,7 @@ class Classes:
             return self.texts[value]
         except (KeyError, TypeError):
             text = class_name(value)
-            if value.__class__ is not list and len(self.texts) < MOST_SPELLINGS:
+            if value.__class__ not in (list, dict) and len(self.texts) < MOST_SPELLINGS:
                 self.texts[value] = text
             return text
 

@@ -15,7 +15,7 @@ from shadowbus.aggregate.running import Running
 from shadowbus.aggregate.segments import ALL
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.vitals import LatestVitals
-from shadowbus.dead_letters import dead_letter
+from shadowbus.dead_letters import dead_letter, letter_key
 from shadowbus.errors import StateCorruptError
 from shadowbus.partitioners import partition_of
 from shadowbus.records import Partial, encode
@@ -148,4 +148,4 @@ class AggregateStage:
     def _set_aside(self, piece: Slice, index: int, reason: str, outputs: Outputs, now_ms: int) -> None:
         topic, key, value = f"{self.settings.namespace}.{piece.topic}", piece.keys[index], piece.values[index]
         letter = dead_letter(topic, piece.partition, piece.offsets[index], key, value, reason=reason, now_ms=now_ms)
-        outputs.add("dead-letters", piece.partition, key, letter)
+        outputs.add("dead-letters", piece.partition, letter_key(key), letter)

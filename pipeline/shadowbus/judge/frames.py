@@ -8,7 +8,11 @@ from typing import NamedTuple
 
 import orjson
 
+from shadowbus.limits import HEAVIEST, MAX_TRIAL_CHARACTERS
+
 MOST = 10_000
+LARGEST = 32 * 1024
+"""A frame of more bytes stays with its comparison: all the others are kept in memory."""
 
 
 class Frame(NamedTuple):
@@ -53,14 +57,14 @@ class Frames:
         """What stands for a frame: its number, or its bytes when there are too many.
 
         Raises:
-            ValueError, TypeError: It is not what JSON could bring.
+            ValueError, TypeError: It is not what a comparison of ours could bring.
         """
         number = self._numbers.get(frame)
         if number is not None:
             return number
-        orjson.loads(frame.segments)
+        _check(frame)
         packed = frame.to_bytes()
-        if len(self._frames) == MOST:
+        if len(self._frames) == MOST or len(packed) > LARGEST:
             return packed
         self.new.append((len(self._frames), packed))
         return self.restore(packed)
@@ -75,6 +79,17 @@ class Frames:
         self._numbers[frame] = len(self._frames)
         self._frames.append(frame)
         return self._numbers[frame]
+
+
+def _check(frame: Frame) -> None:
+    if not 0 < len(frame.trial) <= MAX_TRIAL_CHARACTERS or "|" in frame.trial:
+        raise ValueError("the field 'trial' has to be text without '|'")
+    if not 1 <= frame.weight <= HEAVIEST:
+        raise ValueError(f"the field 'weight' has to be a number from 1 to {HEAVIEST:g}")
+    segments = orjson.loads(frame.segments)
+    if not isinstance(segments, dict):
+        raise TypeError("the field 'segments' has to be an object")
+    orjson.dumps(segments)
 
 
 def _frame(packed: bytes) -> Frame:

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shadowbus.compare import Comparator
-from shadowbus.dead_letters import dead_letter
+from shadowbus.dead_letters import dead_letter, letter_key
 from shadowbus.errors import Malformed
 from shadowbus.judge.entry import Entry, Kept, Label
 from shadowbus.judge.held import Books, Held
 from shadowbus.judge.outcome import outcome
 from shadowbus.judge.reading import read_comparison, read_label
 from shadowbus.judge.swept import hour_of
+from shadowbus.limits import MAX_ID_BYTES
 from shadowbus.stage import Outputs, Slice
 
 
@@ -48,7 +49,7 @@ class Meeting:
         dead_lettered = 0
         for key_, value, hour, offset in zip(piece.keys, piece.values, hours, piece.offsets, strict=True):
             try:
-                if not key_:
+                if not key_ or len(key_) > MAX_ID_BYTES:
                     raise Malformed("the key is not a request id")
                 entry = entries[key_]
                 if take(value, entry, key_, hour):
@@ -76,7 +77,7 @@ class Meeting:
         return True
 
     def _label(self, value: bytes | None, entry: Entry, key: bytes, hour: int) -> bool:
-        label = read_label(value, hour - entry.hour)
+        label = read_label(key, value, hour - entry.hour)
         if self.held.swept.over(hour + self.horizon, key):
             self.books["labels", "too_old"] += 1
             return False
@@ -103,4 +104,4 @@ class Meeting:
         if self.outputs is not None:
             source = f"{self.namespace}.{piece.topic}"
             letter = dead_letter(source, piece.partition, offset, key, value, reason=reason, now_ms=self.now_ms)
-            self.outputs.add("dead-letters", piece.partition, key, letter)
+            self.outputs.add("dead-letters", piece.partition, letter_key(key), letter)

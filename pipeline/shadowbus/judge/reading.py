@@ -12,9 +12,11 @@ import orjson
 from shadowbus.errors import Malformed
 from shadowbus.judge.entry import Kept, Label
 from shadowbus.judge.frames import Frame, Frames
+from shadowbus.limits import LEAST_PROBABILITY, MAX_LABEL_BYTES, is_time_ms, no_time
 from shadowbus.records import parse_object
 
 _NOTHING = msgspec.Raw(b"null")
+_Probability = Annotated[float, msgspec.Meta(ge=LEAST_PROBABILITY, le=1)]
 _Values = list[float] | bytes | None
 
 
@@ -34,9 +36,10 @@ class _Comparison(msgspec.Struct):
 
 
 class _Label(msgspec.Struct):
-    timestamp_ms: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    timestamp_ms: int
     label: msgspec.Raw
-    probability: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    probability: _Probability | None = None
+    request_id: str | None = None
 
 
 _comparison = msgspec.json.Decoder(_Comparison).decode
@@ -71,13 +74,15 @@ def read_comparison(value: bytes | None, hour: int, frames: Frames) -> Kept | No
     try:
         number = frames.number_of(Frame(read.trial, segments, live_names, shadow_names, read.weight))
     except (ValueError, TypeError) as error:
-        raise Malformed(f"not JSON: {error}") from None
+        raise Malformed(f"a comparison that cannot be judged: {error}") from None
     live, shadow = _json(read.live.prediction), _json(read.shadow.prediction)
     return Kept(hour, number, read.agree, live, live_scores, shadow, shadow_scores)
 
 
-def read_label(value: bytes | None, hour: int) -> Label:
+def read_label(key: bytes, value: bytes | None, hour: int) -> Label:
     """A label as it is kept; `hour` is that of its record, as the entry counts hours.
+
+    This is where a label enters: what is let in here, no later stage refuses.
 
     Raises:
         Malformed: It is none.
@@ -87,17 +92,26 @@ def read_label(value: bytes | None, hour: int) -> Label:
     except _UNREADABLE as error:
         parse_object(value)
         raise Malformed(
-            "a label needs the fields 'label' and 'timestamp_ms', an integer; 'probability' has to be above 0 and at "
-            f"most 1, or null ({error})"
+            "a label needs the fields 'label' and 'timestamp_ms', an integer; 'probability' has to be at least "
+            f"{LEAST_PROBABILITY:g} and at most 1, or null ({error})"
         ) from None
-    return Label(hour, _json(read.label), read.timestamp_ms, read.probability)
+    if not is_time_ms(read.timestamp_ms):
+        raise Malformed(no_time("timestamp_ms", read.timestamp_ms))
+    if read.request_id is not None and read.request_id.encode() != key:
+        raise Malformed("the field 'request_id' has to be the same as the record's key")
+    label = _json(read.label)
+    if len(label) > MAX_LABEL_BYTES:
+        raise Malformed(f"the label has more than {MAX_LABEL_BYTES:,} bytes")
+    return Label(hour, label, read.timestamp_ms, read.probability)
 
 
 def _json(raw: msgspec.Raw) -> bytes:
     text = bytes(raw)
     try:
-        orjson.loads(text)  # a value that is passed over is not checked
-    except orjson.JSONDecodeError as error:
+        found = orjson.loads(text)  # a value that is passed over is not checked
+        if found.__class__ in (list, dict):
+            orjson.dumps(found)
+    except (orjson.JSONDecodeError, TypeError) as error:  # the second: nested too deep to be written again
         raise Malformed(f"not JSON: {error}") from None
     return text
 

@@ -6,16 +6,18 @@ which hour the last full sweep went, and how far the one under way has come, and
 
 from typing import NamedTuple
 
+from shadowbus.limits import LATEST_MS
+
 _HOUR_MS = 3_600_000
 
 
 def hour_of(timestamp_ms: int) -> int:
-    """The hour of one of Kafka's times; 0 for a record that has none.
+    """The hour of one of Kafka's times; 0 for a record that has none, and never beyond what four bytes can hold.
 
-    >>> hour_of(7_200_001), hour_of(-1)
-    (2, 0)
+    >>> hour_of(7_200_001), hour_of(-1), hour_of(1 << 63)
+    (2, 0, 1139560)
     """
-    return max(0, timestamp_ms) // _HOUR_MS
+    return min(max(0, timestamp_ms), LATEST_MS) // _HOUR_MS
 
 
 class Swept(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from shadowbus.errors import Malformed
+from shadowbus.limits import MAX_ID_BYTES
 from shadowbus.records import parse_object
 
 ID_FIELD = "request_id"
@@ -27,8 +28,8 @@ def identified(value: bytes | None, path: tuple[str, ...]) -> tuple[bytes, bytes
     found = _follow(parsed, path)
     if isinstance(found, int) and not isinstance(found, bool):
         found = str(found)
-    if not isinstance(found, str) or not found:
-        raise Malformed(f"the field '{'.'.join(path)}' has to hold a request id, not {type(found).__name__}")
+    if not isinstance(found, str) or not 0 < len(found.encode()) <= MAX_ID_BYTES:
+        raise Malformed(f"the field '{'.'.join(path)}' has to hold a request id: text of 1 to {MAX_ID_BYTES} bytes")
     if parsed.get(ID_FIELD) != found:
         return found.encode(), orjson.dumps({**parsed, ID_FIELD: found})
     return found.encode(), value or b""

@@ -7,7 +7,7 @@ record once, with its time in Kafka; those of one id that lay in one partition k
 
 from collections.abc import Mapping
 
-from shadowbus.dead_letters import dead_letter
+from shadowbus.dead_letters import dead_letter, letter_key
 from shadowbus.errors import Malformed
 from shadowbus.partitioners import partition_of
 from shadowbus.rekey.identity import identified
@@ -84,7 +84,7 @@ class RekeyStage:
             except Malformed as error:
                 where = (self.sources[piece.topic], piece.partition, offset)
                 letter = dead_letter(*where, key, value, reason=str(error), now_ms=now_ms)
-                outputs.add("dead-letters", piece.partition % self.partitions, key, letter)
+                outputs.add("dead-letters", piece.partition % self.partitions, letter_key(key), letter)
                 continue
             stamp = at_ms if 0 <= at_ms <= now_ms + MOST_AHEAD_MS else now_ms
             moved.append((partition_of(identity, self.partitions), identity, record, stamp))

@@ -64,7 +64,7 @@ class Answering:
             with contextlib.suppress(BaseException):  # found again below, with care
                 found = self.by_place.predict_matrix(matrix)
                 if len(found.predictions) == len(requests.rows):
-                    orjson.dumps(found.predictions)
+                    orjson.dumps((found.predictions, found.scores), option=orjson.OPT_NON_STR_KEYS)
                     answers.predictions = found.predictions
                     answers.scores = [None] * len(matrix) if found.scores is None else [*found.scores]
                     return self._missing(matrix)
@@ -124,7 +124,7 @@ def _predict(model: Model, rows: list[int], features: list[Any], done: _Predicte
         found = model.predict(features)
         if len(found.predictions) != len(rows):
             raise ValueError(f"{len(rows)} rows gave {len(found.predictions)} predictions")
-        orjson.dumps(found.predictions)
+        orjson.dumps((found.predictions, found.scores), option=orjson.OPT_NON_STR_KEYS)
     except BaseException as error:
         if len(rows) == 1:
             done.failed[rows[0]] = ("shadow_error", error_text(error))

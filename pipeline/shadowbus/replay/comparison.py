@@ -13,13 +13,15 @@ from typing import Any, Protocol
 from orjson import dumps
 
 from shadowbus.compare.comparator import Comparator
-from shadowbus.dead_letters import dead_letter
+from shadowbus.dead_letters import dead_letter, letter_key
+from shadowbus.limits import brief, first_time_ms
 from shadowbus.records import VERSION
 from shadowbus.replay.books import Entry
 from shadowbus.replay.json_column import json_column
 from shadowbus.replay.live import Live, text_of
 from shadowbus.replay.model_messages import Answers
 from shadowbus.replay.pairs import Pairs
+from shadowbus.replay.written import Texts, written
 from shadowbus.stage import Row
 
 _prediction_of, _scores_of = attrgetter("prediction"), attrgetter("scores")
@@ -77,27 +79,31 @@ class Comparisons:
         settled = Settled()
         if answers.malformed:
             pairs, answers = self._set_aside(pairs, answers, settled, now_ms)
+        answers, texts = written(answers)
         for addition in self.additions:
             answers.tails = addition.onto(answers.tails, pairs)
         kinds = set(pairs.models)
         if len(kinds) == 1 and not answers.failed and all(map(_answered, pairs.lives)):
-            self._settle_compared(pairs, kinds.pop(), answers, settled)
+            self._settle_compared(pairs, kinds.pop(), answers, texts, settled)
         else:
-            self._settle_mixed(pairs, answers, settled)
+            self._settle_mixed(pairs, answers, texts, settled)
         return settled
 
     def unpaired(self, key: bytes, live: Live, timestamp_ms: int, weight: float = 1.0) -> bytes:
-        """The comparison of a live prediction whose request never came, or could not be read."""
+        """The comparison of a live prediction whose request never came, or could not be read.
+
+        `timestamp_ms` is a time that `limits.py` takes for one.
+        """
         rest = {"request_id": key.decode(), "timestamp_ms": timestamp_ms, "segments": {}, "missing_features": []}
         head = self._head(live.model, "request_missing")
         return b"".join((head, text_of(live), b',"shadow":null', _NOT_COMPARED, _weight(weight), dumps(rest)[1:]))
 
-    def _settle_compared(self, pairs: Pairs, model: str, answers: Answers, settled: Settled) -> None:
+    def _settle_compared(self, pairs: Pairs, model: str, answers: Answers, texts: Texts, settled: Settled) -> None:
         """The usual chunk: both models answered every request, and one live model all of them."""
         columns = (
             repeat(self._head(model, "compared")),
             map(text_of, pairs.lives),
-            *self._shadow_columns(answers),
+            *self._shadow_columns(answers, texts),
             *self._agreement_columns(pairs.lives, answers.predictions, answers.scores),
             repeat(_weight(pairs.weight)),
             answers.tails,
@@ -108,9 +114,9 @@ class Comparisons:
         for partition, count in Counter(pairs.partitions).items():
             settled.count(partition, "comparisons", self.trial(model), "compared", by=count)
 
-    def _settle_mixed(self, pairs: Pairs, answers: Answers, settled: Settled) -> None:
+    def _settle_mixed(self, pairs: Pairs, answers: Answers, texts: Texts, settled: Settled) -> None:
         """A chunk in which one of the models failed, or was not asked, or the live model changed."""
-        shadows = iter(list(map(b"".join, zip(*self._shadow_columns(answers), strict=False))))
+        shadows = iter(list(map(b"".join, zip(*self._shadow_columns(answers, texts), strict=False))))
         agreements = self._agreements(pairs, answers)
         failed, weight = answers.failed, _weight(pairs.weight)
         for row, (model, live, tail) in enumerate(zip(pairs.models, pairs.lives, answers.tails, strict=True)):
@@ -126,12 +132,12 @@ class Comparisons:
             settled.comparisons.append((pairs.partitions[row], pairs.keys[row], value))
             settled.count(pairs.partitions[row], "comparisons", self.trial(model), status)
 
-    def _shadow_columns(self, answers: Answers) -> tuple[Iterable[bytes], ...]:
+    def _shadow_columns(self, answers: Answers, texts: Texts) -> tuple[Iterable[bytes], ...]:
         """The shadow's side of each predicted row; zipped and joined it is the text."""
         ends = [_NO_LATENCY] * len(answers.predictions)
         for position, latency_ms in answers.latencies.items():
             ends[position] = b',"latency_ms":%b,"error":null}' % dumps(latency_ms)
-        predictions, scores = json_column(answers.predictions), json_column(answers.scores)
+        predictions, scores = texts
         return repeat(self._shadow_start), predictions, repeat(b',"scores":'), scores, ends
 
     def _agreements(self, pairs: Pairs, answers: Answers) -> Iterator[bytes]:
@@ -159,7 +165,7 @@ class Comparisons:
         return head
 
     def _failure(self, text: str) -> bytes:
-        return self._shadow_start + b'null,"scores":null,"latency_ms":null,"error":%b}' % dumps(text)
+        return self._shadow_start + b'null,"scores":null,"latency_ms":null,"error":%b}' % dumps(brief(text))
 
     def _set_aside(self, pairs: Pairs, answers: Answers, settled: Settled, now_ms: int) -> tuple[Pairs, Answers]:
         """Requests that cannot be read become dead letters, and their live predictions have none; the rest goes on."""
@@ -170,10 +176,11 @@ class Comparisons:
                 continue
             value, offset, live = pairs.values[row], pairs.offsets[row], pairs.lives[row]
             letter = dead_letter(topic, partition, offset, key, value, reason=malformed[row], now_ms=now_ms)
-            settled.dead_letters.append((partition, key, letter))
+            settled.dead_letters.append((partition, letter_key(key), letter))
             settled.count(partition, "requests", "dead_lettered")
             if live is not None:
-                settled.comparisons.append((partition, key, self.unpaired(key, live, now_ms, pairs.weight)))
+                value = self.unpaired(key, live, first_time_ms(now_ms), pairs.weight)
+                settled.comparisons.append((partition, key, value))
                 settled.count(partition, "comparisons", self.trial(live.model), "request_missing")
         failed = {position: answers.failed[row] for position, row in enumerate(good) if row in answers.failed}
         return pairs.only(good), replace(answers, failed=failed, malformed={})

@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder
 from orjson import JSONDecodeError, dumps, loads
 
+from shadowbus.replay.live import UNREADABLE
 from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.shedding import keeps
 
@@ -52,6 +53,6 @@ def _extended(tail: bytes, value: bytes) -> bytes:
     try:
         # Written anew: what the model's reader skipped may be no text that others can read.
         features = dumps(loads(bytes(_read(value).features)))
-    except JSONDecodeError:
+    except (JSONDecodeError, TypeError, *UNREADABLE):  # not what others can read, or nested too deep to be written
         return tail
     return b"".join((tail[:-1], b',"features":', features, b"}")) if len(features) <= MOST_BYTES else tail

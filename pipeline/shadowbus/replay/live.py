@@ -1,17 +1,24 @@
-"""Live predictions, read from their records: checked while they are parsed, because each request has one."""
+"""Live predictions, read from their records: checked while they are parsed, because each request has one.
 
+This is where a prediction enters: what is let in here, no later stage refuses, and no record that holds it is too large
+for Kafka. An answer that is too large is left out and says so in its `error`; whatever else is wrong is a dead letter.
+"""
+
+from collections.abc import Iterable
 from operator import attrgetter
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import UNSET, MsgspecError, Struct, UnsetType
+from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType
 from msgspec.json import Decoder, Encoder
+from orjson import dumps
 
 from shadowbus.errors import Malformed
-
-MODEL_CHARACTERS = 200
+from shadowbus.limits import MAX_ANSWER_BYTES, MAX_LATENCY_MS, brief, is_model, too_large
 
 UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
 """What reading JSON into a type raises for a record that is not what it should be."""
+
+_Latency = Annotated[float, Meta(ge=0, le=MAX_LATENCY_MS)] | Annotated[int, Meta(ge=0, le=int(MAX_LATENCY_MS))]
 
 
 class Live(Struct, gc=False):
@@ -21,7 +28,7 @@ class Live(Struct, gc=False):
     model: str
     prediction: Any
     scores: list[Any] | dict[str, Any] | None = None
-    latency_ms: float | int | None = None
+    latency_ms: _Latency | None = None
     error: str | None = None
 
 
@@ -29,7 +36,8 @@ _read = Decoder(Live).decode
 text_of = Encoder().encode
 """A live answer as it stands in a comparison."""
 
-_ids, _models = attrgetter("request_id"), attrgetter("model")
+_ids, _models, _errors = attrgetter("request_id"), attrgetter("model"), attrgetter("error")
+_answers = attrgetter("prediction", "scores")
 
 
 def read_lives(keys: list[bytes], values: list[bytes]) -> list[Live]:
@@ -44,9 +52,9 @@ def read_lives(keys: list[bytes], values: list[bytes]) -> list[Live]:
         raise Malformed(f"not a prediction: {error}") from error
     if list(map(str.encode, map(_ids, lives))) != keys:
         raise Malformed("the field 'request_id' has to be text and the same as the record's key")
-    for model in set(map(_models, lives)):
-        if not 0 < len(model) <= MODEL_CHARACTERS or "|" in model or "~" in model:
-            raise Malformed("the field 'model' has to be text such as name@version")
+    if not all(map(is_model, set(map(_models, lives)))):
+        raise Malformed("the field 'model' has to be text such as name@version")
+    _leave_out(lives)
     for live in lives:
         live.request_id = UNSET
     return lives
@@ -59,3 +67,27 @@ def read_live(key: bytes, value: bytes) -> Live:
         Malformed: It is not a prediction, or its id is not its key.
     """
     return read_lives([key], [value])[0]
+
+
+def _leave_out(lives: list[Live]) -> None:
+    """Answers and error texts that are too large."""
+    if _size(map(_answers, lives)) > MAX_ANSWER_BYTES:
+        for live in lives:
+            if (size := _size([_answers(live)])) > MAX_ANSWER_BYTES:
+                live.prediction = live.scores = None
+                live.error = live.error or too_large("answer", size, MAX_ANSWER_BYTES)
+    if set(map(_errors, lives)) != {None}:
+        for live in lives:
+            live.error = None if live.error is None else brief(live.error)
+
+
+def _size(answers: Iterable[Any]) -> int:
+    """How long these are as JSON.
+
+    Raises:
+        Malformed: They cannot be written as JSON that others can read.
+    """
+    try:
+        return len(dumps(list(answers)))
+    except TypeError as error:
+        raise Malformed(f"an answer that JSON cannot pass on: {error}") from error

@@ -21,6 +21,8 @@ from shadowbus.stage import Slice
 BOOKS_KEY = b"books"
 ANSWERED = b"a"
 UNKNOWN_MODEL = "unknown"
+IDS_IN_AN_ENTRY = 10_000
+"""Ids have at most 512 bytes, so that such a record always fits."""
 
 ANEW = (
     "Give the shadow another name in the settings and run `shadowbus topics --create`: it then begins anew, with the "
@@ -168,9 +170,9 @@ class PartitionState:
             (key, None if half is None else _HALF.pack(half[1], half[2], len(half[0])) + half[0])
             for key, half in self.changes.items()
         ]
-        if self.fresh:
+        for start in range(0, len(self.fresh), IDS_IN_AN_ENTRY):
             entry = ANSWERED + self.entry.to_bytes(8, "big")
-            rows.append((entry, _BETWEEN.join(self.fresh)))
+            rows.append((entry, _BETWEEN.join(self.fresh[start : start + IDS_IN_AN_ENTRY])))
             rows.extend((old, None) for old in self.join.answered.note(entry))
             self.entry += 1
         rows.append(

@@ -3,12 +3,14 @@
 import contextlib
 from typing import cast
 
-from shadowbus.dead_letters import dead_letter
+from shadowbus.dead_letters import dead_letter, letter_key
 from shadowbus.errors import Malformed
+from shadowbus.limits import MAX_ID_BYTES
 from shadowbus.replay.live import Live, read_lives
 from shadowbus.replay.taken import Taken
 from shadowbus.replay.unit import Unit
 from shadowbus.stage import Slice
+from shadowbus.topology import MAX_RECORD_BYTES
 
 NEVER_IN_AN_ID = b"\xff"
 """No UTF-8 has it, so it may stand between ids."""
@@ -50,15 +52,19 @@ class Reading:
         """Write a dead letter."""
         source = f"{self.namespace}.{topic}"
         letter = dead_letter(source, partition, offset, key, value, reason=reason, now_ms=now_ms)
-        unit.outputs.add("dead-letters", partition, key, letter)
+        unit.outputs.add("dead-letters", partition, letter_key(key), letter)
 
 
 def _lives(topic: str, keys: list[bytes], values: list[bytes]) -> list[Live]:
     """What the records say, if they are predictions.
 
     Raises:
-        Malformed: One of the keys is no request id, or one of the records no prediction.
+        Malformed: One of the keys is no request id, or one of the records no prediction, or too large.
     """
     if b"" in keys or NEVER_IN_AN_ID in b"".join(keys):
         raise Malformed("the key is not a request id")
+    if max(map(len, keys)) > MAX_ID_BYTES:
+        raise Malformed(f"the key is not a request id: it has more than {MAX_ID_BYTES} bytes")
+    if max(map(len, values)) > MAX_RECORD_BYTES:  # in a topic that takes more than ours do
+        raise Malformed(f"the record has more than {MAX_RECORD_BYTES:,} bytes")
     return read_lives(keys, values) if topic == "predictions" else []

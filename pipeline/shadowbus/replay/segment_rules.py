@@ -16,6 +16,7 @@ from msgspec.json import Decoder
 from msgspec.structs import astuple
 from orjson import dumps, loads
 
+from shadowbus.errors import Malformed
 from shadowbus.replay.live import UNREADABLE
 from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.request_reader import read_request
@@ -54,7 +55,15 @@ class SegmentRules:
             try:
                 yield astuple(self._read(value).features)
             except UNREADABLE:
-                yield tuple(_by_place(read_request(value).features, name) for name in self._features)
+                yield self._carefully(value)
+
+    def _carefully(self, value: bytes) -> tuple[Any, ...]:
+        """The model's process has read it. At the limits of depth it may be that this one cannot."""
+        try:
+            features = read_request(value).features
+        except Malformed:
+            return (None,) * len(self._features)
+        return tuple(_by_place(features, name) for name in self._features)
 
     def _extended(self, tail: bytes, found: tuple[Any, ...]) -> bytes:
         # No text in JSON holds a bare quote, so neither mark can be a part of an id, and the last one is the mark.

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from itertools import repeat
 
 from shadowbus.compare.comparator import Comparator
+from shadowbus.limits import first_time_ms
 from shadowbus.records import Vitals, encode
 from shadowbus.replay.additions import additions_of
 from shadowbus.replay.asked import Asked
@@ -226,7 +227,8 @@ class ReplayStage:
                     unit.count(partition, "requests", "read", by=0)  # the partition has changed
                 else:
                     live = half[3] or read_live(key, half[0])
-                    unit.outputs.add("comparisons", partition, key, self.comparisons.unpaired(key, live, half[1]))
+                    value = self.comparisons.unpaired(key, live, first_time_ms(half[1], now_ms))
+                    unit.outputs.add("comparisons", partition, key, value)
                     unit.count(partition, "comparisons", self.comparisons.trial(live.model), "request_missing")
 
     def _launch(self, unit: Unit, pairs: Pairs) -> None:

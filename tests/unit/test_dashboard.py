@@ -1,19 +1,13 @@
-"""The page without a browser: what is kept stays small, charts hold no program code, and who may look."""
+"""The page without a browser: what is kept stays small, and charts hold no program code."""
 
-import asyncio
 import doctest
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import orjson
 import pytest
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 
 from shadowbus.dashboard import charts, example, moments
-from shadowbus.dashboard.access import Access
 from shadowbus.dashboard.example import DIFFERING, Examples, Question, example_of
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import Malformed
@@ -134,43 +128,3 @@ def test_records_that_cannot_be_read_are_left_out(store: Store) -> None:
     for topic in ("aggregates", "verdicts", "comparisons", "outcomes"):
         store.take([Slice(topic, 0, [None, b"x"], [b"{", b"[1]"], [0, 0], [0, 1])])
     assert store.view.story == before
-
-
-class Client:
-    """A browser with its cookies, and the guard around a page."""
-
-    def __init__(self, token: str) -> None:
-        inner = Starlette(routes=[Route("/", lambda _: PlainTextResponse("the page"))])
-        self.transport = httpx.ASGITransport(Access(inner, token))
-        self.cookies = httpx.Cookies()
-
-    def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
-        return asyncio.run(self._get(path, headers or {}))
-
-    async def _get(self, path: str, headers: dict[str, str]) -> httpx.Response:
-        address = "http://127.0.0.1:8088"
-        async with httpx.AsyncClient(transport=self.transport, base_url=address, cookies=self.cookies) as client:
-            answer = await client.get(path, headers=headers)
-            self.cookies = client.cookies
-            return answer
-
-
-def test_without_a_token_only_this_machine_may_look() -> None:
-    client = Client("")
-    assert client.get("/").text == "the page"
-    assert client.get("/", headers={"host": "localhost:8088"}).status_code == 200
-    assert client.get("/", headers={"host": "rebound.example"}).status_code == 403
-    assert client.get("/", headers={"origin": "http://evil.example"}).status_code == 403
-    assert client.get("/", headers={"origin": "http://127.0.0.1:8088"}).status_code == 200
-
-
-def test_a_token_becomes_a_cookie_and_goes_from_the_address() -> None:
-    client = Client("secret")
-    assert client.get("/").status_code == 401
-    assert client.get("/?token=secre").status_code == 401
-    assert client.get("/?token=").status_code == 401
-    answer = client.get("/?token=secret")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    assert "httponly" in answer.headers["set-cookie"].lower()
-    assert client.get("/").text == "the page"
-    assert "default-src 'self'" in client.get("/").headers["content-security-policy"]

@@ -1,5 +1,6 @@
 """`shadowbus dashboard`: the live page."""
 
+import re
 import secrets
 import sys
 from typing import Annotated
@@ -9,6 +10,8 @@ import typer
 from shadowbus.cli.console import tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.stopping import stop_on_signals
+
+TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")
 
 
 def dashboard(
@@ -26,6 +29,10 @@ def dashboard(
     ] = "",
 ) -> None:
     """Serve the live page, until Ctrl-C. Prints its address when it answers."""
+    if token and not TOKEN.fullmatch(token):
+        raise typer.BadParameter(
+            "A token has 16 to 256 letters, digits, '.', '_', '~' or '-'. Leave it out, and one is made up and printed."
+        )
     settings = settings_of(context)
     from shadowbus.dashboard.serve import local, serve
 

@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
+from nicegui import app as nicegui
 from nicegui import ui
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 
 from shadowbus.aggregate.terms import Terms
 from shadowbus.dashboard.access import LOCAL, Access
 from shadowbus.dashboard.page import Page
+from shadowbus.dashboard.pages import make_room
 from shadowbus.dashboard.reader import Reader
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import SettingsError
@@ -41,16 +45,19 @@ def serve(
     listening = _listen(host, port)
     store = Store(Terms.of(settings).controls or CONTROLS)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    ui.page("/")(lambda: _page(store, settings.namespace))
+    nicegui.add_exception_handler(404, _nothing)
     ui.run_with(
         app,
-        root=lambda: _page(store, settings.namespace),
         title=f"shadowbus: {settings.namespace}",
         dark=None,
         language="en-US",
         tailwind=False,
         show_welcome_message=False,
     )
-    config = uvicorn.Config(Access(app, token), log_level="warning", ws_max_size=1_000_000, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        Access(app, token, make_room), log_level="warning", ws_max_size=1_000_000, timeout_graceful_shutdown=2
+    )
     server = _Server(config)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
@@ -79,6 +86,11 @@ def local(host: str) -> bool:
 
 def _page(store: Store, namespace: str) -> None:
     Page(store, namespace)
+
+
+def _nothing(_: Request, __: Exception) -> PlainTextResponse:
+    """In place of NiceGUI's own answer, which is a page like any other, built for every wrong address."""
+    return PlainTextResponse("There is one page, at /.\n", 404)
 
 
 def _listen(host: str, port: int) -> socket.socket:

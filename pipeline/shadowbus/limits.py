@@ -23,7 +23,7 @@ MAX_SEGMENTS_BYTES = 4_096
 MAX_SEGMENT_CHARACTERS = 100
 """The longest name or value of a segment that is kept apart."""
 
-MAX_ANSWER_BYTES = 4 * 1024 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024
 """The largest answer of one model, prediction and scores together, as JSON: two of them and a label are one record."""
 
 MAX_LABEL_BYTES = 1024 * 1024

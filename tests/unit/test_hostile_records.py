@@ -286,7 +286,7 @@ def test_an_answer_that_is_too_large_is_a_failure_of_who_gave_it_and_says_so(tmp
     chain.send(requests, predictions)
     assert chain.check() == {"shadow": "shadow_error", "live": "live_error", "both": "live_error"}
     found = {key: orjson.loads(value or b"") for key, value in chain.written["comparisons"]}
-    told = "bytes was left out: at most 4,194,304 are kept"
+    told = "bytes was left out: at most 1,048,576 are kept"
     assert told in found[b"shadow"]["shadow"]["error"]
     assert told in found[b"live"]["live"]["error"]
     assert told in found[b"both"]["shadow"]["error"]

@@ -1,0 +1,18 @@
+"""An estimator whose answers are as large as its rows ask for, in megabytes; below zero it raises a text of that size."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Large:
+    """Predicts 1.0 for a row whose feature is 0."""
+
+    n_features_in_ = 1
+
+    def predict(self, rows: NDArray[np.float64]) -> Any:
+        sizes = rows[:, 0].tolist()
+        if min(sizes) < 0:
+            raise RuntimeError("x" * int(-min(sizes) * 1e6))
+        return np.array(["x" * int(size * 1e6) if size else 1.0 for size in sizes], dtype=object)

@@ -1,4 +1,4 @@
-"""An estimator whose answers are as large as its rows ask for, in megabytes; below zero it raises a text of that size."""
+"""An estimator whose answers are as many megabytes as its rows ask for; below zero it raises a text of that size."""
 
 from typing import Any
 

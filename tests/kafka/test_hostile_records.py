@@ -22,8 +22,12 @@ TRIAL = "champion@1~large@1"
 NOW_MS = int(time.time() * 1_000)
 REQUEST = {"timestamp_ms": str(NOW_MS), "features": '{"deed":0}', "segments": '{"country":"DE"}', "context": "{}"}
 PREDICTION = {
-    "timestamp_ms": str(NOW_MS), "model": '"champion@1"', "prediction": "1", "scores": "null",
-    "latency_ms": "1.5", "error": "null",
+    "timestamp_ms": str(NOW_MS),
+    "model": '"champion@1"',
+    "prediction": "1",
+    "scores": "null",
+    "latency_ms": "1.5",
+    "error": "null",
 }
 LABEL = {"timestamp_ms": str(NOW_MS), "label": "1"}
 TOPICS = {"requests": REQUEST, "predictions": PREDICTION, "labels": LABEL}

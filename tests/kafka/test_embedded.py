@@ -131,6 +131,16 @@ def test_serving_ends_in_order_when_asked_to(tmp_path: Path, number: signal.Sign
         assert not list(tmp_path.iterdir())
 
 
+def test_a_start_is_given_up_when_asked_to(tmp_path: Path) -> None:
+    with program(SERVES, tmp_path) as server:
+        eventually(lambda: bool(processes_of(tmp_path)), 30)
+        server.send_signal(signal.SIGTERM)
+        assert said(server) == "stopped"
+        assert server.wait(10) == 0
+        assert not processes_of(tmp_path)
+        assert not list(tmp_path.iterdir())
+
+
 def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -9,9 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from faust.types import TP
@@ -26,10 +24,13 @@ from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
 from shadowbus.exporter.trials import Trials
 from shadowbus.kafka.changelog import end_offsets
+from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.tables import read_table
+from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.partitioners import partition_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
+from shadowbus.stopping import stop_on_signals
 from shadowbus.throttle import throttle
 from shadowbus.topology import AGGREGATES, DEAD_LETTERS, PARTIALS, VERDICTS, Topic
 from shadowbus.trials import verdicts_in
@@ -44,6 +45,8 @@ REST = 3.0
 MOST_REST_SECONDS = 5.0
 """And never longer. What they waited for Kafka is no work, and asks for no rest."""
 
+TOPICS = (PARTIALS, AGGREGATES, VERDICTS, DEAD_LETTERS)
+
 logger = logging.getLogger("shadowbus.agents")
 
 
@@ -57,14 +60,15 @@ def run_agents(settings: Settings, stop: threading.Event | None = None, worker_i
 
     Raises:
         SettingsError: `[kafka]` asks for what Faust's client cannot do.
-        BrokerError: Faust gave up; nothing is lost, start again.
+        BrokerError: A topic is missing, or Faust gave up; nothing is lost, start again.
     """
     for name in ("faust", "mode", "aiokafka", __name__):  # Faust's services speak under the name of their module
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
     throttle(("faust", "mode", "aiokafka"))
+    require_topics(make_admin(settings), _names(settings))
     meter, trials = Meter("agents", worker=worker_id), Trials()
     with contextlib.ExitStack() as opened:
-        stopping = opened.enter_context(_stop_on_signals()) if stop is None else stop
+        stopping = opened.enter_context(stop_on_signals()) if stop is None else stop
         shown = trials if opened.enter_context(exported(settings.metrics, meter, trials)) else None
         asyncio.run(_Agents(settings, worker_id, meter, shown, owns_process=stop is None).serve(stopping))
 
@@ -83,7 +87,7 @@ class _Agents:
     ) -> None:
         self.settings, self.owns_process, self.meter, self.shown = settings, owns_process, meter or Meter(), shown
         self.app = make_app(settings, "agents", worker_id)
-        self.topics = {topic.name: self._topic(topic) for topic in (PARTIALS, AGGREGATES, VERDICTS, DEAD_LETTERS)}
+        self.topics = {topic.name: self._topic(topic) for topic in TOPICS}
         table = self.app.Table(
             "newest",
             key_type=bytes,
@@ -135,11 +139,14 @@ class _Agents:
         progress = Progress()
         inputs: list[Input] = [(PARTIALS.name, partition) for partition in range(self.settings.partitions)]
         names = {PARTIALS.name: PARTIALS.full_name(self.settings.namespace)}
-        restored, since = -1, monotonic()
+        restored, since, admin = -1, monotonic(), make_admin(self.settings)
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             try:
+                await asyncio.to_thread(require_topics, admin, _names(self.settings))
                 ends = await asyncio.to_thread(end_offsets, self.settings, names, inputs, Deadline.after(WATCH_SECONDS))
+            except BrokerError as error:
+                return str(error)
             except Retry:
                 since = monotonic()
                 continue  # Kafka is away: nobody can read
@@ -255,12 +262,5 @@ class _Agents:
         )
 
 
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _names(settings: Settings) -> dict[str, str]:
+    return {topic.name: topic.full_name(settings.namespace) for topic in TOPICS}

@@ -16,10 +16,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from shadowbus.cli.console import emit, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.report import write
-from shadowbus.cli.stopping import stop_on_signals
 from shadowbus.cli.verdict import EXIT_CODES, show
 from shadowbus.records import Verdict, decode
 from shadowbus.settings.backtest import load_columns
+from shadowbus.stopping import stop_on_signals
 
 REASONS = 3
 """How many reasons are told for each file."""

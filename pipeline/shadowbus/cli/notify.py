@@ -7,11 +7,11 @@ import typer
 from shadowbus.cli import logs
 from shadowbus.cli.console import emit
 from shadowbus.cli.options import options_of
-from shadowbus.cli.stopping import stop_on_signals
 from shadowbus.cli.workers import WorkerId
 from shadowbus.clock import now_ms
 from shadowbus.errors import SettingsError, ShadowbusError
 from shadowbus.settings import Settings
+from shadowbus.stopping import stop_on_signals
 
 
 def notify(

@@ -14,10 +14,10 @@ from rich.text import Text
 
 from shadowbus.cli.console import cell, clean, emit, output, tell
 from shadowbus.cli.options import settings_of
-from shadowbus.cli.stopping import stop_on_signals
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
 from shadowbus.records import Answer, Comparison, from_object, parse_object
+from shadowbus.stopping import stop_on_signals
 from shadowbus.trials import shadow_of
 
 ANSWER_SECONDS = 20.0

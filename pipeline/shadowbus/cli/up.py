@@ -1,5 +1,6 @@
 """`shadowbus up`: every stage on this machine, kept alive, until SIGTERM or Ctrl-C."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Annotated
@@ -8,27 +9,30 @@ import typer
 
 from shadowbus.cli.console import tell
 from shadowbus.cli.options import options_of
-from shadowbus.cli.stopping import stop_on_signals
 from shadowbus.cli.workers import MetricsPort
-from shadowbus.errors import SettingsError
+from shadowbus.errors import BrokerError, SettingsError
 from shadowbus.settings import MAX_PORT, Settings
+from shadowbus.stopping import stop_on_signals
 from shadowbus.supervisor import Command, Supervisor
+
+TOPICS_S = 2.0
+"""How often to look for topics that went missing."""
 
 
 def up(
     context: typer.Context,
     workers: Annotated[int, typer.Option(min=1, help="How many processes share the work of each stage.")] = 1,
     metrics_port: MetricsPort = None,
+    create_topics: Annotated[
+        bool, typer.Option("--create-topics", help="Create topics that go missing while it runs, too.")
+    ] = False,
 ) -> None:
     """Create missing topics, run every stage, start again what ends, and end it all in order."""
     options = options_of(context)
     settings = options.settings()
     if not settings.shadow:
         raise SettingsError(f"{settings.source} has no [[shadow]], so there is nothing to run.")
-    from shadowbus.kafka.topics import create_topics
-
-    for name in create_topics(settings):
-        tell(f"created {name}")
+    _create_topics(settings)
     port = settings.metrics.port if metrics_port is None else metrics_port
     running = tuple(with_ports(commands(settings, workers, options.debug), port))
     everything = (*running, *beside(settings, options.debug))
@@ -38,8 +42,22 @@ def up(
         tell(f"Running {names}. Ctrl-C ends them all.")
         for number, command in enumerate(running if port else ()):
             tell(f"metrics of {command.name}: http://{settings.metrics.host}:{port + number}/metrics")
-        stop.wait()
+        while not stop.wait(TOPICS_S if create_topics else None):
+            _create_topics_again(settings)
         tell("Ending them all.")
+
+
+def _create_topics(settings: Settings) -> None:
+    from shadowbus.kafka.topics import create_topics
+
+    for name in create_topics(settings):
+        tell(f"created {name}")
+
+
+def _create_topics_again(settings: Settings) -> None:
+    """Where Kafka is away, or refuses: the workers say so, and the next look is soon."""
+    with contextlib.suppress(BrokerError):
+        _create_topics(settings)
 
 
 def commands(settings: Settings, workers: int, debug: bool = False) -> Iterator[Command]:

@@ -10,8 +10,8 @@ import typer
 
 from shadowbus.cli import logs
 from shadowbus.cli.options import options_of
-from shadowbus.cli.stopping import stop_on_signals
 from shadowbus.settings import MAX_PORT, Settings
+from shadowbus.stopping import stop_on_signals
 
 WorkerId = Annotated[
     str, typer.Option(metavar="ID", help="A stable name: a restart under it takes over at once.", show_default=False)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Self
 
 from confluent_kafka.admin import AdminClient
@@ -26,10 +26,15 @@ from shadowbus.kafka.embedded_node import Node
 from shadowbus.kafka.embedded_ready import has_group_coordinator, has_nodes, silent_client
 from shadowbus.kafka.embedded_settings import broker_properties, java_command
 from shadowbus.kafka.process_group import ProcessGroup
+from shadowbus.stopping import stop_on_signals
 
 START_S = 60.0
 STOP_S = 30.0
 POLL_S = 0.05
+
+
+class StoppedError(BrokerError):
+    """It was given up while it started, as somebody asked for."""
 
 
 class EmbeddedKafka:
@@ -73,17 +78,21 @@ class EmbeddedKafka:
         """The addresses of all nodes, for ``bootstrap.servers``."""
         return ",".join(node.address for node in self._nodes.values())
 
-    def start(self) -> Self:
+    def start(self, stop: threading.Event | None = None) -> Self:
         """Start every node and wait until all of them serve.
 
+        Args:
+            stop: Set it to give up on the way.
+
         Raises:
+            StoppedError: `stop` was set. Nothing is left behind.
             BrokerError: The start failed; the message ends with the broker's own last words. Nothing is left behind.
         """
         if self._nodes:
             raise BrokerError("this embedded Kafka runs already: stop it first")
         kafka = distribution.installed()
         java = java_command(kafka, self._heap_mb)
-        self._launch([*java, *warm_start.flags(kafka, partial(_rehearse, java))])
+        self._launch([*java, *warm_start.flags(kafka, partial(_rehearse, java))], stop)
         return self
 
     def stop(self) -> None:
@@ -136,7 +145,7 @@ class EmbeddedKafka:
         for node in self._nodes.values():
             node.check()
 
-    def _launch(self, java: Sequence[str]) -> None:
+    def _launch(self, java: Sequence[str], stop: threading.Event | None = None) -> None:
         """Start every node with this Java, or leave nothing behind."""
         deadline = Deadline.after(self._start_s)
         try:
@@ -150,8 +159,8 @@ class EmbeddedKafka:
                 node.end_format(deadline)
             for node in self._nodes.values():
                 node.start()
-            self._until(partial(has_nodes, wanted=self._nodes), deadline)
-            self._until(lambda _: has_group_coordinator(self.bootstrap), deadline)
+            self._until(partial(has_nodes, wanted=self._nodes), deadline, stop)
+            self._until(lambda _: has_group_coordinator(self.bootstrap), deadline, stop)
         except BaseException:
             self._abandon()
             raise
@@ -167,12 +176,16 @@ class EmbeddedKafka:
             self._nodes[node_id] = Node(node_id, port, controller, place, java, self._java_flags, group)
             self._opened.callback(self._nodes[node_id].kill)
 
-    def _until(self, ready: Callable[[AdminClient], bool], deadline: Deadline) -> None:
+    def _until(
+        self, ready: Callable[[AdminClient], bool], deadline: Deadline, stop: threading.Event | None = None
+    ) -> None:
         """Wait until Kafka answers as it should, or say what its nodes said last."""
         client = silent_client(self.bootstrap)
-        pause = threading.Event()
+        pause = stop or threading.Event()
         while not ready(client):
             self.check()
+            if pause.is_set():
+                raise StoppedError(f"the embedded Kafka at {self.bootstrap} was stopped before it served")
             if deadline.passed:
                 words = "\n".join(f"{node}: {node.last_words()}" for node in self._nodes.values())
                 raise BrokerError(
@@ -202,10 +215,6 @@ class EmbeddedKafka:
         self._nodes = {}
 
 
-class _Stopped(BaseException):
-    """A signal asked for the end; not an Exception, so that nothing on the way takes it for a failure."""
-
-
 def serve(kafka: EmbeddedKafka, announce: Callable[[str], None]) -> None:
     """Start a cluster, announce its address once it serves, and hold it until SIGTERM or Ctrl-C.
 
@@ -214,21 +223,15 @@ def serve(kafka: EmbeddedKafka, announce: Callable[[str], None]) -> None:
     Raises:
         BrokerError: It cannot start, or a node ended by itself.
     """
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise _Stopped
-
-    pause = threading.Event()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        with contextlib.suppress(_Stopped), kafka:
-            announce(kafka.bootstrap)
-            while True:
+    with stop_on_signals() as stop:
+        try:
+            with contextlib.suppress(StoppedError):
+                kafka.start(stop)
+                announce(kafka.bootstrap)
+            while not stop.wait(POLL_S):
                 kafka.check()
-                pause.wait(POLL_S)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        finally:
+            kafka.stop()
 
 
 def _rehearse(java: Sequence[str], flags: Sequence[str]) -> None:

@@ -40,6 +40,7 @@ from shadowbus.kafka.job import Job
 from shadowbus.kafka.outgoing import Outgoing
 from shadowbus.kafka.owners import NOBODY, marked, owners_of, transactional_id
 from shadowbus.kafka.patience import Patience
+from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Stage
 
@@ -114,6 +115,7 @@ class _Membership:
         self.consumer = make_member(self.settings, self.group, self.worker_id)
         self.intake = Intake(self.consumer, self.settings, self.names)
         try:
+            require_topics(self.intake.watch.admin, self.names)
             with as_next_action(self.job.name):
                 self.producer.init_transactions(self.settings.worker.operation_seconds)
                 self.consumer.subscribe(  # 1
@@ -123,6 +125,9 @@ class _Membership:
                     on_lost=self.callbacks.kept(self._lost),
                 )
                 self._work(stop)
+        except BrokerError:
+            require_topics(self.intake.watch.admin, self.names)  # where that is the reason, it says it best
+            raise
         finally:
             self._leave()
 
@@ -132,6 +137,7 @@ class _Membership:
             under_way = self.ending is not None and self.ending.under_way
             messages = self._consume(owing=under_way) if under_way or not ahead else None  # 2
             if self.stage is None:
+                self.intake.watch.check({}, monotonic())
                 continue
             if messages is not None:
                 self.intake.take(messages)

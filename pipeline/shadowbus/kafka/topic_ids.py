@@ -4,9 +4,8 @@ A topic that is deleted and made anew has the same name and another id. Offsets 
 nothing about the new one, even where they would fit.
 """
 
-import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -22,6 +21,9 @@ from shadowbus.settings import Settings
 
 NEWS_SECONDS = 5.0
 """How long the news of a new topic may take to every broker."""
+
+MISSING_SECONDS = 1.0
+"""The same at the start of a worker, which has topics that were there before it."""
 
 PAUSE_S = 0.2
 
@@ -55,11 +57,46 @@ def topic_ids(job: Job, settings: Settings, deadline: Deadline) -> dict[str, str
     return {name: str(topic.topic_id) for name, topic in found.items()}
 
 
-class TopicWatch:
-    """Notices that a topic was made anew while it is read.
+def require_topics(admin: AdminClient, names: Mapping[str, str]) -> None:
+    """Say so at once where a topic is missing, as the client itself would wait for it and say nothing.
 
-    librdkafka goes on in the new one where the position fits, and says nothing. So Kafka is asked every second, without
-    waiting for the answer; what was read meanwhile belonged to requests all the same.
+    Args:
+        admin: Asks.
+        names: Full topic names by their names in the topology.
+
+    Raises:
+        BrokerError: Topics are missing. Not where Kafka does not answer, or not yet: that is waited for elsewhere.
+    """
+    patience, pause = Deadline.after(MISSING_SECONDS), threading.Event()
+    while True:
+        try:
+            found = _asked(admin, names, MISSING_SECONDS)
+        except KafkaException:
+            return
+        missing = [names[name] for name, topic in found.items() if topic is None]
+        if not missing:
+            return
+        if patience.passed:
+            raise BrokerError(missing_sentence(missing))
+        pause.wait(PAUSE_S)
+
+
+def missing_sentence(missing: Sequence[str]) -> str:
+    """What is missing, and what to do about it.
+
+    >>> missing_sentence(["churn.labels"])
+    'The topic churn.labels is missing: create it with `shadowbus topics --create`.'
+    """
+    if len(missing) == 1:
+        return f"The topic {missing[0]} is missing: create it with `shadowbus topics --create`."
+    return f"The topics {', '.join(sorted(missing))} are missing: create them with `shadowbus topics --create`."
+
+
+class TopicWatch:
+    """Notices that a topic was deleted, or made anew, while it is read or written.
+
+    librdkafka goes on in the new one where the position fits, waits for one that is gone, and says nothing. So Kafka is
+    asked every second, without waiting for the answer; what was read meanwhile belonged to requests all the same.
 
     Args:
         admin: Asks.
@@ -70,31 +107,41 @@ class TopicWatch:
         self.admin, self.names = admin, names
         self.asked: Mapping[str, Future[Any]] = {}
         self.ask_at = 0.0
+        self.gone: set[str] = set()
 
     def check(self, ids: Mapping[str, str], now: float) -> None:
         """Hear the last answer, if it is there, and ask again when it is time.
 
         Args:
-            ids: The ids of the topics that are read, by their names in the topology.
+            ids: The ids of the topics as they were when the partitions were assigned, by their names in the topology.
             now: Monotonic seconds.
 
         Raises:
-            Retry: A topic has another id.
+            Retry: A topic has another id, or Kafka has said twice that there is none. A start names it, if it is so.
         """
         if all(future.done() for future in self.asked.values()):
-            for name, future in self.asked.items():
-                with contextlib.suppress(KafkaException):  # what Kafka cannot say now, or the consumer will
-                    if str(future.result().topic_id) != ids.get(name, ""):
-                        raise Retry(f"{self.names[name]} was made anew")
+            gone = {name for name, future in self.asked.items() if self._is_gone(name, future, ids)}
+            if again_gone := gone & self.gone:
+                raise Retry(f"{self.names[min(again_gone)]} is gone")
+            self.gone = gone if self.asked else self.gone
             self.asked = {}
-        if not self.asked and ids and now >= self.ask_at:
+        if not self.asked and now >= self.ask_at:
             self.ask_at = now + ASK_S
-            futures = self.admin.describe_topics(TopicCollection([self.names[name] for name in ids]))
-            self.asked = {name: futures[self.names[name]] for name in ids}
+            futures = self.admin.describe_topics(TopicCollection(list(self.names.values())))
+            self.asked = {name: futures[full] for name, full in self.names.items()}
+
+    def _is_gone(self, name: str, future: Future[Any], ids: Mapping[str, str]) -> bool:
+        try:
+            topic = future.result()
+        except KafkaException as error:  # anything else Kafka cannot say now, or the consumer will
+            return bool(error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART)
+        if name in ids and str(topic.topic_id) != ids[name]:
+            raise Retry(f"{self.names[name]} was made anew")
+        return False
 
     def forget(self) -> None:
         """Other topics are read from now on, or none."""
-        self.asked = {}
+        self.asked, self.gone = {}, set()
 
 
 def _found(settings: Settings, names: dict[str, str], deadline: Deadline) -> dict[str, Any]:
@@ -105,11 +152,11 @@ def _found(settings: Settings, names: dict[str, str], deadline: Deadline) -> dic
         if not missing:
             return futures
         if patience.passed:
-            raise BrokerError(f"The topic {names[missing[0]]} is missing: create it with `shadowbus topics --create`.")
+            raise BrokerError(missing_sentence([names[name] for name in missing]))
         pause.wait(PAUSE_S)
 
 
-def _asked(admin: Any, names: dict[str, str], seconds: float) -> dict[str, Any]:
+def _asked(admin: Any, names: Mapping[str, str], seconds: float) -> dict[str, Any]:
     """What Kafka says of each topic; None for one that it does not have."""
     futures = admin.describe_topics(TopicCollection(list(names.values())), request_timeout=seconds)
     found: dict[str, Any] = {}

@@ -3,8 +3,10 @@
 import threading
 
 from shadowbus.compare import make_comparator
+from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.exactly_once import run
 from shadowbus.kafka.job import Job
+from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.partition import ANEW
 from shadowbus.replay.stage import ReplayStage
@@ -26,7 +28,6 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
     shadow = settings.shadow_named(shadow_name)
     comparator = make_comparator(shadow.task, shadow.options)
     patience = PATIENCE_SHARE * settings.worker.transaction_timeout_ms / 1000
-    model = ModelProcess(shadow, settings.model_path(shadow), settings.replay.single_row_share, patience)
 
     def open_stage(held: frozenset[int]) -> ReplayStage:
         return ReplayStage(
@@ -42,6 +43,8 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
         open_stage=open_stage,
         anew=ANEW,
     )
+    require_topics(make_admin(settings), job.topic_names(settings.namespace))  # before the model, which takes seconds
+    model = ModelProcess(shadow, settings.model_path(shadow), settings.replay.single_row_share, patience)
     try:
         run(job, settings, stop, worker_id)
     finally:

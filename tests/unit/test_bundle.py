@@ -174,14 +174,22 @@ def test_a_pickle_is_loaded_only_by_choice(tmp_path: Path, estimator: Any, suffi
 def test_bundling_a_pickle_runs_nothing_in_it(tmp_path: Path) -> None:
     file, mark = tmp_path / "bomb.pkl", tmp_path / "mark"
     file.write_bytes(pickle.dumps(Bomb(mark)))
-    made = bundle(file, tmp_path / "bundle", features=None)
+    made = bundle(file, tmp_path / "bundle")
     with pytest.raises(BundleError):
         load_model(made, allow_pickle=False)
     assert not mark.exists()
-    assert made.features is None
+    assert made.manifest.input is None
     # Opened by choice it does leave its mark, so that the absence above means something.
-    bundle(file, tmp_path / "other", features=None, allow_pickle=True)
+    with pytest.raises(BundleError):
+        bundle(file, tmp_path / "other", features=None, allow_pickle=True)
     assert mark.exists()
+
+
+def test_a_pickle_that_may_not_be_opened_and_names_no_features_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.joblib").write_bytes(b"")
+    with pytest.raises(BundleError, match="add --allow-pickle"):
+        bundle(tmp_path / "model.joblib", tmp_path / "bundle", features=None)
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_a_skops_file_builds_no_type_that_is_not_trusted(tmp_path: Path, estimator: Any) -> None:

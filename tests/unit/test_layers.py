@@ -19,7 +19,14 @@ FAUST_FILES = {"aggregate/agents.py", "aggregate/faust_app.py"}
 
 CLOCK_FILES = {"clock.py"}
 
-SHOWS_TIMES = {"cli/logs.py", "cli/tail.py", "backtest/moments.py", "dashboard/moments.py", "report/moment.py"}
+SHOWS_TIMES = {
+    "cli/logs.py",
+    "cli/tail.py",
+    "backtest/moments.py",
+    "dashboard/moments.py",
+    "report/moment.py",
+    "shadows/feature_frame.py",
+}
 """Files that turn a moment they were given into text, or text into a moment; they may not ask for one."""
 
 ASKS_THE_TIME = {"now", "utcnow", "today"}

@@ -149,8 +149,8 @@ def test_no_rows_give_no_answers(loaded: Loaded) -> None:
 def test_missing_features_are_named_row_by_row(loaded: Loaded) -> None:
     rows: list[Row] = [*by_name(ASKED[:3]), [1.0, None, 2.0, 3.0]]
     assert loaded.model.missing(rows[:3]) is None
-    rows[1] = {"age": 1.0, "calls": None, "income": 2.0}
-    assert loaded.model.missing(rows) == [(), ("tenure", "calls"), (), ("income",)]
+    rows[1] = {"age": 1.0, "calls": None, "income": 2.0}  # null is not missing: the feature is there
+    assert loaded.model.missing(rows) == [(), ("tenure",), (), ()]
     assert loaded.model.missing([[1.0, 2.0]]) == [("tenure", "calls")]
 
 
@@ -203,7 +203,8 @@ def test_a_list_too_long_beside_one_too_short_shifts_nothing(loaded: Loaded) -> 
 def test_without_names_lists_are_read_and_objects_are_refused() -> None:
     model = SklearnModel("m@1", LogisticRegression().fit(TRAINED_ON, DIGIT), None)
     assert model.predict(ASKED.tolist()).predictions == model.predict(list(map(tuple, ASKED.tolist()))).predictions
-    assert model.missing([[1.0, None, 0.0, 1.0]]) == [("1",)]
+    assert model.missing([[1.0, None, 0.0, 1.0]]) is None
+    assert model.missing([[1.0, None, 0.0]]) == [("3",)]
     with pytest.raises(PredictionError, match="--features"):
         model.predict(by_name(ASKED))
 
@@ -228,7 +229,7 @@ def test_a_text_that_looks_like_a_number_stays_text_for_a_model_of_texts() -> No
     model = SklearnModel("m@1", estimator.fit(texts, ["seven", "eight", "seven", "eight"]), ("code", "letter"))
     rows: list[Row] = [{"letter": "a", "code": "7"}, {"letter": "a", "code": "8"}, ["7", "b"]]
     assert model.predict(rows).predictions == ["seven", "eight", "seven"]
-    assert model.missing([{"letter": None, "code": "7"}]) == [("letter",)]
+    assert model.missing([{"letter": None, "code": "7"}, {"code": "7"}]) == [(), ("letter",)]
 
 
 class Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -301,8 +302,11 @@ def test_what_cannot_predict_is_refused_when_it_is_loaded() -> None:
 
 
 def test_columns_found_by_name_need_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    pandas = pytest.importorskip("pandas")
+    keep = ColumnTransformer([("keep", "passthrough", ["age"])], remainder="drop")
+    table = pandas.DataFrame(TRAINED_ON, columns=list(NAMES))
+    estimator = make_pipeline(keep, LogisticRegression()).fit(table, DIGIT)
     monkeypatch.setitem(sys.modules, "pandas", None)
-    estimator = make_pipeline(ColumnTransformer([("keep", "passthrough", ["age"])]), LogisticRegression())
     with pytest.raises(BundleError, match="pip install pandas"):
         SklearnModel("m@1", estimator, NAMES)
 

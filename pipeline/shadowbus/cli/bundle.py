@@ -1,12 +1,17 @@
 """`shadowbus bundle`: a fitted estimator becomes a folder that a shadow can be loaded from."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shadowbus.cli.console import emit, tell
 from shadowbus.clock import now_ms
+
+if TYPE_CHECKING:
+    from shadowbus.shadows.bundle import Bundle
 
 
 def bundle(
@@ -23,6 +28,15 @@ def bundle(
     trust: Annotated[
         list[str] | None, typer.Option(metavar="TYPE", help="One more type that skops may build; repeat for more.")
     ] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample",
+            "--try",
+            metavar="FILE",
+            help="Rows to ask the model now and at every load: JSON lines, or Parquet of the training data's types.",
+        ),
+    ] = None,
 ) -> None:
     """Make a bundle: a folder with the model's file and a manifest that vouches for it."""
     from shadowbus.shadows.bundle import write_bundle
@@ -36,7 +50,50 @@ def bundle(
         now_ms=now_ms(),
         allow_pickle=allow_pickle,
         trusted=tuple(trust or ()),
+        sample=sample,
     )
     emit(str(made.folder))
-    count = "lists of any width" if made.features is None else f"{len(made.features)} features"
-    tell(f"{made.model} takes {count}; its sha256 is {made.manifest.sha256}.")
+    for line in _told(made):
+        tell(line)
+
+
+def _told(made: "Bundle") -> Iterator[str]:
+    """What a person should know of a bundle that was made."""
+    schema, names = made.manifest.input, made.features
+    if schema is None:
+        yield f"{made.model} was not opened: nothing was checked but its hash, {made.manifest.sha256}."
+        return
+    container = _CONTAINERS[schema.container]
+    yield f"{made.model} reads {container}; its sha256 is {made.manifest.sha256}."
+    if names is not None and schema.columns is not None:
+        yield "Features: " + ", ".join(f"{column.name} ({column.type})" for column in schema.columns)
+    elif schema.container not in ("texts", "dicts"):
+        width = "any number of" if schema.columns is None else str(len(schema.columns))
+        yield f"A row is a list of {width} values; with --features A,B,C it can be an object by name too."
+    if schema.unknown:
+        yield (
+            f"The model does not tell the types of {', '.join(schema.unknown)}: give rows of the training data as "
+            "Parquet, --sample rows.parquet, to be sure."
+        )
+    sample = made.read_sample()
+    if sample is not None:
+        lines = sample.splitlines()
+        yield f"It answers the {len(lines)} rows of the sample; the first {min(SHOWN, len(lines))}:"
+        for line in lines[:SHOWN]:
+            yield (
+                "  "
+                + json.dumps(json.loads(line)["prediction"])
+                + " for "
+                + json.dumps(json.loads(line)["features"])[:160]
+            )
+
+
+SHOWN = 3
+_CONTAINERS = {
+    "numbers": "a matrix of numbers",
+    "sparse": "a sparse matrix of numbers",
+    "objects": "a matrix of values",
+    "frame": "a pandas data frame",
+    "texts": "one text a row",
+    "dicts": "an object by name a row",
+}

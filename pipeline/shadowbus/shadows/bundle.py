@@ -8,18 +8,20 @@ The hash shows that a file is the one that was bundled; it does not show who mad
 only by an explicit choice: see `estimator.py`.
 """
 
+import contextlib
 import hashlib
 import secrets
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from shadowbus.errors import BundleError
-from shadowbus.shadows.estimator import check_width, feature_names, load_estimator
+from shadowbus.shadows.estimator import load_estimator
 from shadowbus.shadows.manifest import FORMATS, MANIFEST_FILE, Manifest, check_features, check_word
+from shadowbus.shadows.sample import SAMPLE_FILE, answered, read_sample, told_by
 
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "skops", "joblib")
 
@@ -57,27 +59,41 @@ class Bundle:
         Raises:
             BundleError: When the file is absent, lies outside the folder, or has another hash.
         """
-        _check_inside(self.folder, self.manifest.file)
+        return self._read(self.manifest.file, self.manifest.sha256)
+
+    def read_sample(self) -> bytes | None:
+        """The rows and answers that are checked at every load, or None where the bundle has none.
+
+        Raises:
+            BundleError: As `read`.
+        """
+        wanted = self.manifest.sample_sha256
+        return None if wanted is None else self._read(SAMPLE_FILE, wanted)
+
+    def _read(self, file: str, sha256: str) -> bytes:
+        _check_inside(self.folder, file)
+        path = self.folder / file
         try:
-            data = self.path.read_bytes()
+            data = path.read_bytes()
         except OSError as error:
             raise BundleError(
-                f"The model's file {self.path} cannot be read ({error.strerror}); make the bundle again."
+                f"The model's file {path} cannot be read ({error.strerror}); make the bundle again."
             ) from error
-        if hashlib.sha256(data).hexdigest() != self.manifest.sha256:
+        if hashlib.sha256(data).hexdigest() != sha256:
             raise BundleError(
-                f"{self.path} is not the file that {MANIFEST_FILE} vouches for (its sha256 differs); "
+                f"{path} is not the file that {MANIFEST_FILE} vouches for (its sha256 differs); "
                 "do not load it, find out who changed it, or make the bundle again."
             )
         return data
 
     def verify(self) -> None:
-        """Check that the model's file is the one the manifest vouches for.
+        """Check that the model's file and sample are those the manifest vouches for.
 
         Raises:
-            BundleError: When it is not.
+            BundleError: When they are not.
         """
         self.read()
+        self.read_sample()
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -112,12 +128,12 @@ def write_bundle(
     now_ms: int,
     allow_pickle: bool = False,
     trusted: Sequence[str] = (),
+    sample: Path | None = None,
 ) -> Bundle:
     """Make a bundle of a saved, fitted estimator.
 
-    A `.skops` file is loaded (with skops' check of its types) to see that it can be and to take its features' names
-    when none are given. A `.joblib` or pickle file runs code of its own when it is opened, so it is only copied and
-    hashed unless `allow_pickle` is given; without that and without `features` the bundle takes lists only.
+    The estimator is loaded to see that it can be, and to take down what it was fitted with. A `.joblib` or pickle file
+    runs code of its own when it is opened: without `allow_pickle` it is only copied and hashed, and needs `features`.
 
     Writing the same bundle again is fine and changes nothing, also from two processes at once.
 
@@ -130,13 +146,17 @@ def write_bundle(
         now_ms: The time to record.
         allow_pickle: Whether to open a `.joblib` or pickle file, which runs the code in it.
         trusted: More types that skops may build, for a `.skops` file.
+        sample: A file of rows (JSON lines or Parquet) that the model is asked, here and at every load.
 
     Raises:
         BundleError: When the file cannot be read or loaded, a name is not allowed, the features do not fit the
-            estimator, or `out` holds something else.
+            estimator, its input cannot be built from requests, it cannot answer the sample, or `out` holds something
+            else.
     """
     check_word("name", name)
     check_word("version", version)
+    if features is not None:
+        check_features(features)
     kind_of_file = FORMATS.get(file.suffix.lower())
     if kind_of_file is None:
         raise BundleError(f"{file} must end in one of {', '.join(FORMATS)}, which says how it was saved.")
@@ -151,28 +171,48 @@ def write_bundle(
         format=kind_of_file,
         file=f"model.{kind_of_file}",
         sha256=hashlib.sha256(data).hexdigest(),
-        features=_features(data, kind_of_file, features, allow_pickle, trusted),
-        libraries=_installed(),
+        features=None if features is None else tuple(features),
+        libraries=installed(_LIBRARIES),
         created_ms=now_ms,
+        trusted=tuple(trusted),
     )
-    return _place(manifest, data, out)
+    if kind_of_file == "joblib" and not allow_pickle:
+        if features is None or sample is not None:
+            raise BundleError(
+                f"{file} is a pickle, which runs code of its own when opened, so nothing is known of what it reads. If "
+                "you know who made it, add --allow-pickle here and `allow_pickle = true` to the shadow's settings; "
+                "else save the model with skops."
+            )
+        return _place(manifest, data, None, out)
+    return _place(*_looked_into(manifest, data, trusted, sample), out)
 
 
-def _features(
-    data: bytes, saved_as: str, given: Sequence[str] | None, allow_pickle: bool, trusted: Sequence[str]
-) -> tuple[str, ...] | None:
-    if given is not None:
-        check_features(given)
-    names = None if given is None else tuple(given)
-    if saved_as == "joblib" and not allow_pickle:
-        return names
-    estimator = load_estimator(data, saved_as, allow_pickle=allow_pickle, trusted=trusted)
-    names = names or feature_names(estimator)
-    check_width(estimator, names)
-    return names
+def _looked_into(
+    manifest: Manifest, data: bytes, trusted: Sequence[str], sample: Path | None
+) -> tuple[Manifest, bytes, bytes | None]:
+    """The manifest with what the estimator was fitted with, its file, and the sample with the model's answers."""
+    from shadowbus.shadows.fitted_with import fitted_with, packages_of
+    from shadowbus.shadows.sklearn_model import SklearnModel
+
+    estimator = load_estimator(data, manifest.format, allow_pickle=True, trusted=trusted)
+    rows = None if sample is None else read_sample(sample)
+    schema = fitted_with(estimator, manifest.features)
+    if rows is not None:
+        schema = told_by(rows, schema)
+    model = SklearnModel(f"{manifest.name}@{manifest.version}", estimator, schema=schema)
+    used = packages_of(estimator) | ({"pandas"} if schema.container == "frame" else set())
+    answers = None if rows is None else answered(model, rows.rows)
+    manifest = replace(
+        manifest,
+        features=schema.names,
+        input=schema,
+        libraries=installed(sorted({*_LIBRARIES, *used})),
+        sample_sha256=None if answers is None else hashlib.sha256(answers).hexdigest(),
+    )
+    return manifest, data, answers
 
 
-def _place(manifest: Manifest, data: bytes, out: Path) -> Bundle:
+def _place(manifest: Manifest, data: bytes, sample: bytes | None, out: Path) -> Bundle:
     if out.is_dir() and any(out.iterdir()):
         return _same_or_refuse(manifest, out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -180,6 +220,8 @@ def _place(manifest: Manifest, data: bytes, out: Path) -> Bundle:
     building.mkdir()
     try:
         (building / manifest.file).write_bytes(data)
+        if sample is not None:
+            (building / SAMPLE_FILE).write_bytes(sample)
         (building / MANIFEST_FILE).write_bytes(manifest.encode())
         building.rename(out)
     except OSError as error:
@@ -194,13 +236,18 @@ def _place(manifest: Manifest, data: bytes, out: Path) -> Bundle:
 
 def _same_or_refuse(manifest: Manifest, out: Path) -> Bundle:
     present = read_bundle(out)
-    if present.manifest.identity != manifest.identity:
+    if present.manifest.identity != manifest.identity or not _alike(present.manifest, manifest):
         raise BundleError(
             f"{out} already holds another bundle ({present.model}, sha256 {present.manifest.sha256[:12]}…); "
             "give this one a version and a folder of its own."
         )
     present.verify()
     return present
+
+
+def _alike(present: Manifest, new: Manifest) -> bool:
+    """Whether a bundle says of its input what is to be said now; one that says nothing was made by an older release."""
+    return present.input in (None, new.input) and present.sample_sha256 == new.sample_sha256
 
 
 def _check_inside(folder: Path, file: str) -> None:
@@ -210,11 +257,10 @@ def _check_inside(folder: Path, file: str) -> None:
         )
 
 
-def _installed() -> dict[str, str]:
+def installed(distributions: Iterable[str]) -> dict[str, str]:
+    """The versions of some libraries, those that are installed."""
     found = {}
-    for library in _LIBRARIES:
-        try:
+    for library in distributions:
+        with contextlib.suppress(PackageNotFoundError):
             found[library] = installed_version(library)
-        except PackageNotFoundError:
-            continue
     return found

@@ -4,8 +4,10 @@ In: bytes whose hash has been checked. Out: the estimator. Guaranteed: a skops f
 lists; a joblib or pickle file, which runs code of its own when opened, is opened only by an explicit choice.
 """
 
+import contextlib
 import importlib
 import io
+import sys
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -72,6 +74,26 @@ def load_estimator(data: bytes, saved_as: str, *, allow_pickle: bool, trusted: S
     return _load_skops(data, trusted)
 
 
+def estimators_among(names: Sequence[str]) -> tuple[str, ...]:
+    """Those of some full type names that are classes of estimators, and installed here.
+
+    A bundle's manifest may name them: skops makes such an object without calling anything but the class's own code, and
+    fills it in. A function, or a class of another kind, could be anything; whoever runs the model has to name it.
+    """
+    from sklearn.base import BaseEstimator
+
+    found = []
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        if module.partition(".")[0] in sys.stdlib_module_names:
+            continue
+        with contextlib.suppress(Exception):  # what is not installed here, skops will say
+            kind = getattr(importlib.import_module(module), attribute)
+            if isinstance(kind, type) and issubclass(kind, BaseEstimator):
+                found.append(name)
+    return tuple(found)
+
+
 def feature_names(estimator: object) -> tuple[str, ...] | None:
     """The names an estimator was fitted with, in order, or None when it was fitted without names."""
     names = getattr(estimator, "feature_names_in_", None)
@@ -99,7 +121,8 @@ def _load_skops(data: bytes, trusted: Sequence[str]) -> object:
         if asked:
             raise BundleError(
                 f"The model's file holds types that are not trusted: {', '.join(sorted(asked))}; "
-                "name those you trust when loading it, or save the model without them."
+                "name those you trust in `trusted_types` of that shadow's settings (a transformer's class may be named "
+                "once, when bundling: --trust), or save the model without them."
             )
         loaded: object = skops.loads(data, trusted=[*TRUSTED_TYPES, *trusted])
     except BundleError:

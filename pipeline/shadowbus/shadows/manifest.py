@@ -7,12 +7,13 @@ is the bundle's to check.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 
 import orjson
 
 from shadowbus.errors import BundleError
+from shadowbus.shadows.input_schema import InputSchema, schema_from
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA_VERSION = 1
@@ -39,6 +40,10 @@ class Manifest:
         features: The features' names in the order the model was trained on, or None when it takes lists only.
         libraries: The versions installed when the bundle was made, by distribution name.
         created_ms: When the bundle was made, in milliseconds since the epoch.
+        input: What the model was fitted with, or None in a bundle that does not say.
+        sample_sha256: The hash of the rows and answers that are checked at every load, or None where there are none.
+        trusted: Types beyond skops' own that the maker of the bundle trusts; when it is loaded, only classes of
+            estimators among them count.
     """
 
     name: str
@@ -50,15 +55,20 @@ class Manifest:
     features: tuple[str, ...] | None
     libraries: Mapping[str, str]
     created_ms: int
+    input: InputSchema | None = None
+    sample_sha256: str | None = None
+    trusted: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What makes two bundles the same bundle: everything but when, and with what installed, they were made."""
+        """What makes two bundles the same bundle: their file and its features."""
         return (self.name, self.version, self.kind, self.format, self.sha256, self.features)
 
     def encode(self) -> bytes:
         """The bytes of `manifest.json`, in one order and readable by people."""
-        return orjson.dumps({"v": SCHEMA_VERSION, **asdict(self)}, option=orjson.OPT_INDENT_2) + b"\n"
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        told["input"] = None if self.input is None else self.input.as_json()
+        return orjson.dumps({"v": SCHEMA_VERSION, **told}, option=orjson.OPT_INDENT_2) + b"\n"
 
     @classmethod
     def decode(cls, data: bytes, where: Path) -> "Manifest":
@@ -82,7 +92,9 @@ class Manifest:
                 f"{where} has 'v' {found.get('v')!r}, and this release reads 'v' {SCHEMA_VERSION}; "
                 "make the bundle again, or install the release that wrote it."
             )
-        for key, (accepts, wanted) in _CHECKS.items():
+        for key, (accepts, wanted) in {**_CHECKS, **_LATER_CHECKS}.items():
+            if key not in found and key in _LATER_CHECKS:
+                continue
             if key not in found or not accepts(found[key]):
                 seen = f"not {found[key]!r}" if key in found else "and is absent"
                 raise BundleError(f"{where}: '{key}' must be {wanted}, {seen}; make the bundle again.")
@@ -90,6 +102,9 @@ class Manifest:
         return cls(
             **{key: found[key] for key in _CHECKS if key != "features"},
             features=None if features is None else tuple(features),
+            input=None if found.get("input") is None else schema_from(found["input"], where),
+            sample_sha256=found.get("sample_sha256"),
+            trusted=tuple(found.get("trusted", ())),
         )
 
 
@@ -115,6 +130,14 @@ def check_features(features: Sequence[str]) -> None:
 
 def _is_word(value: object) -> bool:
     return isinstance(value, str) and _WORD.fullmatch(value) is not None
+
+
+def _is_hash(value: object) -> bool:
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+def _are_types(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and "." in name for name in value)
 
 
 def _is_inside(value: object) -> bool:
@@ -147,11 +170,13 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "kind": (_is_word, _WORD_WANTED),
     "format": (lambda value: value in set(FORMATS.values()), "'skops' or 'joblib'"),
     "file": (_is_inside, "a path inside the bundle's folder"),
-    "sha256": (
-        lambda value: isinstance(value, str) and _SHA256.fullmatch(value) is not None,
-        "64 lower-case hexadecimal digits",
-    ),
+    "sha256": (_is_hash, "64 lower-case hexadecimal digits"),
     "features": (_are_features, _FEATURES_WANTED),
     "libraries": (_are_libraries, "an object of versions by library"),
     "created_ms": (_is_moment, "milliseconds since the epoch"),
 }
+_LATER_CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "sample_sha256": (lambda value: value is None or _is_hash(value), "64 lower-case hexadecimal digits, or null"),
+    "trusted": (_are_types, "a list of full type names"),
+}
+"""Keys that earlier releases did not write."""

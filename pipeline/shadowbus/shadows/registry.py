@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from shadowbus.errors import BundleError
 from shadowbus.shadows.bundle import Bundle
 from shadowbus.shadows.model import Model
+from shadowbus.shadows.sample import check
 
 # Named, not imported: a worker loads the libraries of the one kind of model it runs.
 KINDS = {"sklearn": ("shadowbus.shadows.sklearn_model", "load_sklearn")}
 
 
 def load_model(bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = ()) -> Model:
-    """Load a bundle's model with the adapter of its kind; its hash is checked first.
+    """Load a bundle's model with the adapter of its kind; its hash is checked first, its sample last.
 
     Args:
         bundle: What to load.
@@ -24,7 +25,8 @@ def load_model(bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = (
         trusted: Full names of more types that skops may build.
 
     Raises:
-        BundleError: When no adapter knows the kind, its library is absent, or the bundle cannot be trusted or loaded.
+        BundleError: When no adapter knows the kind, its library is absent, the bundle cannot be trusted or loaded, or
+            it answers its sample otherwise than where it was made.
     """
     try:
         module, function = KINDS[bundle.manifest.kind]
@@ -40,4 +42,6 @@ def load_model(bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = (
             f"{bundle.model} needs '{error.name}', which is not installed; pip install 'shadowbus[models]'."
         ) from error
     model: Model = load(bundle, allow_pickle=allow_pickle, trusted=trusted)
+    if (sample := bundle.read_sample()) is not None:
+        check(model, sample)
     return model

@@ -5,8 +5,7 @@ score per class. Guaranteed: answers have the right shape and are finite, or the
 """
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +26,11 @@ from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 from shadowbus.errors import BundleError
 from shadowbus.shadows.bundle import Bundle
-from shadowbus.shadows.columns import finds_columns_by_name, takes_text
-from shadowbus.shadows.estimator import check_width, load_estimator
-from shadowbus.shadows.feature_matrix import FeatureFrame, FeatureMatrix
+from shadowbus.shadows.estimator import check_width, estimators_among, load_estimator
+from shadowbus.shadows.feature_frame import FeatureFrame
+from shadowbus.shadows.feature_matrix import Dicts, FeatureMatrix, ObjectMatrix, Piece, SparseMatrix, Texts
+from shadowbus.shadows.fitted_with import fitted_with
+from shadowbus.shadows.input_schema import InputSchema
 from shadowbus.shadows.model import Answers, PredictionError, Row
 
 # Classifiers whose predict is the class of the highest probability, so that one call gives both answers. Exact types
@@ -60,22 +61,31 @@ class SklearnModel:
     Args:
         model: The model's full name, `name@version`.
         estimator: A fitted estimator.
-        feature_names: The features in training order, or None when rows are lists.
+        feature_names: The features in training order, or None for the estimator's own, if it has any.
+        schema: What it was fitted with, or None to take that from the estimator as far as it tells.
 
     Raises:
         BundleError: When it is not an estimator, the names do not fit it, or it needs pandas and that is absent.
     """
 
-    def __init__(self, model: str, estimator: Any, feature_names: tuple[str, ...] | None) -> None:
+    def __init__(
+        self,
+        model: str,
+        estimator: Any,
+        feature_names: Sequence[str] | None = None,
+        schema: InputSchema | None = None,
+    ) -> None:
         if not callable(getattr(estimator, "predict", None)):
             raise BundleError(
                 f"{model} is a {type(estimator).__name__}, which has no predict; bundle a fitted estimator instead."
             )
-        check_width(estimator, feature_names)
+        schema = schema or fitted_with(estimator, feature_names)
+        check_width(estimator, schema.names)
         self.model = model
-        self.feature_names = feature_names
+        self.schema = schema
         self._estimator = estimator
-        self._matrix = _matrix_for(estimator, feature_names)
+        self._input = _BUILDERS[schema.container](schema, getattr(estimator, "n_features_in_", None))
+        self.feature_names = self._input.names
         self._classes = _classes(estimator)
         self._labels = None if self._classes is None else _labels(self._classes)
         self._likeliest = self._classes is not None and type(_last_step(estimator)) in _PREDICT_THE_LIKELIEST
@@ -88,51 +98,69 @@ class SklearnModel:
         """
         if not rows:
             return Answers([], None if self._classes is None else [])
-        matrix = self._matrix.build(rows)
-        answers = self.predict_matrix(matrix)
-        return replace(answers, missing=self._matrix.missing(rows)) if _may_lack(matrix) else answers
+        pieces = self._input.pieces(rows)
+        answers = self._together(pieces, len(rows)) if len(pieces) > 1 else self._asked(pieces[0][1], len(rows))
+        return Answers(answers.predictions, answers.scores, self._input.missing(rows))
 
-    def predict_matrix(self, matrix: Any) -> Answers:
+    def predict_matrix(self, matrix: NDArray[np.float64]) -> Answers:
         """Answer a batch of n rows that are in a matrix already; see `MatrixModel.predict_matrix`.
 
         Raises:
             PredictionError: As `predict`.
         """
+        return self._asked(matrix, len(matrix))
+
+    def _together(self, pieces: Sequence[Piece], count: int) -> Answers:
+        """The answers of all pieces, in the order of the batch."""
+        predictions: list[object] = [None] * count
+        scores: list[Any] = [None] * count
+        for places, values in pieces:
+            held = places or ()
+            try:
+                found = self._asked(values, len(held))
+            except PredictionError as error:
+                guilty = [held[at] for at in error.suspects] or list(held)
+                raise PredictionError(str(error), guilty) from error
+            for at, place in enumerate(held):
+                predictions[place] = found.predictions[at]
+                scores[place] = None if found.scores is None else found.scores[at]
+        return Answers(predictions, None if self._classes is None else scores)
+
+    def _asked(self, values: Any, count: int) -> Answers:
         try:
             with warnings.catch_warnings():
                 # Columns were put in the order of the names already; scikit-learn cannot see that.
                 warnings.filterwarnings("ignore", message="X does not have valid feature names")
-                predictions, probabilities = self._ask(matrix)
+                predictions, probabilities = self._ask(values)
         except Exception as error:  # what an estimator raises is its own affair; here it is one batch's failure
-            raise PredictionError(f"{type(error).__name__}: {error}", suspects=_incomplete(matrix)) from error
-        answers = _plain(predictions, len(matrix))
-        return Answers(answers, None if probabilities is None else self._scores(probabilities, len(matrix)))
+            raise PredictionError(f"{type(error).__name__}: {error}", suspects=_incomplete(values)) from error
+        answers = _plain(predictions, count)
+        return Answers(answers, None if probabilities is None else self._scores(probabilities, count))
 
     @property
     def reads_matrix(self) -> bool:
         """Whether the estimator reads numbers only, each in its place."""
-        return self._matrix.of_numbers
+        return self._input.of_numbers
 
     @property
     def width(self) -> int | None:
         """How many features the estimator reads, if it knows."""
-        return self._matrix.width
+        return self._input.width
 
     def missing(self, rows: Sequence[Row]) -> list[tuple[str, ...]] | None:
         """The features each row lacks, or None when no row lacks any."""
-        return self._matrix.missing(rows)
+        return self._input.missing(rows)
 
-    def _ask(self, matrix: Any) -> tuple[Any, Any]:
+    def _ask(self, values: Any) -> tuple[Any, Any]:
         if self._classes is None:
-            return self._estimator.predict(matrix), None
-        probabilities = np.asarray(self._estimator.predict_proba(matrix))
+            return self._estimator.predict(values), None
+        probabilities = np.asarray(self._estimator.predict_proba(values))
         if not self._likeliest:
-            return self._estimator.predict(matrix), probabilities
+            return self._estimator.predict(values), probabilities
         predictions = self._classes[probabilities.argmax(axis=1)]
         tied = (probabilities >= probabilities.max(axis=1, keepdims=True) - _NEAR).sum(axis=1) > 1
         if tied.any():
-            doubtful = matrix[tied] if isinstance(matrix, np.ndarray) else matrix.loc[tied]
-            predictions[tied] = self._estimator.predict(doubtful)
+            predictions[tied] = self._estimator.predict(_chosen(values, tied))
         return predictions, probabilities
 
     def _scores(self, probabilities: NDArray[Any], count: int) -> list[list[float]] | list[dict[str, float]]:
@@ -161,15 +189,25 @@ def load_sklearn(bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] =
     Raises:
         BundleError: When the file is not the one vouched for, may not be loaded, or is not an estimator.
     """
+    trusted = (*trusted, *estimators_among(bundle.manifest.trusted))
     estimator = load_estimator(bundle.read(), bundle.manifest.format, allow_pickle=allow_pickle, trusted=trusted)
-    return SklearnModel(bundle.model, estimator, bundle.features)
+    return SklearnModel(bundle.model, estimator, bundle.features, bundle.manifest.input)
 
 
-def _matrix_for(estimator: Any, names: tuple[str, ...] | None) -> FeatureMatrix:
-    if names and finds_columns_by_name(estimator):
-        return FeatureFrame(names)
-    width = getattr(estimator, "n_features_in_", None)
-    return FeatureMatrix(names, None if width is None else int(width), takes_text=takes_text(estimator))
+_BUILDERS: dict[str, Callable[[InputSchema, int | None], FeatureMatrix]] = {
+    "numbers": FeatureMatrix,
+    "sparse": SparseMatrix,
+    "objects": ObjectMatrix,
+    "frame": FeatureFrame,
+    "texts": Texts,
+    "dicts": Dicts,
+}
+
+
+def _chosen(values: Any, chosen: NDArray[np.bool_]) -> Any:
+    if isinstance(values, list):
+        return [value for value, taken in zip(values, chosen, strict=True) if taken]
+    return values.loc[chosen] if hasattr(values, "loc") else values[chosen]
 
 
 def _classes(estimator: Any) -> NDArray[Any] | None:
@@ -220,18 +258,17 @@ def _unwrapped(value: object, position: int) -> object:
     return bare
 
 
-def _incomplete(matrix: Any) -> tuple[int, ...]:
-    values = matrix if isinstance(matrix, np.ndarray) else matrix.to_numpy()
+def _incomplete(values: Any) -> tuple[int, ...]:
+    """The rows that lack a value: where an estimator raises, it is most often for them."""
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy(dtype=object)
+    if not isinstance(values, np.ndarray):
+        return ()
     if values.dtype == object:
         lacking = np.frompyfunc(lambda value: value is None or value != value, 1, 1)(values).astype(bool)
     else:
         lacking = np.isnan(values)
     return _where_not(~lacking.any(axis=1))
-
-
-def _may_lack(matrix: Any) -> bool:
-    """Whether a value may be missing: it is not-a-number in a matrix of numbers, and anything else hides nothing."""
-    return not isinstance(matrix, np.ndarray) or matrix.dtype == object or bool(np.isnan(matrix.sum()))
 
 
 def _where_not(good: NDArray[np.bool_]) -> tuple[int, ...]:

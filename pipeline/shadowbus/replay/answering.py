@@ -67,7 +67,7 @@ class Answering:
                     orjson.dumps((found.predictions, found.scores), option=orjson.OPT_NON_STR_KEYS)
                     answers.predictions = found.predictions
                     answers.scores = [None] * len(matrix) if found.scores is None else [*found.scores]
-                    return self._missing(matrix)
+                    return self._missing(matrix, values)
             requests.features = [self.reader.features_of(value) for value in values]
         done = _Predicted()
         if requests.rows:
@@ -92,14 +92,13 @@ class Answering:
             self._order = list(map(self.reader.names.index, model.feature_names))
         return flat if self._order == sorted(self._order) else np.ascontiguousarray(flat[:, self._order])
 
-    def _missing(self, matrix: NDArray[np.float64]) -> dict[int, tuple[str, ...]]:
+    def _missing(self, matrix: NDArray[np.float64], values: Sequence[bytes]) -> dict[int, tuple[str, ...]]:
+        """The features that rows lack. Null is not lacking, so rows with a hole are read once more."""
         if not np.isnan(matrix.sum()):
             return {}
-        names = self.model.feature_names or tuple(map(str, range(matrix.shape[1])))
-        missing: dict[int, tuple[str, ...]] = {}
-        for row, place in np.argwhere(np.isnan(matrix)).tolist():
-            missing[row] = (*missing.get(row, ()), names[place])
-        return missing
+        rows = np.flatnonzero(np.isnan(matrix).any(axis=1)).tolist()
+        lacking = self.model.missing([self.reader.features_of(values[row]) for row in rows])
+        return {} if lacking is None else dict(zip(rows, lacking, strict=True))
 
 
 @dataclass(slots=True)

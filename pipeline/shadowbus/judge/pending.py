@@ -3,7 +3,8 @@
 The store carries the input positions it has applied and is written only after these are committed, in one batch; so it
 is never ahead of Kafka, and what it lacks is read again from the source topics. It carries the name of the state it is
 part of as well, since a folder may come from elsewhere, and positions of other topics may happen to fit. A store that
-is damaged is wiped: all of it can be read again.
+is damaged (`folder.py` says when that is), or of another format, is wiped: all of it can be read again. One that merely
+cannot be used now (in use, no rights, disk full) never is.
 
 Rows: `e` and an id holds an entry, which begins with the hour before whose end nothing of it is over; `f` and a number
 holds a frame.
@@ -14,13 +15,14 @@ import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
 
+import msgspec
 import orjson
 from rocksdict import Rdict, WriteBatch
 
 from shadowbus.errors import Retry
 from shadowbus.judge.entry import Entry
+from shadowbus.judge.folder import Claim, is_damaged, refused
 from shadowbus.judge.frames import Frames
 from shadowbus.judge.tuning import scanning, tuned
 
@@ -28,11 +30,19 @@ logger = logging.getLogger("shadowbus.judge")
 
 _POSITIONS = b"\x00positions"
 _STATE = b"\x00state"
+_FORMAT = b"\x00format"
+_THIS_FORMAT = b"2"
+"""Of the rows. A store that has another one, or rows and none, is not ours to read."""
+
 _ENTRY = b"e"
 _FRAME = b"f"
 
-_DAMAGED = ("Corruption", "No such file", "does not exist", "Invalid argument")
-"""What RocksDB says of a store of which a part is missing or not what was written."""
+_UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError)
+"""What reading a row raises that is not what was written."""
+
+
+class _Foreign(Exception):
+    """A row is not what this format has there, though RocksDB vouches for its bytes."""
 
 
 class Pending:
@@ -47,10 +57,19 @@ class Pending:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._database: Rdict | None = None
+        self._claim = Claim(folder)
+        try:
+            self._open_or_begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_or_begin(self) -> None:
         try:
             self._open()
         except Retry as error:
-            if folder.exists():
+            if self.folder.exists():
                 raise
             logger.warning("%s", error)
             self._open()
@@ -60,12 +79,17 @@ class Pending:
         self.frames = Frames()
         self._changed: dict[bytes, Entry] = {}
         with self._touching():
-            self._database = Rdict(str(self.folder), tuned())
-            kept = self._database.get(_POSITIONS)
-            self._positions: dict[str, int] = {} if kept is None else orjson.loads(kept)
-            self._state = (self._database.get(_STATE) or b"").decode()
-            for _, packed in self._rows(_FRAME, b""):
-                self.frames.restore(packed)
+            self._database = database = Rdict(str(self.folder), tuned())
+            kept, found = database.get(_POSITIONS), database.get(_FORMAT)
+            if found is None and kept is None:
+                database.put(_FORMAT, _THIS_FORMAT)
+            elif found != _THIS_FORMAT:
+                raise _Foreign(f"its format is {found!r}, not {_THIS_FORMAT!r}")
+            with _as_foreign("positions or frames"):
+                self._positions: dict[str, int] = {} if kept is None else dict(orjson.loads(kept))
+                self._state = (database.get(_STATE) or b"").decode()
+                for _, packed in self._rows(_FRAME, b""):
+                    self.frames.restore(packed)
 
     def positions(self) -> dict[str, int]:
         """Up to where each input topic is applied."""
@@ -78,10 +102,11 @@ class Pending:
         found = {key: changed[key] for key in hours if key in changed} if changed else {}
         # In the order of the table, which makes the search shorter.
         unknown = sorted(key for key in hours if key not in found) if found else sorted(hours)
-        with self._touching():
-            kept = self._database.get([_ENTRY + key for key in unknown]) or []
-            for key, value in zip(unknown, kept, strict=True):
-                found[key] = Entry(hours[key]) if value is None else Entry.from_bytes(value)
+        with self._touching() as database:
+            kept = database.get([_ENTRY + key for key in unknown]) or []
+            with _as_foreign("an entry"):
+                for key, value in zip(unknown, kept, strict=True):
+                    found[key] = Entry(hours[key]) if value is None else Entry.from_bytes(value)
         return found
 
     def change(self, key: bytes, entry: Entry) -> None:
@@ -121,8 +146,8 @@ class Pending:
         for number, packed in self.frames.new:
             put(_FRAME + number.to_bytes(4, "big"), packed)
         put(_POSITIONS, orjson.dumps(positions))
-        with self._touching():
-            self._database.write(batch)
+        with self._touching() as database:
+            database.write(batch)
         self._positions = dict(positions)
         self._changed.clear()
         self.frames.new.clear()
@@ -133,8 +158,8 @@ class Pending:
             logger.warning("%s belongs to other topics; it is wiped, and read again from Kafka", self.folder)
             self.wipe()
         if self._state != state:
-            with self._touching():
-                self._database.put(_STATE, state.encode())
+            with self._touching() as database:
+                database.put(_STATE, state.encode())
             self._state = state
 
     def wipe(self) -> None:
@@ -143,31 +168,66 @@ class Pending:
         self._open()
 
     def _rows(self, kind: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        rows = self._database.items(from_key=kind + start, read_opt=scanning())
-        for row, packed in cast("Iterator[tuple[bytes, bytes]]", rows):
-            if row[:1] != kind:
-                return
-            yield row, packed
+        """Rows of one kind in their order. `items()` of rocksdict would end at a damaged one as if it were the last."""
+        assert self._database is not None  # noqa: S101
+        rows = self._database.iter(scanning())
+        try:
+            rows.seek(kind + start)
+            while rows.valid() and (row := rows.key())[:1] == kind:
+                yield row, rows.value()
+                rows.next()
+            rows.status()
+        finally:
+            del rows  # as long as there is one, the store is not closed
 
     def _remove(self) -> None:
-        self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._shut()
+        try:
+            shutil.rmtree(self.folder)
+        except OSError as error:
+            raise refused(self.folder, error) from error
 
     @contextlib.contextmanager
-    def _touching(self) -> Iterator[None]:
-        """What RocksDB raises, as what to do next. It has no types of its own for it."""
+    def _touching(self) -> Iterator[Rdict]:
+        """What goes wrong in the store, as what to do next.
+
+        RocksDB takes nothing more after an error of its own, so the store is closed: the next try opens it again.
+        """
         try:
-            yield
-        except Exception as error:
-            reason = str(error)
-            if "While lock file" in reason:
-                raise Retry(f"{self.folder} is still in use by another process ({reason})") from error
-            if not any(sign in reason for sign in _DAMAGED) and not isinstance(error, ValueError):
-                raise Retry(f"{self.folder} cannot be used; look at the disk and its rights ({reason})") from error
+            yield self._database  # type: ignore[misc]
+        except _Foreign as error:
             self._remove()
-            raise Retry(f"{self.folder} was damaged ({reason}); it is wiped, and read again from Kafka") from error
+            raise Retry(f"{self.folder} cannot be read ({error}); it is wiped, and read again from Kafka") from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._shut()
+            try:
+                damaged = is_damaged(self.folder)
+            except OSError as reason:
+                raise refused(self.folder, reason) from error
+            if not damaged:
+                raise Retry(f"{self.folder} cannot be used; look at the disk and its rights ({error})") from error
+            self._remove()
+            raise Retry(f"{self.folder} was damaged ({error}); it is wiped, and read again from Kafka") from error
+
+    def _shut(self) -> None:
+        if self._database is not None:
+            database, self._database = self._database, None
+            try:
+                database.close()
+            except Exception as error:  # what was not written is read again from Kafka
+                logger.warning("%s could not be closed properly: %s", self.folder, error)
 
     def close(self) -> None:
         """Let go of the folder, so that another worker may take it."""
-        with contextlib.suppress(Exception):  # also where it never was opened
-            self._database.close()
+        self._shut()
+        self._claim.close()
+
+
+@contextlib.contextmanager
+def _as_foreign(what: str) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise _Foreign(f"{what}: {error!r}") from error

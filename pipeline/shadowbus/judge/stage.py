@@ -49,7 +49,13 @@ class JudgeStage:
         self.horizon = max(1, math.ceil(settings.judge.horizon_days * 24))  # hours
         name = JUDGE_BOOKS.full_name(settings.namespace)
         self.sweep_hours = max(1, self.horizon // 48)
-        self.held = {p: Held(f"{name}[{p}]", p, Pending(folder / str(p))) for p in held}
+        self.held: dict[int, Held] = {}
+        try:
+            for partition in sorted(held):
+                self.held[partition] = Held(f"{name}[{partition}]", partition, Pending(folder / str(partition)))
+        except BaseException:
+            self.close()
+            raise
         self.touched: set[int] = set()
         self.vitals_at = 0
 

@@ -107,15 +107,15 @@ class Staged:
         return self.start_ms + self.count * self.step_ms
 
     def _request(self, compared: list[bytes], outcomes: list[bytes], labelled: float) -> None:
-        truth = int(self.rng.integers(10))
-        said = truth if self.rng.random() < 0.93 else int(self.rng.integers(10))
+        truth = int(self.rng.integers(len(self.classes)))
+        said = truth if self.rng.random() < 0.93 else int(self.rng.integers(len(self.classes)))
         day = self.segments[int(self.rng.random() < 0.3)]
         latency = float(self.rng.gamma(4.0, 0.5))
         wanted = self.rng.random() < labelled
         number, self.count = self.count, self.count + 1
         for shadow, plays in self.cast.items():
             right = self.rng.random() < plays.accuracy - (0.12 if plays.accuracy < 0.85 and day != "weekday" else 0)
-            answer = said if plays.copies else truth if right else int(self.rng.integers(10))
+            answer = said if plays.copies else truth if right else int(self.rng.integers(len(self.classes)))
             fails = self.rng.random() < plays.failing
             record: dict[str, Any] = {
                 "v": 1,

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,15 +66,17 @@ def label_queue(
 
 
 def _write(lines: TextIO, chosen: "tuple[tuple[Candidate, float], ...]", *, as_json: bool) -> None:
-    table = csv.writer(lines, lineterminator="\n")
+    from shadowbus.labelling.cells import id_cell, json_cell
+
+    table = csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # no other separator splits a cell
     if not as_json:
         table.writerow(COLUMNS)
     for one, probability in chosen:
         values: tuple[Any, ...] = one.request_id, one.timestamp_ms, one.agree, one.live, one.shadow, one.segments
         if as_json:
-            lines.write(json.dumps(dict(zip(COLUMNS, (*values, probability), strict=True))) + "\n")
+            lines.write(json_cell(dict(zip(COLUMNS, (*values, probability), strict=True))) + "\n")
         else:
-            table.writerow([one.request_id, *map(json.dumps, values[1:]), probability])
+            table.writerow([id_cell(one.request_id), one.timestamp_ms, *map(json_cell, values[2:]), probability])
 
 
 def _tell(found: "Candidates", chosen: "Queue") -> None:

@@ -6,6 +6,7 @@ the topics.
 
 import dataclasses
 import getpass
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -196,7 +197,7 @@ def _write(settings: Settings, record: Promotion) -> None:
 
 
 def _show(record: Promotion, sentence: str, as_json: bool) -> None:
-    emit(encode(record).decode() if as_json else clean(sentence))
+    emit(json.dumps(json.loads(encode(record))) if as_json else clean(sentence))  # in ASCII, safe on a terminal
 
 
 def _user() -> str:

@@ -1,7 +1,8 @@
 """Numbers of the story as ECharts options. Pure.
 
 Nothing here is ever HTML: tooltips are drawn as text (`renderMode: richText`), no formatter is made of what came in a
-record, and every key is written here, as the page takes keys that begin with a colon for program code. Colours are CSS
+record, every key is written here, as the page takes keys that begin with a colon for program code, and every foreign
+name is one `for_charts`. Colours are CSS
 variables, so that light and dark are a matter of the style sheet.
 """
 
@@ -11,6 +12,7 @@ from typing import Any
 from shadowbus.story.criteria import Criterion
 from shadowbus.story.figures import FORMATS
 from shadowbus.story.history import Point
+from shadowbus.story.names import for_charts
 from shadowbus.story.tables import Confusion, Distribution, WhoWasRight
 from shadowbus.story.timeline import Moment
 
@@ -85,7 +87,12 @@ def confusion(table: Confusion) -> Options:
         colour = f"color-mix(in srgb, {GOOD if i == j else BAD} {part:.0f}%, var(--cell))"
         shown = {"show": amount > 0 and len(table.classes) <= LABELLED_CLASSES}
         data.append({"value": [j, i, amount], "itemStyle": {"color": colour}, "label": shown})
-    axis = {"type": "category", "data": list(table.classes), "axisTick": {"show": False}, "nameLocation": "middle"}
+    axis = {
+        "type": "category",
+        "data": list(map(for_charts, table.classes)),
+        "axisTick": {"show": False},
+        "nameLocation": "middle",
+    }
     label = {"color": MUTED, "width": 52, "overflow": "truncate", "interval": 0}
     turned = {"rotate": 40} if max(map(len, table.classes), default=0) > SHORT_NAME else {}
     text = {"axisLabel": label, "nameTextStyle": {"color": MUTED}}
@@ -146,7 +153,7 @@ def distribution(table: Distribution) -> Options:
         "legend": _legend(),
         "xAxis": {
             "type": "category",
-            "data": list(table.names),
+            "data": list(map(for_charts, table.names)),
             "axisLabel": {"color": MUTED, "width": 80, "overflow": "truncate", "hideOverlap": True},
             "axisTick": {"show": False},
             "axisLine": {"lineStyle": {"color": LINE}},

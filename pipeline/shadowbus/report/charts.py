@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shadowbus.records import Verdict
-from shadowbus.report.foreign import shown
 from shadowbus.report.look import (
     GRID,
     INK,
@@ -21,6 +20,7 @@ from shadowbus.report.look import (
 )
 from shadowbus.story.criteria import Criterion
 from shadowbus.story.history import narrowing
+from shadowbus.story.names import for_charts
 from shadowbus.story.trial import TrialStory
 
 NAME_CHARACTERS = 24
@@ -317,7 +317,7 @@ def _names(names: Sequence[str]) -> list[str]:
     """Short, and all different."""
     short: list[str] = []
     for name in names:
-        text = shown(name, NAME_CHARACTERS) or "(empty)"
+        text = for_charts(name, NAME_CHARACTERS)
         while text in short:
             text += "'"
         short.append(text)

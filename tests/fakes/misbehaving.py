@@ -5,8 +5,10 @@ import itertools
 import mmap
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -16,11 +18,18 @@ from typing import Any
 
 import joblib
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
+from fakes.forging import announce, channel, drip, flood, forge, forged
+from shadowbus.replay.model_messages import Answers, pack_answers
 from shadowbus.shadows.bundle import write_bundle
 
 LEAKED_BYTES = 16 * 2**20
+HUGE_BYTES = 3_000_000
+
+SECRET, NAMED = "SHADOWBUS_TEST_PASSWORD", "SHADOWBUS_TEST_NAMED"
+"""Environment variables: one that a model must not see, and one that the settings pass on."""
 
 
 class Deed(IntEnum):
@@ -54,6 +63,31 @@ class Deed(IntEnum):
     ORPHAN = auto()
     COPY = auto()
     THREAD = auto()
+    ODD = auto()
+    WORDY = auto()
+    HUGE = auto()
+    NETWORK = auto()
+    LOOKUP = auto()
+    SPY = auto()
+    STOP = auto()
+    STOP_PARENT = auto()
+    REGROUP = auto()
+    HELD = auto()
+    FORGE_BYTES = auto()
+    FORGE_STATUS = auto()
+    FORGE_LATENCY = auto()
+    FORGE_ROWS = auto()
+    FORGE_FIELD = auto()
+    FORGE_TAIL = auto()
+    FORGE_MALFORMED = auto()
+    ANNOUNCE = auto()
+    DRIP = auto()
+    FLOOD = auto()
+    THREADS = auto()
+    PROCESSES = auto()
+    FILES = auto()
+    DISK = auto()
+    LIE = auto()
 
 
 _leaked: list[bytes] = []
@@ -123,6 +157,100 @@ def _start_a_thread() -> None:
     threading.Thread(target=time.sleep, args=(3600,)).start()
 
 
+class _Odd(Exception):
+    def __str__(self) -> str:
+        sys.exit("no text for you")
+
+
+def _be_odd() -> None:
+    raise _Odd
+
+
+def _be_wordy() -> None:
+    raise RuntimeError("lone \ud800 surrogate " + "x" * 20_000_000)
+
+
+def _connect() -> None:
+    socket.create_connection(("203.0.113.1", 443), timeout=0.2)
+
+
+def _look_up() -> None:
+    """As a library does that hides what went wrong behind an error of its own."""
+    try:
+        socket.getaddrinfo("features.example.com", 443)
+    except OSError:
+        raise RuntimeError("no features today") from None
+
+
+def _spy() -> None:
+    descriptors = {link.resolve().name.split(":")[0] for link in Path("/proc/self/fd").iterdir() if link.exists()}
+    try:
+        worker = psutil.Process(os.getppid()).ppid()
+        theirs = Path(f"/proc/{worker}/environ").read_bytes()
+    except OSError as error:
+        theirs = type(error).__name__.encode()
+    raise RuntimeError(
+        f"own={os.environ.get(SECRET)} named={os.environ.get(NAMED)} {descriptors} theirs={theirs!r:.60}"
+    )
+
+
+def _stop(process: int) -> None:
+    os.kill(process, signal.SIGSTOP)
+    time.sleep(3600)
+
+
+def _join_the_keepers_group() -> None:
+    os.setpgid(0, os.getppid())
+    time.sleep(3600)
+
+
+def _die_but_leave_a_child_that_holds_the_pipe() -> None:
+    _start_a_child()
+    os._exit(3)
+
+
+def _start_threads() -> None:
+    for _ in range(5_000):
+        threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+
+
+def _start_processes() -> None:
+    for number in range(600):
+        if os.fork() == 0:
+            if number % 2:
+                os.setsid()
+            time.sleep(3600)
+            os._exit(0)
+    time.sleep(3600)
+
+
+def _open_files() -> None:
+    for _ in range(100_000):
+        os.dup(1)
+
+
+def _fill_the_disk() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.truncate(2**40)
+
+
+def _lie_about_loading() -> None:
+    control = int(sys.argv[sys.argv.index("--control") + 1])
+    os.write(control, b'{"model": 7}')
+    time.sleep(3600)
+
+
+def _lie_about_the_worker() -> None:
+    """From now on the keeper gives out a stranger as its worker."""
+    from shadowbus.replay import model_child, pipe
+
+    def fork(keeper: Any) -> None:
+        here, _there = pipe.make_pipes()
+        socket.send_fds(keeper.control, [os.environ[NAMED].encode()], [here.reading, here.writing])
+
+    model_child.Keeper._fork = fork  # type: ignore[method-assign,assignment]
+
+
 DEEDS: dict[int, Callable[[], object]] = {
     Deed.RAISE: _raise,
     Deed.QUIT: lambda: sys.exit("enough"),
@@ -148,6 +276,30 @@ DEEDS: dict[int, Callable[[], object]] = {
     Deed.ORPHAN: _start_a_session,
     Deed.COPY: os.fork,
     Deed.THREAD: _start_a_thread,
+    Deed.ODD: _be_odd,
+    Deed.WORDY: _be_wordy,
+    Deed.NETWORK: _connect,
+    Deed.LOOKUP: _look_up,
+    Deed.SPY: _spy,
+    Deed.STOP: lambda: _stop(os.getpid()),
+    Deed.STOP_PARENT: lambda: _stop(os.getppid()),
+    Deed.REGROUP: _join_the_keepers_group,
+    Deed.HELD: _die_but_leave_a_child_that_holds_the_pipe,
+    Deed.FORGE_BYTES: lambda: forge(os.urandom(1_000)),
+    Deed.FORGE_STATUS: lambda: forge(forged(failed={"0": ("shadow_splendid", "x")})),
+    Deed.FORGE_LATENCY: lambda: forge(forged(latencies={"0": -5})),
+    Deed.FORGE_ROWS: lambda: forge(forged(predictions=[1, 2, 3])),
+    Deed.FORGE_FIELD: lambda: forge(forged(verdict="PROMOTE")),
+    Deed.FORGE_TAIL: lambda: forge(forged()),
+    Deed.FORGE_MALFORMED: lambda: forge(pack_answers(Answers(malformed=dict.fromkeys(range(channel()[2]), "bad")))),
+    Deed.ANNOUNCE: lambda: announce(2**32 - 1),
+    Deed.DRIP: drip,
+    Deed.FLOOD: flood,
+    Deed.THREADS: _start_threads,
+    Deed.PROCESSES: _start_processes,
+    Deed.FILES: _open_files,
+    Deed.DISK: _fill_the_disk,
+    Deed.LIE: _lie_about_loading,
 }
 
 
@@ -161,10 +313,22 @@ class Misbehaving:
         for deed in set(deeds.tolist()) & DEEDS.keys():
             for _ in range(deeds.tolist().count(deed)):
                 DEEDS[deed]()
+        if Deed.HUGE in deeds:
+            return np.array(["x" * HUGE_BYTES if deed == Deed.HUGE else 1.0 for deed in deeds], dtype=object)
         if Deed.TYPE in deeds:
             return np.array([{"answer": 1.0} if deed == Deed.TYPE else 1.0 for deed in deeds], dtype=object)
         answers = np.where(deeds == Deed.NAN, np.nan, 1.0)
         return answers[:-1] if Deed.SHAPE in deeds else answers
+
+
+class Liar(Misbehaving):
+    """Makes its keeper lie, from when it is unpickled."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        _lie_about_the_worker()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"lies": True}
 
 
 class BadToLoad:

@@ -13,10 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fakes.misbehaving import LEAKED_BYTES, BadToLoad, Deed, Misbehaving, bundle_of
+from fakes.misbehaving import LEAKED_BYTES, NAMED, SECRET, BadToLoad, Deed, Liar, Misbehaving, bundle_of
 from fakes.questions import ask, chunk, rows_per_second, statuses
 from shadowbus.errors import BundleError
 from shadowbus.replay.circuit import Circuit
+from shadowbus.replay.model_family import MOST_TASKS
 from shadowbus.replay.model_process import Chunk, ModelProcess
 from shadowbus.settings import ShadowSettings
 
@@ -43,7 +44,30 @@ GUILTY = {
     Deed.GROUP: ("shadow_crash", "SIGKILL"),
     Deed.CLOSE: ("shadow_crash", "ended itself|closed the channel"),
     Deed.SCRIBBLE: ("shadow_crash", "wrote into the channel"),
+    Deed.ODD: ("shadow_error", "no text for you|its text cannot be read"),
+    Deed.WORDY: ("shadow_error", r"RuntimeError: lone \? surrogate x+$"),
+    Deed.HUGE: ("shadow_error", "the answer of 3,000,006 bytes was left out: at most 1,048,576 are kept"),
+    Deed.NETWORK: ("shadow_error", r"Network is unreachable.*network = true in its \[\[shadow\]\]"),
+    Deed.LOOKUP: ("shadow_error", r"no features today.*network = true"),
+    Deed.STOP: ("shadow_timeout", "no answer within 800 ms"),
+    Deed.REGROUP: ("shadow_timeout", "no answer within 800 ms"),
+    Deed.HELD: ("shadow_crash", "exit code 3"),
+    Deed.FORGE_BYTES: ("shadow_crash", "bytes that are no answer"),
+    Deed.FORGE_STATUS: ("shadow_crash", "bytes that are no answer: Invalid enum value 'shadow_splendid'"),
+    Deed.FORGE_LATENCY: ("shadow_crash", "bytes that are no answer: Expected `float` >= 0"),
+    Deed.FORGE_ROWS: ("shadow_crash", "bytes that are no answer: .* do not fit 1 rows"),
+    Deed.FORGE_FIELD: ("shadow_crash", "bytes that are no answer: Object contains unknown field `verdict`"),
+    Deed.FORGE_TAIL: ("shadow_crash", "bytes that are no answer"),
+    Deed.FORGE_MALFORMED: ("shadow_crash", "calls requests malformed that are not"),
+    Deed.ANNOUNCE: ("shadow_crash", r"gave an answer of 4,294,967,295 bytes where at most [\d,]+ are taken"),
+    Deed.DRIP: ("shadow_timeout", "no answer within 800 ms"),
+    Deed.FLOOD: ("shadow_crash", "wrote into the channel"),
+    Deed.THREADS: ("shadow_error", "can't start new thread|MemoryError"),
+    Deed.FILES: ("shadow_error", "Too many open files"),
+    Deed.DISK: ("shadow_error", "File too large"),
 }
+
+FIRST = tuple(deed for deed in GUILTY if deed < Deed.ODD and deed not in (Deed.HANG, Deed.DEAF))
 
 HARMLESS = (Deed.CHILD, Deed.ORPHAN, Deed.COPY, Deed.THREAD, Deed.LEAK)
 
@@ -115,12 +139,16 @@ def test_the_guilty_row_bears_status_and_reason_the_others_are_predicted_and_the
 ) -> None:
     if deed == Deed.SHARE:  # memory is watched from outside, which has to be quicker than the deadline
         model = own(replace(SETTINGS, timeout_ms=10_000))
+        model.circuit = Circuit(PATIENT_SECONDS)
     deeds = [Deed.FINE] * 300
-    deeds[17] = deeds[160] = deed
-    before = rows_per_second(model)
-    failed = ask(model, deeds)
     status, text = GUILTY[deed]
-    assert {row: found for row, (found, _) in failed.items()} == {17: status, 160: status}
+    guilty = [17] if status == "shadow_timeout" else [17, 160]  # a hang takes its time
+    for row in guilty:
+        deeds[row] = deed
+    before, held = rows_per_second(model), psutil.Process().memory_info().rss
+    failed = ask(model, deeds)
+    assert psutil.Process().memory_info().rss - held < 128 * 2**20
+    assert {row: found for row, (found, _) in failed.items()} == dict.fromkeys(guilty, status)
     for _, found in failed.values():
         assert re.search(text, found), found
     assert ask(model, [Deed.FINE] * 300) == {}
@@ -151,7 +179,7 @@ def test_a_model_that_answers_in_a_wrong_shape_fails_the_row_it_is_wrong_for(mod
 
 def test_many_kinds_of_poison_in_one_chunk_are_each_found(model: ModelProcess) -> None:
     deeds = [Deed.FINE] * 1_000
-    for number, deed in enumerate(deed for deed in GUILTY if deed not in (Deed.HANG, Deed.DEAF)):
+    for number, deed in enumerate(FIRST):
         deeds[13 + 61 * number] = deed
     wanted = {row: GUILTY[deed][0] for row, deed in enumerate(deeds) if deed}
     found, greedy = statuses(model, deeds), deeds.index(Deed.SHARE)
@@ -160,13 +188,14 @@ def test_many_kinds_of_poison_in_one_chunk_are_each_found(model: ModelProcess) -
     assert found == wanted
 
 
+@pytest.mark.parametrize("deed", [Deed.PARENT, Deed.STOP_PARENT], ids=lambda deed: deed.name)
 def test_a_row_that_kills_the_keeper_too_is_found_and_the_model_loaded_again(
-    own: Callable[..., ModelProcess],
+    own: Callable[..., ModelProcess], deed: Deed
 ) -> None:
     model = own()
-    failed = statuses(model, [Deed.FINE, Deed.PARENT, Deed.FINE, Deed.FINE])
+    failed = statuses(model, [Deed.FINE, deed, Deed.FINE, Deed.FINE])
     # Each try costs a load of the model, and there may be no time for all of them.
-    assert failed.pop(1) in ("shadow_crash", "shadow_unavailable")
+    assert failed.pop(1) in ("shadow_crash", "shadow_timeout", "shadow_unavailable")
     assert set(failed.values()) <= {"shadow_unavailable"}
     until(lambda: ask(model, [Deed.FINE] * 10) == {}, "the model is never there again", 90)
     assert model.vitals.loads > 1
@@ -272,7 +301,7 @@ def test_a_worker_killed_while_a_bundle_hangs_on_loading_leaves_nothing_behind(t
 
         def busy() -> list[psutil.Process]:
             keepers = psutil.Process(worker.pid).children(recursive=True)
-            return [one for one in keepers if one.cpu_times().user > 0 and "model_child" in " ".join(one.cmdline())]
+            return [one for one in keepers if one.cpu_times().user > 0 and "model_start" in " ".join(one.cmdline())]
 
         until(lambda: bool(busy()), "the keeper was never started")
         keepers = busy()
@@ -289,6 +318,10 @@ def test_a_worker_killed_while_a_bundle_hangs_on_loading_leaves_nothing_behind(t
         (Deed.SEGFAULT, "crashed while it was loaded: .*Segmentation fault"),
         (Deed.EXIT, "crashed while it was loaded"),
         (Deed.HANG, "did not load within 3 s"),
+        (Deed.HOARD, "needs more than 16 MB of memory to be loaded; raise memory_mb"),
+        (Deed.SHARE, "takes more than 16 MB of memory while it is loaded; raise memory_mb"),
+        (Deed.LIE, "crashed while it was loaded"),
+        (Deed.NETWORK, r"network = true in its \[\[shadow\]\]"),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -296,7 +329,7 @@ def test_a_bundle_that_cannot_be_loaded_is_an_error_that_says_why(
     own: Callable[..., ModelProcess], tmp_path: Path, deed: Deed, words: str
 ) -> None:
     bad = bundle_of(BadToLoad(deed), tmp_path / "bad")
-    settings = ShadowSettings("s", "m", allow_pickle=True, load_seconds=3 if deed == Deed.HANG else 60)
+    settings = replace(SETTINGS, memory_mb=16, load_seconds=3 if deed == Deed.HANG else 60)
     started = time.monotonic()
     with pytest.raises(BundleError, match=words):
         own(settings, bad)
@@ -322,6 +355,57 @@ def test_a_model_that_cannot_be_loaded_again_is_unavailable_and_comes_back(
     assert failed[0][0] == "shadow_unavailable"
     (tmp_path / "elsewhere").rename(moving)
     until(lambda: ask(model, [Deed.FINE]) == {}, "the model does not come back", 90)
+
+
+def test_a_model_that_starts_processes_without_end_is_ended_with_all_of_them(own: Callable[..., ModelProcess]) -> None:
+    model = own(replace(SETTINGS, timeout_ms=60_000))
+    model.circuit = Circuit(PATIENT_SECONDS)
+    assert ask(model, [Deed.FINE]) == {}
+    before = len(psutil.pids())
+    ((status, text),) = ask(model, [Deed.PROCESSES]).values()
+    assert status == "shadow_crash"
+    assert f"started more than {MOST_TASKS} processes and threads" in text
+    assert ask(model, [Deed.FINE] * 10) == {}
+    until(lambda: len(psutil.pids()) < before + MOST_TASKS // 2, "what it started is still there")
+    assert len(family(model)) == 2
+
+
+def test_a_model_sees_neither_secrets_nor_descriptors_of_its_worker(
+    own: Callable[..., ModelProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SECRET, "hunter2")
+    monkeypatch.setenv(NAMED, "passed on")
+    with Path("/dev/null").open() as inherited:
+        os.set_inheritable(inherited.fileno(), True)
+        model = own(replace(SETTINGS, environment=(NAMED,)))
+        ((status, said),) = ask(model, [Deed.SPY]).values()
+    assert status == "shadow_error"
+    assert "own=None named=passed on {'" in said
+    kinds = set(re.findall(r"'(\w+)'", said.partition("theirs")[0]))
+    assert kinds <= {"pipe", "null", "fd"}  # its channel, standard input and output, and the folder it looked into
+    if model.report()["network"] == "off":
+        assert "theirs=b'PermissionError'" in said
+
+
+def test_a_model_has_a_network_where_the_settings_say_so(own: Callable[..., ModelProcess]) -> None:
+    assert own().report()["network"] == "off"
+    model = own(replace(SETTINGS, network=True))
+    assert model.report()["network"] == "on"
+    ((_, said),) = ask(model, [Deed.NETWORK]).values() or [("", "")]
+    assert "network = true" not in said
+
+
+def test_a_stranger_that_a_keeper_gives_out_as_its_worker_is_left_alone(
+    own: Callable[..., ModelProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as stranger:
+        monkeypatch.setenv(NAMED, str(stranger.pid))
+        settings = replace(SETTINGS, environment=(NAMED,))
+        model = own(settings, bundle_of(Liar(), tmp_path / "liar"))
+        assert statuses(model, [Deed.FINE]) == {0: "shadow_unavailable"}
+        model.close()
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_hangs_without_end_open_the_circuit_before_a_transaction_is_too_old(

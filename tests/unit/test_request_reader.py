@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from shadowbus.replay.answering import Answering
-from shadowbus.replay.model_messages import Answers, pack_answers, pack_question, unpack_answers
+from shadowbus.replay.checked_answers import read_answers
+from shadowbus.replay.model_messages import Answers, pack_answers, pack_question
 from shadowbus.replay.request_reader import RequestReader
 from shadowbus.replay.single_rows import SingleRows
 from shadowbus.shadows.sklearn_model import SklearnModel
@@ -35,7 +36,7 @@ class Careful:
 def answered(model: Any, keys: Sequence[bytes], values: Sequence[bytes], *, by_place: bool) -> Answers:
     answering = Answering(model if by_place else Careful(model), SingleRows(0.0))
     assert (answering.by_place is not None) == by_place
-    answers = unpack_answers(pack_answers(answering.answer(pack_question(keys, values))))
+    answers = read_answers(pack_answers(answering.answer(pack_question(keys, values))), keys, values)
     answers.batch_ms, answers.latencies = 0.0, {}
     return answers
 

@@ -8,6 +8,17 @@ import orjson
 
 from shadowbus.settings import Settings
 
+_ITS_PROCESS = (
+    "model",
+    "timeout_ms",
+    "allow_pickle",
+    "threads",
+    "memory_mb",
+    "load_seconds",
+    "network",
+    "environment",
+)
+
 
 def digests(settings: Settings, shadow: str) -> dict[str, str]:
     """SHA-256 in hex of the tables that a verdict on this shadow depends on.
@@ -21,7 +32,7 @@ def digests(settings: Settings, shadow: str) -> dict[str, str]:
     """
     judged = {one.name: _plain(one) for one in settings.shadow}
     for one in judged.values():
-        for key in ("model", "timeout_ms", "allow_pickle", "threads", "memory_mb", "load_seconds"):
+        for key in _ITS_PROCESS:
             one.pop(key, None)
     tables: dict[str, Any] = {
         "gate": _plain(settings.gate),

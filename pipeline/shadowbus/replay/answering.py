@@ -4,7 +4,6 @@ An exception is an answer: the batch is halved until the rows that raise stand a
 (a hang, a crash) the parent sees from outside.
 """
 
-import contextlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,13 +14,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from shadowbus.clock import perf_ns
-from shadowbus.replay.model_messages import Answers, unpack_question
+from shadowbus.clock import monotonic, perf_ns
+from shadowbus.replay.error_text import error_text
+from shadowbus.replay.model_messages import TEXT_CHARACTERS, Answers, Detours, unpack_question
 from shadowbus.replay.request_reader import RequestReader, Requests, lacking
+from shadowbus.replay.shortcut import Shortcut
 from shadowbus.replay.single_rows import SingleRows
+from shadowbus.shadows.model import Answers as Predicted
 from shadowbus.shadows.model import MatrixModel, Model
-
-ERROR_CHARACTERS = 300
 
 
 class Answering:
@@ -30,13 +30,16 @@ class Answering:
     Args:
         model: The model.
         sampler: Measures single rows.
+        advice: What to add to the text of an error that comes of having no network.
     """
 
-    def __init__(self, model: Model, sampler: SingleRows) -> None:
-        self.model, self.sampler = model, sampler
+    def __init__(self, model: Model, sampler: SingleRows, advice: str = "") -> None:
+        self.model, self.sampler, self.advice = model, sampler, advice
         self.by_place = model if isinstance(model, MatrixModel) and model.reads_matrix else None
         names = model.feature_names if self.by_place else None
         self.reader = RequestReader(names, self.by_place.width if self.by_place and names is None else None)
+        self.straight, self.whole = Shortcut(), Shortcut()
+        self._most_rows = 0  # at once, once it is known that the model does not take them all
         self._order: list[int] = []
 
     def answer(self, block: bytes) -> Answers:
@@ -55,27 +58,61 @@ class Answering:
         for position, row in enumerate(requests.rows if missing else ()):
             if names := missing.get(row):
                 answers.tails[position] = lacking(answers.tails[position], names)
+        answers.detours.alone, self.sampler.failed = self.sampler.failed, 0
+        answers.detours.reason = "; ".join(filter(None, (self.whole.reason, self.straight.reason)))[:TEXT_CHARACTERS]
         return answers
 
     def _predict(self, requests: Requests, values: Sequence[bytes], answers: Answers) -> dict[int, tuple[str, ...]]:
         """Predict all at once if that goes, else with care; returns the missing features by row."""
+        refused = ""
         if requests.places is not None and self.by_place is not None:
-            matrix = self._matrix(requests, self.by_place)
-            with contextlib.suppress(BaseException):  # found again below, with care
-                found = self.by_place.predict_matrix(matrix)
-                if len(found.predictions) == len(requests.rows):
-                    orjson.dumps((found.predictions, found.scores), option=orjson.OPT_NON_STR_KEYS)
-                    answers.predictions = found.predictions
-                    answers.scores = [None] * len(matrix) if found.scores is None else [*found.scores]
-                    return self._missing(matrix, values)
+            if self.straight.open(monotonic()):
+                try:
+                    return self._predict_straight(requests, self.by_place, values, answers)
+                except BaseException as error:  # found again below, with care
+                    refused = error_text(error, self.advice)
             requests.features = [self.reader.features_of(value) for value in values]
-        done = _Predicted()
-        if requests.rows:
-            _predict(self.model, requests.rows, requests.features, done)
+        done = self._predict_with_care(requests)
+        answers.predictions, answers.scores, answers.failed = done.predictions, done.scores, done.failed
+        answers.detours.missing = done.unknown
+        if not done.failed:
+            self._learn(refused, done, answers.detours)
+        return done.missing
+
+    def _predict_straight(
+        self, requests: Requests, model: MatrixModel, values: Sequence[bytes], answers: Answers
+    ) -> dict[int, tuple[str, ...]]:
+        matrix = self._matrix(requests, model)
+        found = model.predict_matrix(matrix)
+        _check(found, len(requests.rows))
+        answers.predictions = found.predictions
+        answers.scores = [None] * len(matrix) if found.scores is None else [*found.scores]
+        for way in (self.straight, self.whole):
+            way.worked()
+        return self._missing(matrix, values)
+
+    def _predict_with_care(self, requests: Requests) -> "_Found":
+        done, rows = _Found(self.advice), requests.rows
+        most = len(rows) if self.whole.open(monotonic()) else self._most_rows
+        for start in range(0, len(rows), max(1, most)):
+            end = start + most
+            _predict(self.model, rows[start:end], requests.features[start:end], done)
         if done.failed:
             done.sort()
-        answers.predictions, answers.scores, answers.failed = done.predictions, done.scores, done.failed
-        return done.missing
+        return done
+
+    def _learn(self, refused: str, done: "_Found", detours: Detours) -> None:
+        """All rows were answered: whatever failed on the way was the way's fault."""
+        now = monotonic()
+        if refused:
+            detours.matrix = 1
+            self.straight.failed(f"rows are read twice, since they cannot be asked as a matrix: {refused}", now)
+        if done.raised:
+            detours.batch = 1
+            self._most_rows = done.largest
+            self.whole.failed(f"at most {done.largest} rows are asked at once: {done.raised}", now)
+        elif self.whole.open(now) and len(done.rows) > self._most_rows:
+            self.whole.worked()
 
     def _matrix(self, requests: Requests, model: MatrixModel) -> NDArray[np.float64]:
         """The rows in training order; what is absent or null is not-a-number."""
@@ -102,12 +139,18 @@ class Answering:
 
 
 @dataclass(slots=True)
-class _Predicted:
+class _Found:
+    """What was found of a batch so far: `raised` is what a part of several rows said, `largest` a part that did not."""
+
+    advice: str
     predictions: list[Any] = field(default_factory=list)
     scores: list[Any] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     missing: dict[int, tuple[str, ...]] = field(default_factory=dict)
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)
+    raised: str = ""
+    largest: int = 1
+    unknown: int = 0
 
     def sort(self) -> None:
         """Put the rows back in order, after suspects were asked apart from the others."""
@@ -116,28 +159,43 @@ class _Predicted:
         self.scores = [self.scores[i] for i in order]
         self.rows = [self.rows[i] for i in order]
 
+    def fail(self, model: Model, row: int, features: Any, error: BaseException) -> None:
+        """A row that was alone raised."""
+        self.failed[row] = ("shadow_error", error_text(error, self.advice))
+        try:
+            self.missing[row] = (model.missing([features]) or [()])[0]
+        except BaseException:
+            self.unknown += 1
 
-def _predict(model: Model, rows: list[int], features: list[Any], done: _Predicted) -> None:
+
+def _predict(model: Model, rows: list[int], features: list[Any], done: _Found) -> None:
     """Predict a batch; where it raises, its parts, down to the single rows that raise."""
     try:
         found = model.predict(features)
-        if len(found.predictions) != len(rows):
-            raise ValueError(f"{len(rows)} rows gave {len(found.predictions)} predictions")
-        orjson.dumps((found.predictions, found.scores), option=orjson.OPT_NON_STR_KEYS)
+        _check(found, len(rows))
     except BaseException as error:
         if len(rows) == 1:
-            done.failed[rows[0]] = ("shadow_error", error_text(error))
-            with contextlib.suppress(Exception):
-                done.missing[rows[0]] = (model.missing(features) or [()])[0]
+            done.fail(model, rows[0], features[0], error)
             return
+        done.raised = done.raised or error_text(error, done.advice)
         for part in _parts(len(rows), getattr(error, "suspects", ())):
             _predict(model, [rows[i] for i in part], [features[i] for i in part], done)
         return
     done.rows += rows
     done.predictions += found.predictions
     done.scores += found.scores if found.scores is not None else [None] * len(rows)
+    done.largest = max(done.largest, len(rows))
     if found.missing is not None:
         done.missing.update(zip(rows, found.missing, strict=True))
+
+
+def _check(found: Predicted, rows: int) -> None:
+    """Whether answers are what a comparison can hold, one for each row."""
+    if len(found.predictions) != rows:
+        raise ValueError(f"{rows} rows gave {len(found.predictions)} predictions")
+    if None in found.predictions:
+        raise ValueError("a prediction is null")
+    orjson.dumps((found.predictions, found.scores), option=orjson.OPT_NON_STR_KEYS)
 
 
 def _parts(count: int, suspects: Sequence[int]) -> list[Sequence[int]]:
@@ -146,8 +204,3 @@ def _parts(count: int, suspects: Sequence[int]) -> list[Sequence[int]]:
         others = sorted(set(range(count)).difference(suspects))
         return [others, *([suspect] for suspect in suspects)]
     return [range(count // 2), range(count // 2, count)]
-
-
-def error_text(error: BaseException) -> str:
-    """An exception in one line, as it stands in a comparison."""
-    return f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS]

@@ -2,16 +2,27 @@
 
 import signal
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from msgspec import Struct
 
 from shadowbus.replay.last_words import in_one_line
-
-TEXT_CHARACTERS = 300
+from shadowbus.replay.model_family import MOST_TASKS
+from shadowbus.replay.model_messages import TEXT_CHARACTERS
 
 RETIRED = 75
 """The exit code of a worker that has grown and wants to be replaced by a fresh one; no row is to blame."""
 
-Kind = Literal["crash", "timeout", "memory", "garbled", "retired"]
+Kind = Literal["crash", "timeout", "memory", "tasks", "garbled", "retired"]
+
+
+class Report(Struct):
+    """What a keeper saw of a worker's end: the signal or exit code, what it had too much of, and if it was killed."""
+
+    signal: int = 0
+    code: int = 0
+    over: Literal["", "memory", "tasks"] = ""
+    killed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +40,18 @@ class Death:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a worker's parent saw of it before its end: whether it hung, wrote what is no answer, ever answered."""
+    """What a worker's parent saw of it before its end: if it hung, what it gave that is no answer, if it answered."""
 
     hung: bool
-    garbled: bool
+    garbled: str
     answered: bool
 
 
-def death_of(report: dict[str, Any], words: str, seen: Seen, limits: tuple[float, int]) -> Death:
+def death_of(report: Report | None, words: str, seen: Seen, limits: tuple[float, int]) -> Death:
     """What became of a worker.
 
     Args:
-        report: What its keeper saw: `signal` and `code` it ended with, whether its `memory` was the reason, and whether
-            the keeper `killed` it.
+        report: What its keeper saw; None where that is gone too.
         words: What it said last on standard error.
         seen: What its parent saw.
         limits: What it was allowed: milliseconds for a row, megabytes beyond what it had when loaded.
@@ -51,22 +61,27 @@ def death_of(report: dict[str, Any], words: str, seen: Seen, limits: tuple[float
     return Death(kind, (f"{text}: {said}" if said and kind != "retired" else text)[:TEXT_CHARACTERS])
 
 
-def _plain(report: dict[str, Any], seen: Seen, limits: tuple[float, int]) -> tuple[Kind, str]:
+def _plain(report: Report | None, seen: Seen, limits: tuple[float, int]) -> tuple[Kind, str]:
     timeout_ms, memory_mb = limits
-    number, code = report.get("signal", 0), report.get("code", 0)
-    if report.get("memory"):
+    found = report or Report()
+    if found.over == "memory":
         return "memory", f"the model took more than {memory_mb} MB of memory beyond what it had when loaded"
-    if code == RETIRED and seen.answered:
+    if found.over == "tasks":
+        return "tasks", f"the model started more than {MOST_TASKS} processes and threads"
+    if found.code == RETIRED and seen.answered:
         return "retired", "the model's memory had grown"
     if seen.hung:
         return "timeout", f"no answer within {timeout_ms:g} ms"
     if seen.garbled:
-        return "garbled", "the model wrote into the channel to its worker"
-    if report.get("killed"):
+        return "garbled", f"the model {seen.garbled}"
+    if found.killed:
         return "garbled", "the model closed the channel to its worker"
-    if number:
-        return "crash", f"the model's process died of {_name(number)}"
-    return "crash", f"the model's process ended itself with exit code {code}" if report else "the model's process died"
+    if found.signal:
+        return "crash", f"the model's process died of {_name(found.signal)}"
+    return (
+        "crash",
+        f"the model's process ended itself with exit code {found.code}" if report else "the model's process died",
+    )
 
 
 def _name(number: int) -> str:

@@ -16,7 +16,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,22 +25,37 @@ import psutil
 
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import ShadowbusError
-from shadowbus.replay.answering import Answering, error_text
+from shadowbus.replay.answering import Answering
 from shadowbus.replay.death import RETIRED
-from shadowbus.replay.model_limits import Memory, become_worker, detach, end_with
+from shadowbus.replay.error_text import NO_NETWORK, error_text, misses_network
+from shadowbus.replay.model_family import is_dead, too_many_tasks
+from shadowbus.replay.model_limits import (
+    MEGABYTE,
+    WATCH_SECONDS,
+    Memory,
+    become_worker,
+    detach,
+    end_with,
+    loading,
+)
 from shadowbus.replay.model_messages import FORK, GONE, KILL, pack_answers
 from shadowbus.replay.model_threads import limit_joblib
 from shadowbus.replay.pipe import Pipe, make_pipes
 from shadowbus.replay.single_rows import SingleRows
 from shadowbus.shadows.model import Model
 
-WATCH_SECONDS = 0.05
+STRAY_SECONDS = 1.0
 LAST_WORDS_SECONDS = 0.1
 """How long a worker that is to be killed has to say where it was, and one that is dying to be dead."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Keep one model: load it, say so, then fork a worker whenever the parent asks for one."""
+def main(arguments: Sequence[str], network: str = "") -> None:
+    """Keep one model: load it, say so, then fork a worker whenever the parent asks for one.
+
+    Args:
+        arguments: What to load, and within which limits.
+        network: Why the network could not be taken from this process, if it should have been.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--control", type=int, required=True)
     parser.add_argument("--bundle", type=Path, required=True)
@@ -49,46 +63,58 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory-mb", type=int, required=True)
     parser.add_argument("--single-row-share", type=float, required=True)
     parser.add_argument("--allow-pickle", action="store_true")
+    parser.add_argument("--network", action="store_true")
     options = parser.parse_args(arguments)
     faulthandler.enable()
     detach()
     control = socket.socket(fileno=options.control)
     end_with(control, on=True)
+    advice = "" if options.network or network else NO_NETWORK
     try:
-        model, sha256 = _load(options.bundle, allow_pickle=options.allow_pickle)
-    except ShadowbusError as error:
-        control.sendall(orjson.dumps({"error": str(error)}))
-        return
+        with loading(options.memory_mb, options.threads):
+            model, sha256 = _load(options.bundle, options.memory_mb, allow_pickle=options.allow_pickle)
     except BaseException as error:
-        control.sendall(orjson.dumps({"error": f"{options.bundle} cannot be loaded: {error_text(error)}"}))
+        control.sendall(orjson.dumps({"error": _why_not(error, options.bundle, options.memory_mb, advice)}))
         return
     end_with(control, on=False)
     limit_joblib(options.threads)
     # What is loaded stays, and a chunk of rows makes no cycles: a collection would only hold up a prediction.
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)
-    control.sendall(orjson.dumps({"model": model.model, "sha256": sha256}))
+    control.sendall(orjson.dumps({"model": model.model, "sha256": sha256, "network": network}))
     memory = Memory.now(options.memory_mb, options.threads)
-    Keeper(control, model, memory, options.single_row_share).run()
+    Keeper(control, Answering(model, SingleRows(options.single_row_share), advice), memory).run()
 
 
-def _load(path: Path, *, allow_pickle: bool) -> tuple[Model, str]:
+def _load(path: Path, memory_mb: int, *, allow_pickle: bool) -> tuple[Model, str]:
     """The model, and the hash of its file."""
     from shadowbus.shadows.bundle import read_bundle
     from shadowbus.shadows.registry import load_model
 
     bundle = read_bundle(path)
-    return load_model(bundle, allow_pickle=allow_pickle), bundle.manifest.sha256
+    most = memory_mb * MEGABYTE
+    return load_model(bundle, allow_pickle=allow_pickle, most_bytes=most), bundle.manifest.sha256
+
+
+def _why_not(error: BaseException, bundle: Path, memory_mb: int, advice: str) -> str:
+    if isinstance(error, MemoryError):
+        return (
+            f"The model in {bundle} needs more than {memory_mb} MB of memory to be loaded; raise memory_mb of that "
+            "shadow if it may."
+        )
+    if isinstance(error, ShadowbusError):
+        return str(error) + (advice if misses_network(error) else "")
+    return f"{bundle} cannot be loaded: {error_text(error, advice)}"
 
 
 class Keeper:
     """Forks workers of a loaded model, one at a time, and ends them."""
 
-    def __init__(self, control: socket.socket, model: Model, memory: Memory, single_row_share: float) -> None:
-        self.control, self.model, self.memory, self.share = control, model, memory, single_row_share
+    def __init__(self, control: socket.socket, answering: Answering, memory: Memory) -> None:
+        self.control, self.answering, self.memory = control, answering, memory
         self.worker = 0
-        self.too_much = False
-        self.own = {child.pid for child in psutil.Process().children()}  # what loading the model has started
+        self.over = ""
+        self.own = set(_children())  # what loading the model has started
 
     def run(self) -> None:
         """Do what the parent asks until it is gone."""
@@ -117,7 +143,7 @@ class Keeper:
             self.control.close()
             try:
                 become_worker(keeper, self.memory)
-                serve(there, self.model, self.memory, self.share)
+                serve(there, self.answering, self.memory)
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
@@ -130,70 +156,72 @@ class Keeper:
         here.close()
 
     def _watch(self) -> None:
-        if not self.too_much and self.memory.exceeded(self.worker):
-            self.too_much = True
-            _kill(self.worker)
+        if not self.over:
+            self.over = self._too_much()
+            if self.over:
+                self._kill()
+
+    def _too_much(self) -> str:
+        """Of what the worker and all it has started have too much, if of anything."""
+        if self.memory.exceeded(self.worker):
+            return "memory"
+        return "tasks" if too_many_tasks(os.getpid(), self.own) else ""
 
     def _end(self, asked: bytes) -> dict[str, object]:
         """End the worker and all it has started; returns how it came to its end."""
         if not self.worker:
             return {}
-        status = self._waited() if asked == GONE or self.too_much else None
-        killed = status is None
+        killed = not ((asked == GONE or self.over) and self._ended())
         if killed:
-            self.too_much |= self.memory.exceeded(self.worker)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.worker, signal.SIGABRT)  # faulthandler writes down where it was
-            status = self._waited()
-        _kill(self.worker)
-        if status is None:
-            status = os.waitpid(self.worker, 0)[1]
+            self.over = self.over or self._too_much()
+            os.kill(self.worker, signal.SIGABRT)  # faulthandler writes down where it was
+            self._ended()
+        self._kill()
+        code = os.waitstatus_to_exitcode(os.waitpid(self.worker, 0)[1])
         self._end_strays()
-        code = os.waitstatus_to_exitcode(status)
-        how = {"signal": max(0, -code), "code": max(0, code)}
-        report: dict[str, object] = {**how, "killed": killed, "memory": self.too_much}
-        self.worker, self.too_much = 0, False
+        report = {"signal": max(0, -code), "code": max(0, code), "killed": killed, "over": self.over}
+        self.worker, self.over = 0, ""
         return report
 
-    def _waited(self) -> int | None:
-        """The worker's status once it is dead, or None when it is not soon."""
+    def _ended(self) -> bool:
+        """Whether the worker is dead, or is so soon. It is not reaped by this, so its number stays its own."""
         deadline = Deadline.after(LAST_WORDS_SECONDS)
-        while True:
-            pid, status = os.waitpid(self.worker, os.WNOHANG)
-            if pid:
-                return status
+        while not is_dead(self.worker):
             if deadline.passed:
-                return None
+                return False
             select.select([], [], [], 0.001)
+        return True
+
+    def _kill(self) -> None:
+        """Kill the worker and its group, while it is not reaped."""
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(self.worker, signal.SIGKILL)
 
     def _end_strays(self) -> None:
-        """What the worker had started is this process's child now."""
-        while strays := [child for child in psutil.Process().children(recursive=True) if child.pid not in self.own]:
+        """What the worker had started is, or becomes, this process's child: nobody else reaps it."""
+        deadline = Deadline.after(STRAY_SECONDS)
+        while (strays := [child for child in _children() if child not in self.own]) and not deadline.passed:
             for stray in strays:
-                with contextlib.suppress(psutil.Error):
-                    stray.kill()
-            for stray in strays:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(stray.pid, 0)
+                with contextlib.suppress(PermissionError):
+                    os.kill(stray, signal.SIGKILL)
+                os.waitpid(stray, os.WNOHANG)
 
 
-def _kill(worker: int) -> None:
-    for kill in (os.killpg, os.kill):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(worker, signal.SIGKILL)
+def _children() -> list[int]:
+    """This process's children, dead ones that it has not reaped included."""
+    return [child.pid for child in psutil.Process().children()]
 
 
-def serve(pipe: Pipe, model: Model, memory: Memory, single_row_share: float) -> None:
+def serve(pipe: Pipe, answering: Answering, memory: Memory) -> None:
     """Answer questions until the pipe closes, or until this process has grown so much that a fresh one is better."""
     worker = os.getpid()
-    sampler = SingleRows(single_row_share)
-    answering = Answering(model, sampler)
     usual: int | None = None
     while True:
         free = monotonic()
         if (question := pipe.receive()) is None:
             return
-        sampler.wait(monotonic() - free)
+        answering.sampler.wait(monotonic() - free)
         number, block = question
         answers = answering.answer(block)
         if os.getpid() != worker:  # the model has forked, and this is the copy
@@ -207,7 +235,3 @@ def serve(pipe: Pipe, model: Model, memory: Memory, single_row_share: float) -> 
             os._exit(RETIRED)
         if usual is None:
             usual = memory.grown()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,16 @@ THREAD_ROOM = 64 * MEGABYTE
 
 LIBRARY_ROOM = 64 * MEGABYTE
 """What becomes resident of libraries that were loaded and are used for the first time; it is no model's fault."""
+
+LOADING_ROOM = 1024 * MEGABYTE
+"""What importing the libraries of a model may take while it is loaded, beside what the model itself may."""
+
+LARGEST_FILE = 1024 * MEGABYTE
+MOST_FILES = 1024
+"""How large a file the worker may write, and how many it may have open at once."""
+
+WATCH_SECONDS = 0.05
+"""How often somebody looks at what a model's process takes."""
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -46,8 +57,7 @@ class Memory:
     def refuse_more(self) -> None:
         """From now on an allocation beyond the limit fails in this process, and in whatever it starts."""
         if sys.platform == "linux":
-            most = self.writable + self.room
-            resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+            _limit(resource.RLIMIT_DATA, self.writable + self.room)
 
     def exceeded(self, pid: int) -> bool:
         """Whether a process is resident with more than it may."""
@@ -59,6 +69,28 @@ class Memory:
         """By how much this process has grown, in bytes."""
         resident, writable = _taken(psutil.Process())
         return max(resident - self.resident, writable - self.writable)
+
+
+def loading_bytes(megabytes: int, threads: int) -> int:
+    """How much memory loading a model may take: what the model may, and what its libraries need."""
+    return megabytes * MEGABYTE + threads * THREAD_ROOM + LOADING_ROOM
+
+
+@contextlib.contextmanager
+def loading(megabytes: int, threads: int) -> Iterator[None]:
+    """While a model is loaded, an allocation beyond what that may take fails."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    if sys.platform == "linux":
+        most = _taken(psutil.Process())[1] + loading_bytes(megabytes, threads)
+        resource.setrlimit(resource.RLIMIT_DATA, (_lower(most, before[1]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _lower(limit: int, hard: int) -> int:
+    return limit if hard == resource.RLIM_INFINITY else min(limit, hard)
 
 
 def _taken(process: psutil.Process) -> tuple[int, int]:
@@ -98,9 +130,17 @@ def become_worker(keeper: int, memory: Memory) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != keeper:
         os._exit(1)
+    _limit(resource.RLIMIT_FSIZE, LARGEST_FILE)
+    _limit(resource.RLIMIT_NOFILE, MOST_FILES)
     memory.refuse_more()
 
 
 def _no_core() -> None:
     """A crash that is found by crashing it again must not write gigabytes each time."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_CORE, 0)
+
+
+def _limit(of_what: int, most: int) -> None:
+    """Lower a limit for good; one that is lower already stays."""
+    lower = _lower(most, resource.getrlimit(of_what)[1])
+    resource.setrlimit(of_what, (lower, lower))

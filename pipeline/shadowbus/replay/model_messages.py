@@ -2,9 +2,11 @@
 
 Questions and answers go through the channel of `pipe.py`. A question carries raw request values: parsing them is the
 model process's work, on another core. An answer carries the model's answers as columns, and for each request the end of
-its comparison, ready to be put in. Errors cross as text.
+its comparison, ready to be put in. Errors cross as text. What is too large for a comparison is made an error where it
+is packed; the other side reads with `checked_answers.py`, which relies on none of this.
 """
 
+import dataclasses
 import struct
 from array import array
 from collections.abc import Sequence
@@ -14,12 +16,43 @@ from typing import Any
 
 import orjson
 
+from shadowbus.limits import MAX_ANSWER_BYTES, too_large
 from shadowbus.records import Scores
 
 _COUNT = struct.Struct("=II")
 
 FORK, KILL, GONE = b"f", b"k", b"g"
 """What the keeper is asked for: a new worker; an end to one that hangs; an end to one whose channel has closed."""
+
+MAX_FRAME_BYTES = 16 * MAX_ANSWER_BYTES
+"""The most that is taken in as the answer to one question, however many rows it has."""
+
+TEXT_CHARACTERS = 300
+"""The most that is taken over of an error's text."""
+
+
+@dataclass(slots=True)
+class Detours:
+    """How often the short way to an answer failed, unseen in the answers, and what was said then.
+
+    `matrix`: rows read straight into numbers were predicted again from their features. `batch`: rows could only be
+    predicted in smaller batches, none of them guilty. `alone`: a row that was predicted with others raised when it was
+    timed alone. `missing`: what a failed row lacks could not be found out. `reason` is empty unless a way was given up.
+    """
+
+    matrix: int = 0
+    batch: int = 0
+    alone: int = 0
+    missing: int = 0
+    reason: str = ""
+
+    def add(self, other: "Detours") -> None:
+        """Count those too; what is given up now is what was given up last."""
+        self.matrix += other.matrix
+        self.batch += other.batch
+        self.alone += other.alone
+        self.missing += other.missing
+        self.reason = other.reason
 
 
 @dataclass(slots=True)
@@ -38,6 +71,7 @@ class Answers:
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)
     malformed: dict[int, str] = field(default_factory=dict)
     batch_ms: float = 0.0
+    detours: Detours = field(default_factory=Detours)
 
     def append(self, part: "Answers", start: int) -> None:
         """Add the answers of the rows from `start` on."""
@@ -49,6 +83,7 @@ class Answers:
         self.failed.update({row + start: cause for row, cause in part.failed.items()})
         self.malformed.update({row + start: reason for row, reason in part.malformed.items()})
         self.batch_ms += part.batch_ms
+        self.detours.add(part.detours)
 
 
 def pack_question(keys: Sequence[bytes], values: Sequence[bytes]) -> bytes:
@@ -58,13 +93,26 @@ def pack_question(keys: Sequence[bytes], values: Sequence[bytes]) -> bytes:
 
 def unpack_question(block: bytes) -> tuple[list[bytes], list[bytes]]:
     """The keys and raw request values of a question."""
-    _, pieces = _unpack(block)
+    _, pieces = unpack(block)
     half = len(pieces) // 2
     return pieces[:half], pieces[half:]
 
 
 def pack_answers(answers: Answers) -> bytes:
-    """Answers as one block."""
+    """Answers as one block. A row whose answer is too large for a comparison fails, and says so."""
+    head = _head(answers)
+    if len(head) > MAX_ANSWER_BYTES:
+        _fail_large(answers)
+        head = _head(answers)
+    return _pack(head, answers.tails)
+
+
+def answer_bytes(prediction: object, scores: Scores | None) -> int:
+    """How many bytes one row's answer takes as JSON."""
+    return len(orjson.dumps(prediction)) + len(orjson.dumps(scores))
+
+
+def _head(answers: Answers) -> bytes:
     head = {
         "predictions": answers.predictions,
         "scores": answers.scores,
@@ -72,23 +120,25 @@ def pack_answers(answers: Answers) -> bytes:
         "failed": answers.failed,
         "malformed": answers.malformed,
         "batch_ms": answers.batch_ms,
+        "detours": dataclasses.asdict(answers.detours),
     }
-    return _pack(orjson.dumps(head, option=orjson.OPT_NON_STR_KEYS), answers.tails)
+    return orjson.dumps(head, option=orjson.OPT_NON_STR_KEYS)
 
 
-def unpack_answers(block: bytes) -> Answers:
-    """The answers of a block."""
-    text, tails = _unpack(block)
-    head = orjson.loads(text)
-    return Answers(
-        predictions=head["predictions"],
-        scores=head["scores"],
-        latencies={int(position): ms for position, ms in head["latencies"].items()},
-        tails=tails,
-        failed={int(row): (status, text) for row, (status, text) in head["failed"].items()},
-        malformed={int(row): reason for row, reason in head["malformed"].items()},
-        batch_ms=head["batch_ms"],
-    )
+def _fail_large(answers: Answers) -> None:
+    """Make each answer that is too large an error of its row."""
+    rows = range(len(answers.tails) + len(answers.malformed))
+    predicted = [row for row in rows if row not in answers.failed and row not in answers.malformed]
+    good: list[int] = []
+    for position, row in enumerate(predicted):
+        size = answer_bytes(answers.predictions[position], answers.scores[position])
+        if size <= MAX_ANSWER_BYTES:
+            good.append(position)
+        else:
+            answers.failed[row] = "shadow_error", too_large("answer", size, MAX_ANSWER_BYTES)
+    answers.latencies = {new: answers.latencies[old] for new, old in enumerate(good) if old in answers.latencies}
+    answers.predictions = [answers.predictions[position] for position in good]
+    answers.scores = [answers.scores[position] for position in good]
 
 
 def _pack(head: bytes, pieces: Sequence[bytes]) -> bytes:
@@ -96,11 +146,20 @@ def _pack(head: bytes, pieces: Sequence[bytes]) -> bytes:
     return b"".join((_COUNT.pack(len(head), len(pieces)), head, lengths, *pieces))
 
 
-def _unpack(block: bytes) -> tuple[bytes, list[bytes]]:
+def unpack(block: bytes) -> tuple[bytes, list[bytes]]:
+    """The head and the pieces of a block.
+
+    Raises:
+        ValueError: It is not a block, or not all of it is.
+    """
+    if len(block) < _COUNT.size:
+        raise ValueError("it is too short")
     size, count = _COUNT.unpack_from(block)
     lengths = array("I")
     start = _COUNT.size + size
     end = start + count * lengths.itemsize
     lengths.frombytes(block[start:end])
+    if end + sum(lengths) != len(block):
+        raise ValueError("its lengths do not fit")
     pieces = [block[here:there] for here, there in pairwise(accumulate(lengths, initial=end))]
     return block[_COUNT.size : start], pieces

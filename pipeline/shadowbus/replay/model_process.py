@@ -12,10 +12,11 @@ from pathlib import Path
 
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import BundleError
+from shadowbus.replay.checked_answers import Garbled, read_answers
 from shadowbus.replay.circuit import PATIENCE_SECONDS, Circuit
 from shadowbus.replay.death import Death
 from shadowbus.replay.model_keeper import ModelKeeper
-from shadowbus.replay.model_messages import Answers, pack_question, unpack_answers
+from shadowbus.replay.model_messages import MAX_FRAME_BYTES, Answers, pack_question
 from shadowbus.replay.model_vitals import ModelVitals
 from shadowbus.replay.model_worker import ModelWorker
 from shadowbus.replay.unanswered import unanswered
@@ -31,6 +32,9 @@ IN_FLIGHT = 6
 
 CHUNK_SECONDS = 1.0
 """The least that several rows together may take: a machine that is busy for a moment is not a model that hangs."""
+
+WARM_UP_SECONDS = 5.0
+"""The least that the first question after loading may take: libraries load parts of themselves when they are used."""
 
 AWAY_SECONDS = 0.1
 """Of a longer time in which nobody asked for answers, this much counts against the model: a question or an answer that
@@ -81,6 +85,9 @@ class ModelProcess:
         self._told, self._tell_at = 0, 0.0
         self._worker: ModelWorker | None = None
         self._row_seconds: float | None = None
+        self._row_bytes = 0.0
+        self._cold = True
+        self._told_detour = False
         self._keeper = self._new_keeper()
         try:
             while not self._keeper.loaded(shadow.load_seconds):
@@ -89,12 +96,15 @@ class ModelProcess:
             self._keeper.close()
             raise
         self.model, self.sha256 = self._keeper.model, self._keeper.sha256
+        if self._keeper.network not in ("on", "off"):
+            logger.warning("%s reaches the network (%s): docs/operations.md", self.model, self._keeper.network)
 
     def chunk_rows(self, most: int) -> int:
-        """How many rows to ask at once, so that a chunk takes at most a quarter of the deadline."""
+        """How many rows to ask at once, so that a chunk takes a quarter of the deadline at most, and of a frame."""
         if self._row_seconds is None:
             return min(most, 64)
-        return max(1, min(most, int(self.timeout / 4 / self._row_seconds)))
+        in_time = int(self.timeout / 4 / self._row_seconds)
+        return max(1, min(most, in_time, int(MAX_FRAME_BYTES / 4 / max(1.0, self._row_bytes))))
 
     def ask(self, chunk: Chunk) -> None:
         """Hand a chunk to the model. Collect answers when more than `IN_FLIGHT` are under way."""
@@ -127,9 +137,9 @@ class ModelProcess:
             chunk = self._asked[0]
             if chunk.answers is None:
                 overdue = monotonic() > self._due()
-                block = self._next_block(wait=wait)
-                if block is not None:
-                    self._answered(chunk, unpack_answers(block), monotonic() - self._waiting_since)
+                cold, answers = self._cold, self._next_answers(chunk, wait=wait)
+                if answers is not None:
+                    self._answered(chunk, answers, None if cold else monotonic() - self._waiting_since)
                 elif wait or overdue or self._worker is None or self._worker.gone:
                     self._fell(chunk)
                     if chunk.answers is None:
@@ -142,7 +152,8 @@ class ModelProcess:
 
     def report(self) -> dict[str, object]:
         """The model's part of a vitals record."""
-        return {"name": self.model, "sha256": self.sha256, **self.vitals.record(self.circuit, monotonic())}
+        about = {"name": self.model, "sha256": self.sha256, "network": self._keeper.network}
+        return {**about, **self.vitals.record(self.circuit, monotonic())}
 
     def close(self) -> None:
         """End the worker and its keeper."""
@@ -156,23 +167,43 @@ class ModelProcess:
         return self._waiting_since + self._seconds_for(len(self._asked[0].keys))
 
     def _seconds_for(self, rows: int) -> float:
-        """What rows may take together; one row alone has exactly what the settings allow."""
-        return self.timeout if rows == 1 else max(CHUNK_SECONDS, 2 * self.timeout)
+        """What rows may take together; one row alone has exactly what the settings allow, once the model is warm."""
+        seconds = self.timeout if rows == 1 else max(CHUNK_SECONDS, 2 * self.timeout)
+        return max(seconds, min(WARM_UP_SECONDS, self.circuit.patience(monotonic()) / 2)) if self._cold else seconds
 
-    def _next_block(self, *, wait: bool) -> bytes | None:
-        """The next answer; None when there is none yet (without `wait`) or there will be none."""
+    def _next_answers(self, chunk: Chunk, *, wait: bool) -> Answers | None:
+        """The answers that are due; None when there are none yet (without `wait`) or there will be none."""
         if self._worker is None:
             return None
-        return self._worker.next_answer(self._due() - monotonic() if wait else 0.0)
+        seconds = self._due() - monotonic() if wait else 0.0
+        return self._heard(self._worker, chunk.keys, chunk.values, seconds)
 
-    def _answered(self, chunk: Chunk, answers: Answers, seconds: float) -> None:
+    def _heard(
+        self, worker: ModelWorker, keys: Sequence[bytes], values: Sequence[bytes], seconds: float
+    ) -> Answers | None:
+        """What a worker answers to a question in time. It is spoilt by an answer that is none."""
+        block = worker.next_answer(seconds)
+        if block is None:
+            return None
+        try:
+            answers = read_answers(block, keys, values)
+        except Garbled as error:
+            worker.spoil(str(error))
+            return None
+        self._row_bytes = max(0.8 * self._row_bytes, len(block) / len(keys))
+        self.vitals.took(answers, len(keys))
+        self._cold = False
+        if answers.detours.reason and not self._told_detour:
+            self._told_detour = True
+            logger.warning("%s costs more than it has to: %s", self.model, answers.detours.reason)
+        return answers
+
+    def _answered(self, chunk: Chunk, answers: Answers, seconds: float | None) -> None:
         chunk.answers = answers
-        rows = len(chunk.keys)
-        self.vitals.rows += rows
         self.vitals.batches += 1
-        self.vitals.batch_ms += answers.batch_ms
-        known = self._row_seconds
-        self._row_seconds = seconds / rows if known is None else 0.8 * known + 0.2 * seconds / rows
+        if seconds is not None:  # what the first question took says nothing of the next
+            known, each = self._row_seconds, seconds / len(chunk.keys)
+            self._row_seconds = each if known is None else 0.8 * known + 0.2 * each
         self.circuit.worked()
 
     def _fell(self, chunk: Chunk) -> None:
@@ -207,12 +238,9 @@ class ModelProcess:
         while not deadline.passed and self._ready():
             worker, since = self._worker, monotonic()
             assert worker is not None  # noqa: S101
-            worker.ask(pack_question(keys, values))
-            block = worker.next_answer(self._seconds_for(len(keys)))
-            if block is not None:
-                answers = unpack_answers(block)
-                self.vitals.rows += len(keys)
-                self.vitals.batch_ms += answers.batch_ms
+            worker.ask(pack_question(keys, values), len(keys))
+            answers = self._heard(worker, keys, values, self._seconds_for(len(keys)))
+            if answers is not None:
                 return answers, ("", "")
             death = self._bury(since)
             if death.kind != "retired":
@@ -222,7 +250,7 @@ class ModelProcess:
     def _send(self, chunk: Chunk) -> None:
         """Put a chunk on its way; where the model must not or cannot be asked, that is its answer."""
         if self._ready() and self._worker is not None:
-            self._worker.ask(pack_question(chunk.keys, chunk.values))
+            self._worker.ask(pack_question(chunk.keys, chunk.values), len(chunk.keys))
         else:
             chunk.answers = unanswered(chunk.keys, chunk.values, self._unavailable())
 
@@ -233,7 +261,7 @@ class ModelProcess:
 
     def _bury(self, since: float) -> Death:
         """End a worker that was asked at a time and hangs, is dead or had enough; returns what it died of."""
-        worker, self._worker = self._worker, None
+        worker, self._worker, self._cold = self._worker, None, False
         if worker is None:
             return Death("crash", "the model could not be started")
         death = self._keeper.end(worker)
@@ -293,6 +321,7 @@ class ModelProcess:
 
     def _new_keeper(self) -> ModelKeeper:
         keeper = ModelKeeper(self.shadow, self.bundle, self.share)
+        self._cold = True
         self.vitals.loads += 1
         self.vitals.keeper = keeper.pid
         return keeper

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 import psutil
 
 from shadowbus.replay.circuit import Circuit
+from shadowbus.replay.model_messages import Answers, Detours
+
+WAYS = ("matrix", "batch", "alone", "missing")
+"""What may go wrong in a model's process without a row being at fault; see `Detours`."""
 
 
 @dataclass(slots=True)
@@ -17,11 +21,18 @@ class ModelVitals:
     batches: int = 0
     batch_ms: float = 0.0
     loads: int = 0
+    detours: Detours = field(default_factory=Detours)
     deaths: Counter[str] = field(default_factory=Counter)  # by kind, see `death.py`
     keeper: int = 0
     pid: int = 0  # of the newest worker
     _ended_cpu: float = 0.0
     _newest_cpu: float = 0.0
+
+    def took(self, answers: Answers, rows: int) -> None:
+        """Answers came to so many rows."""
+        self.rows += rows
+        self.batch_ms += answers.batch_ms
+        self.detours.add(answers.detours)
 
     def keeper_ends(self) -> None:
         """Call this before a keeper is closed: what it and its workers have used counts from now on."""
@@ -41,6 +52,8 @@ class ModelVitals:
             "rows": self.rows,
             "batches": self.batches,
             "batch_ms_per_row": self.batch_ms / self.rows if self.rows else None,
+            "detours": {way: getattr(self.detours, way) for way in WAYS},
+            "given_up": self.detours.reason or None,
             "restarts": self.deaths.total(),
             "deaths": dict(self.deaths),
             "loads": self.loads,

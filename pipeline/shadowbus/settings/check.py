@@ -75,6 +75,7 @@ def _shadows(settings: Settings, need: Need) -> None:
         need(shadow.timeout_ms <= most, f"shadow[{i}].timeout_ms", "is over a tenth of worker.transaction_timeout_ms")
         need(shadow.threads >= 1, f"shadow[{i}].threads", "has to be at least 1")
         need(shadow.memory_mb >= 1, f"shadow[{i}].memory_mb", "has to be at least 1")
+        need(all(shadow.environment), f"shadow[{i}].environment", 'has to name variables, such as ["REGION"]')
 
 
 def _gate(gate: GateSettings, need: Need) -> None:

@@ -17,6 +17,8 @@ class ShadowSettings:
     threads: int = 1
     memory_mb: int = 4096
     load_seconds: float = 60.0
+    network: bool = False
+    environment: tuple[str, ...] = ()
     control: bool = False
 
 

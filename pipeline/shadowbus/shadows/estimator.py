@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import io
 import sys
+import zipfile
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -51,8 +52,13 @@ TRUSTED_TYPES = (
     "sklearn.utils._bunch.Bunch",
 )
 
+MOST_BYTES = 4 * 1024**3
+"""How large a saved estimator may become when it is unpacked, where nobody says otherwise."""
 
-def load_estimator(data: bytes, saved_as: str, *, allow_pickle: bool, trusted: Sequence[str] = ()) -> object:
+
+def load_estimator(
+    data: bytes, saved_as: str, *, allow_pickle: bool, trusted: Sequence[str] = (), most_bytes: int = MOST_BYTES
+) -> object:
     """Load an estimator from the bytes of its file.
 
     Args:
@@ -60,8 +66,10 @@ def load_estimator(data: bytes, saved_as: str, *, allow_pickle: bool, trusted: S
         saved_as: "skops" or "joblib".
         allow_pickle: Whether a joblib or pickle file may be opened, which runs the code in it.
         trusted: Full names of more types that skops may build, such as "mypackage.steps.Clip".
+        most_bytes: How large a skops file, which is a zip archive, may become when it is unpacked.
 
     Raises:
+        MemoryError: There is not enough memory to load it.
         BundleError: When it may not be, or cannot be, loaded.
     """
     if saved_as == "joblib":
@@ -71,6 +79,7 @@ def load_estimator(data: bytes, saved_as: str, *, allow_pickle: bool, trusted: S
                 "'allow_pickle = true' for that shadow; otherwise save it with skops."
             )
         return _load_pickle(data)
+    _check_unpacked(data, most_bytes)
     return _load_skops(data, trusted)
 
 
@@ -125,17 +134,33 @@ def _load_skops(data: bytes, trusted: Sequence[str]) -> object:
                 "once, when bundling: --trust), or save the model without them."
             )
         loaded: object = skops.loads(data, trusted=[*TRUSTED_TYPES, *trusted])
-    except BundleError:
+    except (BundleError, MemoryError):
         raise
     except Exception as error:  # a damaged or foreign file fails in as many ways as there are files
         raise BundleError(_unloadable("skops", error)) from error
     return loaded
 
 
+def _check_unpacked(data: bytes, most: int) -> None:
+    """Refuse an archive that becomes too large; no more is ever unpacked than its index says."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+    except Exception as error:  # a damaged archive fails in as many ways as a damaged estimator
+        raise BundleError(_unloadable("skops", error)) from error
+    if size > most:
+        raise BundleError(
+            f"The model's file becomes {size / 1e6:,.0f} MB when it is unpacked, and may become {most / 1e6:,.0f} MB; "
+            "raise memory_mb of that shadow if you know who made it."
+        )
+
+
 def _load_pickle(data: bytes) -> object:
     joblib = _library("joblib")
     try:
         loaded: object = joblib.load(io.BytesIO(data))
+    except MemoryError:
+        raise
     except Exception as error:  # unpickling runs foreign code, which may raise anything
         raise BundleError(_unloadable("joblib", error)) from error
     return loaded

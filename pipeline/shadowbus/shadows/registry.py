@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from shadowbus.errors import BundleError
 from shadowbus.shadows.bundle import Bundle
+from shadowbus.shadows.estimator import MOST_BYTES
 from shadowbus.shadows.model import Model
 from shadowbus.shadows.sample import check
 
@@ -16,13 +17,16 @@ from shadowbus.shadows.sample import check
 KINDS = {"sklearn": ("shadowbus.shadows.sklearn_model", "load_sklearn")}
 
 
-def load_model(bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = ()) -> Model:
+def load_model(
+    bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = (), most_bytes: int = MOST_BYTES
+) -> Model:
     """Load a bundle's model with the adapter of its kind; its hash is checked first, its sample last.
 
     Args:
         bundle: What to load.
         allow_pickle: Whether a joblib or pickle file may be opened, which runs the code in it.
         trusted: Full names of more types that skops may build.
+        most_bytes: How large the file may become when it is unpacked.
 
     Raises:
         BundleError: When no adapter knows the kind, its library is absent, the bundle cannot be trusted or loaded, or
@@ -41,7 +45,7 @@ def load_model(bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = (
         raise BundleError(
             f"{bundle.model} needs '{error.name}', which is not installed; pip install 'shadowbus[models]'."
         ) from error
-    model: Model = load(bundle, allow_pickle=allow_pickle, trusted=trusted)
+    model: Model = load(bundle, allow_pickle=allow_pickle, trusted=trusted, most_bytes=most_bytes)
     if (sample := bundle.read_sample()) is not None:
         check(model, sample)
     return model

@@ -26,7 +26,7 @@ from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 from shadowbus.errors import BundleError
 from shadowbus.shadows.bundle import Bundle
-from shadowbus.shadows.estimator import check_width, estimators_among, load_estimator
+from shadowbus.shadows.estimator import MOST_BYTES, check_width, estimators_among, load_estimator
 from shadowbus.shadows.feature_frame import FeatureFrame
 from shadowbus.shadows.feature_matrix import Dicts, FeatureMatrix, ObjectMatrix, Piece, SparseMatrix, Texts
 from shadowbus.shadows.fitted_with import fitted_with
@@ -178,19 +178,24 @@ class SklearnModel:
         return [dict(zip(self._labels, row, strict=True)) for row in lists]
 
 
-def load_sklearn(bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = ()) -> SklearnModel:
+def load_sklearn(
+    bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = (), most_bytes: int = MOST_BYTES
+) -> SklearnModel:
     """Load a bundle of kind "sklearn".
 
     Args:
         bundle: The bundle; its hash is checked before anything is loaded.
         allow_pickle: Whether a joblib or pickle file may be opened.
         trusted: More types that skops may build.
+        most_bytes: How large the file may become when it is unpacked.
 
     Raises:
         BundleError: When the file is not the one vouched for, may not be loaded, or is not an estimator.
     """
     trusted = (*trusted, *estimators_among(bundle.manifest.trusted))
-    estimator = load_estimator(bundle.read(), bundle.manifest.format, allow_pickle=allow_pickle, trusted=trusted)
+    estimator = load_estimator(
+        bundle.read(), bundle.manifest.format, allow_pickle=allow_pickle, trusted=trusted, most_bytes=most_bytes
+    )
     return SklearnModel(bundle.model, estimator, bundle.features, bundle.manifest.input)
 
 

@@ -1,0 +1,58 @@
+"""The processes of a model: whether one is dead, how many there are, and how to end them all and nobody else.
+
+A number belongs to a process until it is reaped, and may be anybody's afterwards. So nobody here is killed by number
+alone, unless this process is the one that reaps it.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Container
+from pathlib import Path
+
+import psutil
+
+MOST_TASKS = 256
+"""So many processes and threads may a model have started, in all."""
+
+
+def too_many_tasks(root: int, besides: Container[int] = ()) -> bool:
+    """Whether the processes below one, but for some, and their threads are more than a model may have started."""
+    found, below = 0, [root]
+    while below and found <= MOST_TASKS:
+        pid = below.pop()
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += 1
+                children = map(int, (task / "children").read_text().split())
+                below += [child for child in children if child not in besides]
+    return found > MOST_TASKS
+
+
+def is_dead(child: int) -> bool:
+    """Whether a child of this process has ended. It is not reaped by this, so its number stays its own."""
+    try:
+        return psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def kill_session(session: int) -> None:
+    """Kill every process of a session whose leader is not reaped yet; nobody else's number is taken for one's."""
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == session:
+                _kill_while(pid, session)
+
+
+def _kill_while(pid: int, session: int) -> None:
+    if sys.platform != "linux":
+        os.kill(pid, signal.SIGKILL)
+        return
+    held = os.pidfd_open(pid)
+    try:
+        if os.getsid(pid) == session:  # still, or else what is held is dead already
+            signal.pidfd_send_signal(held, signal.SIGKILL)
+    finally:
+        os.close(held)

@@ -63,7 +63,7 @@ GUILTY = {
     Deed.DRIP: ("shadow_timeout", "no answer within 800 ms"),
     Deed.FLOOD: ("shadow_crash", "wrote into the channel"),
     Deed.THREADS: ("shadow_error", "can't start new thread|MemoryError"),
-    Deed.FILES: ("shadow_error", "Too many open files"),
+    Deed.FILES: ("shadow_crash", "exit code 1: .*Too many open files"),
     Deed.DISK: ("shadow_error", "File too large"),
 }
 
@@ -318,7 +318,7 @@ def test_a_worker_killed_while_a_bundle_hangs_on_loading_leaves_nothing_behind(t
         (Deed.SEGFAULT, "crashed while it was loaded: .*Segmentation fault"),
         (Deed.EXIT, "crashed while it was loaded"),
         (Deed.HANG, "did not load within 3 s"),
-        (Deed.HOARD, "needs more than 16 MB of memory to be loaded; raise memory_mb"),
+        (Deed.HOARD, "(needs|takes) more than 16 MB of memory .*; raise memory_mb"),
         (Deed.SHARE, "takes more than 16 MB of memory while it is loaded; raise memory_mb"),
         (Deed.LIE, "crashed while it was loaded"),
         (Deed.NETWORK, r"network = true in its \[\[shadow\]\]"),

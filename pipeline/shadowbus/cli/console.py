@@ -48,21 +48,9 @@ def table(title: str, *columns: str) -> Table:
     return empty
 
 
-class Output(Console):
-    """A console that leaves it to the verb what it means that nobody reads any more."""
-
-    def on_broken_pipe(self) -> None:
-        """Called while the error is handled: hand it on.
-
-        Raises:
-            BrokenPipeError: Always.
-        """
-        raise BrokenPipeError
-
-
 def output() -> Console:
     """Where data go: stdout."""
-    return Output(file=sys.stdout, highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH)
+    return Console(file=sys.stdout, highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def tell(sentence: str) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from shadowbus.cli.verdict import verdicts
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
-from shadowbus.kafka.clients import make_admin, reach
+from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.groups import GroupState, group_states
+from shadowbus.kafka.reaching import reach
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import check_topics
 from shadowbus.records import Aggregate, Verdict, decode

@@ -38,6 +38,7 @@ from shadowbus.cli import (
 )
 from shadowbus.cli.console import clean
 from shadowbus.cli.options import DEFAULT_CONFIG, Options, options_of
+from shadowbus.cli.pipes import readers_may_leave
 from shadowbus.errors import ShadowbusError
 
 SET_UP, RUN, LOOK, ACT = "Set up", "Run", "Look", "Act"
@@ -122,16 +123,17 @@ def run(arguments: Sequence[str]) -> int:
         1 after an error, told in one sentence on stderr. All else, good or bad, leaves with SystemExit.
     """
     options = Options()
-    try:
-        app(args=list(arguments), prog_name="shadowbus", obj=options)
-    except ShadowbusError as error:
-        if options.debug:
-            raise
-        sys.stderr.write(f"{clean(str(error))}\n")
-    except ModuleNotFoundError as error:
-        if options.debug:
-            raise
-        sys.stderr.write(f"{_missing(error)}\n")
+    with readers_may_leave():
+        try:
+            app(args=list(arguments), prog_name="shadowbus", obj=options)
+        except ShadowbusError as error:
+            if options.debug:
+                raise
+            sys.stderr.write(f"{clean(str(error))}\n")
+        except ModuleNotFoundError as error:
+            if options.debug:
+                raise
+            sys.stderr.write(f"{_missing(error)}\n")
     return 1
 
 

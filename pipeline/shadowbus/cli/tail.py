@@ -3,8 +3,6 @@
 import contextlib
 import itertools
 import json
-import os
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -14,6 +12,7 @@ from rich.text import Text
 
 from shadowbus.cli.console import cell, clean, emit, output, tell
 from shadowbus.cli.options import settings_of
+from shadowbus.cli.pipes import nobody_reads
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
 from shadowbus.records import Answer, Comparison, from_object, parse_object
@@ -48,16 +47,19 @@ def tail(
     from shadowbus.kafka.follow import follow
     from shadowbus.topology import COMPARISONS
 
-    with _until_nobody_reads(), stop_on_signals() as stop:
+    with stop_on_signals() as stop:
         deadline = Deadline.after(ANSWER_SECONDS)
         values = follow(settings, COMPARISONS, stop, deadline, from_beginning=from_beginning)
         with contextlib.closing(values):
             console = output()
+            tell(f"Waiting for comparisons in {settings.namespace}; Ctrl-C ends it.")
             for record, comparison in itertools.islice(_wanted(values, shadow, disagreements), limit):
                 if as_json:
                     emit(json.dumps(record))  # everything beyond ASCII escaped: safe on a terminal too
                 else:
                     console.print(line_of(comparison), soft_wrap=True)
+                if nobody_reads():
+                    break
 
 
 def line_of(comparison: Comparison) -> Text:
@@ -115,13 +117,3 @@ def _answer(answer: Answer | None) -> str:
 
 def _latency(answer: Answer | None) -> str:
     return "-" if answer is None or answer.latency_ms is None else f"{answer.latency_ms:.1f} ms"
-
-
-@contextlib.contextmanager
-def _until_nobody_reads() -> Iterator[None]:
-    """Whoever reads our output may have seen enough (`| head`): that is no error."""
-    try:
-        yield
-    except BrokenPipeError:
-        # What Python still holds for stdout would fail once more when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -70,6 +70,6 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     checks = LOCAL if evidence.unreachable else CHECKS
     found = [dataclasses.replace(finding, check=name) for name, check in checks.items() for finding in check(evidence)]
     if evidence.unreachable:
-        fix = "Check bootstrap.servers and the network; `shadowbus broker` starts a Kafka here."
+        fix = "Mend that first: without Kafka only the bundles can be looked at."
         found.append(dataclasses.replace(problem("Kafka does not answer.", evidence.unreachable, fix), check="kafka"))
     return Diagnosis(tuple(sorted(found, key=lambda one: SEVERITIES.index(one.severity))), tuple(checks))

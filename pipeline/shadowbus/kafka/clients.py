@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
 
-from shadowbus.errors import BrokerError, SettingsError
+from shadowbus.errors import SettingsError
+from shadowbus.kafka.reaching import Admin
 from shadowbus.settings import Settings
 from shadowbus.topology import KEPT_WITH_BYTES, MAX_RECORD_BYTES
 
@@ -75,9 +75,9 @@ def make_member(settings: Settings, group: str, worker_id: str) -> Consumer:
     )
 
 
-def make_admin(settings: Settings) -> AdminClient:
+def make_admin(settings: Settings) -> Admin:
     """An admin client. Keep it until its futures are done: collected earlier, it cancels them."""
-    return _make(AdminClient, {**_SHARED, **settings.kafka_for("admin")})
+    return _make(Admin, {**_SHARED, **settings.kafka_for("admin")})
 
 
 def plainly(error: KafkaError | BaseException) -> str:
@@ -95,17 +95,3 @@ def _make(kind: Callable[[dict[str, Any]], Client], properties: dict[str, Any]) 
         return kind(properties)
     except (KafkaException, TypeError, ValueError) as error:
         raise SettingsError(f"A property in [kafka] is not accepted: {plainly(error)}.") from error
-
-
-def reach(admin: AdminClient, seconds: float = 10.0) -> Any:
-    """The cluster's metadata.
-
-    Raises:
-        BrokerError: No broker answers in time.
-    """
-    try:
-        return admin.list_topics(timeout=seconds)
-    except KafkaException as error:
-        raise BrokerError(
-            f"Kafka does not answer ({plainly(error)}): check bootstrap.servers, or start one with `shadowbus broker`."
-        ) from error

@@ -4,18 +4,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.admin import ConfigResource, ResourceType
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
-from shadowbus.kafka.clients import plainly, reach
+from shadowbus.kafka.clients import plainly
+from shadowbus.kafka.reaching import Admin, reach
 
 Rights = frozenset[str] | None
 """What this user may do with something, in Kafka's words; None where Kafka does not say."""
 
 
 def describe_topics(
-    admin: AdminClient, names: Iterable[str], deadline: Deadline
+    admin: Admin, names: Iterable[str], deadline: Deadline
 ) -> tuple[dict[str, tuple[int, Rights]], frozenset[str]]:
     """The number of partitions and the rights of each topic that exists; and those this user may not know of.
 
@@ -45,7 +46,7 @@ def describe_topics(
 
 
 def describe_configs(
-    admin: AdminClient, kind: ResourceType, names: Iterable[str], deadline: Deadline
+    admin: Admin, kind: ResourceType, names: Iterable[str], deadline: Deadline
 ) -> dict[str, dict[str, str]]:
     """The settings of topics or brokers, by name.
 
@@ -65,7 +66,7 @@ def describe_configs(
         raise BrokerError(f"Kafka does not show the settings of its {kind.name.lower()}s: {plainly(error)}.") from error
 
 
-def topic_configs(admin: AdminClient, names: Iterable[str], deadline: Deadline) -> dict[str, dict[str, str]]:
+def topic_configs(admin: Admin, names: Iterable[str], deadline: Deadline) -> dict[str, dict[str, str]]:
     """The settings of topics, by name.
 
     Raises:
@@ -74,7 +75,7 @@ def topic_configs(admin: AdminClient, names: Iterable[str], deadline: Deadline) 
     return describe_configs(admin, ResourceType.TOPIC, names, deadline)
 
 
-def broker_config(admin: AdminClient, deadline: Deadline) -> dict[str, str]:
+def broker_config(admin: Admin, deadline: Deadline) -> dict[str, str]:
     """The settings of one broker.
 
     Raises:
@@ -84,7 +85,7 @@ def broker_config(admin: AdminClient, deadline: Deadline) -> dict[str, str]:
     return describe_configs(admin, ResourceType.BROKER, [one], deadline)[one]
 
 
-def group_rights(admin: AdminClient, groups: Iterable[str], deadline: Deadline) -> dict[str, Rights]:
+def group_rights(admin: Admin, groups: Iterable[str], deadline: Deadline) -> dict[str, Rights]:
     """What this user may do with each group; nothing is known of one that was never used.
 
     Raises:

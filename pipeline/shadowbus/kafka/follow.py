@@ -3,8 +3,9 @@
 import logging
 import threading
 from collections.abc import Generator
+from typing import Any
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from shadowbus.clock import Deadline
 from shadowbus.kafka.clients import make_admin, make_consumer
@@ -37,7 +38,8 @@ def follow(
         BrokerError: The topic is missing, or Kafka does not answer.
     """
     limits = bounds(make_admin(settings), [topic.full_name(settings.namespace)], deadline)
-    consumer = make_consumer(settings, **{"group.id": "shadowbus-follow"})  # librdkafka wants one; it is never joined
+    properties: dict[str, Any] = {"group.id": "shadowbus-follow", "error_cb": _note}  # a group that is never joined
+    consumer = make_consumer(settings, **properties)
     try:
         consumer.assign(
             [
@@ -54,3 +56,8 @@ def follow(
                     yield value
     finally:
         consumer.close()
+
+
+def _note(error: KafkaError) -> None:
+    if error.code() == KafkaError._ALL_BROKERS_DOWN:
+        logger.warning("Kafka is away (%s); waiting for it.", error.str())

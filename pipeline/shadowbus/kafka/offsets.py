@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
-from shadowbus.kafka.clients import plainly, reach
+from shadowbus.kafka.clients import plainly
+from shadowbus.kafka.reaching import Admin, reach
 
 Partition = tuple[str, int]
 """One partition, by its topic's full name."""
 
-REACH_S = 10.0
 PAUSE_S = 0.1
 
 _SETTLING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
@@ -30,13 +30,13 @@ class Bounds:
     committed_end: int
 
 
-def bounds(admin: AdminClient, topics: Iterable[str], deadline: Deadline) -> dict[Partition, Bounds]:
+def bounds(admin: Admin, topics: Iterable[str], deadline: Deadline) -> dict[Partition, Bounds]:
     """The bounds of every partition of these topics.
 
     Raises:
         BrokerError: A topic is missing, or Kafka does not answer in time.
     """
-    present = reach(admin, min(REACH_S, max(1.0, deadline.remaining()))).topics
+    present = reach(admin, max(1.0, deadline.remaining())).topics
     partitions: list[Partition] = []
     for name in topics:
         if name not in present:
@@ -51,7 +51,7 @@ def bounds(admin: AdminClient, topics: Iterable[str], deadline: Deadline) -> dic
 
 
 def _ask(
-    admin: AdminClient, partitions: list[Partition], spec: OffsetSpec, isolation: IsolationLevel, deadline: Deadline
+    admin: Admin, partitions: list[Partition], spec: OffsetSpec, isolation: IsolationLevel, deadline: Deadline
 ) -> dict[Partition, int]:
     if not partitions:
         return {}

@@ -12,8 +12,9 @@ from typing import Self
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from shadowbus.errors import BrokerError
-from shadowbus.kafka.clients import make_admin, make_consumer, reach
+from shadowbus.kafka.clients import make_admin, make_consumer
 from shadowbus.kafka.complaints import PASSING, as_next_action
+from shadowbus.kafka.reaching import reach
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input

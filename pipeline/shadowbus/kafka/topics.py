@@ -10,7 +10,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from shadowbus.errors import BrokerError
-from shadowbus.kafka.clients import make_admin, plainly, reach
+from shadowbus.kafka.clients import make_admin, plainly
+from shadowbus.kafka.reaching import reach
 from shadowbus.settings import Settings
 from shadowbus.topology import Topic, topic_names
 

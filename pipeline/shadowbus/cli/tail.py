@@ -52,7 +52,6 @@ def tail(
         values = follow(settings, COMPARISONS, stop, deadline, from_beginning=from_beginning)
         with contextlib.closing(values):
             console = output()
-            tell(f"Waiting for comparisons in {settings.namespace}; Ctrl-C ends it.")
             for record, comparison in itertools.islice(_wanted(values, shadow, disagreements), limit):
                 if as_json:
                     emit(json.dumps(record))  # everything beyond ASCII escaped: safe on a terminal too

@@ -47,6 +47,7 @@ def follow(
                 for (name, partition), limit in limits.items()
             ]
         )
+        logger.info("Waiting for records in %s.", topic.full_name(settings.namespace))
         while not stop.is_set():
             for message in consumer.consume(BATCH, POLL_S):
                 error, value = message.error(), message.value()

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import psutil
 import pytest
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+from skops.io import dump
 from threadpoolctl import threadpool_info
 
 from fakes.misbehaving import bundle_of
 from fakes.questions import chunk
-from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.model_process import Chunk, ModelProcess
 from shadowbus.settings import ShadowSettings
+from shadowbus.shadows.bundle import write_bundle
 
 POOL_HANDLERS = 3
 """Threads of `multiprocessing.pool`, which joblib uses, that compute nothing."""
@@ -108,3 +111,37 @@ def test_a_forest_gets_no_more_threads_than_the_settings_say(model: ModelProcess
 def test_boosted_trees_get_no_more_threads_than_the_settings_say(model: ModelProcess) -> None:
     _, most = predictions(model, BOOSTED)
     assert most <= 1 + 2 * (model.shadow.threads - 1)
+
+
+def test_a_sample_that_is_asked_while_loading_leaves_no_threads_behind_that_a_worker_would_wait_for(
+    tmp_path: Path,
+) -> None:
+    rows = np.random.default_rng(1).normal(size=(2_000, 3))
+    dump(HistGradientBoostingClassifier(max_iter=20).fit(rows, rows[:, 0] > 0), tmp_path / "model.skops")
+    features = [dict(zip("abc", row, strict=True)) for row in rows[:1_000].tolist()]
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join(map(orjson.dumps, features[:50])))
+    out = tmp_path / "bundle"
+    write_bundle(
+        tmp_path / "model.skops",
+        name="m",
+        version="1",
+        out=out,
+        features=["a", "b", "c"],
+        now_ms=0,
+        sample=tmp_path / "rows.jsonl",
+    )
+    keys = [b"r%d" % number for number in range(len(features))]
+    values = [
+        orjson.dumps({"request_id": key.decode(), "timestamp_ms": 1_760_000_000_000, "features": row})
+        for key, row in zip(keys, features, strict=True)
+    ]
+    model = ModelProcess(ShadowSettings("s", "m", threads=2, timeout_ms=2_000), out)
+    try:
+        asked = Chunk(keys, values)
+        model.ask(asked)
+        while asked.answers is None:
+            model.collect(wait=True)
+        assert len(asked.answers.predictions) == len(features)
+        assert not model.vitals.deaths
+    finally:
+        model.close()

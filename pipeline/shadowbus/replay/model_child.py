@@ -26,6 +26,7 @@ import psutil
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import ShadowbusError
 from shadowbus.replay.answering import Answering
+from shadowbus.replay.apart import do_apart
 from shadowbus.replay.death import RETIRED
 from shadowbus.replay.error_text import NO_NETWORK, error_text, misses_network
 from shadowbus.replay.model_family import is_dead, too_many_tasks
@@ -89,11 +90,13 @@ def main(arguments: Sequence[str], network: str = "") -> None:
 def _load(path: Path, memory_mb: int, *, allow_pickle: bool) -> tuple[Model, str]:
     """The model, and the hash of its file."""
     from shadowbus.shadows.bundle import read_bundle
-    from shadowbus.shadows.registry import load_model
+    from shadowbus.shadows.registry import ask_sample, load_unasked
 
     bundle = read_bundle(path)
     most = memory_mb * MEGABYTE
-    return load_model(bundle, allow_pickle=allow_pickle, most_bytes=most), bundle.manifest.sha256
+    model = load_unasked(bundle, allow_pickle=allow_pickle, most_bytes=most)
+    do_apart(lambda: ask_sample(bundle, model), f"{model.model} does not answer its sample")
+    return model, bundle.manifest.sha256
 
 
 def _why_not(error: BaseException, bundle: Path, memory_mb: int, advice: str) -> str:

@@ -122,14 +122,19 @@ def end_with(control: socket.socket, *, on: bool) -> None:
         raise SystemExit(1)
 
 
+def end_with_parent(parent: int) -> None:
+    """From now on this process, just forked, dies with the one that forked it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def become_worker(keeper: int, memory: Memory) -> None:
     """Make this process, just forked, one that ends with its keeper and takes no more than it may."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != keeper:
-        os._exit(1)
+    end_with_parent(keeper)
     _limit(resource.RLIMIT_FSIZE, LARGEST_FILE)
     _limit(resource.RLIMIT_NOFILE, MOST_FILES)
     memory.refuse_more()

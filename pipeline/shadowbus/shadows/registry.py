@@ -32,6 +32,29 @@ def load_model(
         BundleError: When no adapter knows the kind, its library is absent, the bundle cannot be trusted or loaded, or
             it answers its sample otherwise than where it was made.
     """
+    model = load_unasked(bundle, allow_pickle=allow_pickle, trusted=trusted, most_bytes=most_bytes)
+    ask_sample(bundle, model)
+    return model
+
+
+def ask_sample(bundle: Bundle, model: Model) -> None:
+    """Ask a bundle's model its sample, if it has one.
+
+    Raises:
+        BundleError: It answers otherwise than where the bundle was made.
+    """
+    if (sample := bundle.read_sample()) is not None:
+        check(model, sample)
+
+
+def load_unasked(
+    bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = (), most_bytes: int = MOST_BYTES
+) -> Model:
+    """Load a bundle's model as `load_model` does, without asking it anything.
+
+    Raises:
+        BundleError: As `load_model`, but for the sample.
+    """
     try:
         module, function = KINDS[bundle.manifest.kind]
     except KeyError:
@@ -46,6 +69,4 @@ def load_model(
             f"{bundle.model} needs '{error.name}', which is not installed; pip install 'shadowbus[models]'."
         ) from error
     model: Model = load(bundle, allow_pickle=allow_pickle, trusted=trusted, most_bytes=most_bytes)
-    if (sample := bundle.read_sample()) is not None:
-        check(model, sample)
     return model

@@ -65,6 +65,14 @@ def test_it_can_be_read_on_every_screen(look: Look, scheme: str, size: ViewportS
         page.locator(part).first.screenshot(path=PICTURES / f"{name}-{place}.png")
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], "it scrolls sideways"
     assert page.evaluate(CONTRASTS) == []
+    if size is PHONE:
+        page.locator("table.examples tbody tr").first.wait_for()
+        tables = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+        assert page.evaluate(tables) == 0, "a table is cut"
+        broken = "[...document.querySelectorAll('table.rows tbody th')].filter(one => one.clientHeight > 30).length"
+        assert page.evaluate(broken) == 0, "a name is broken"
+        page.locator("table.examples").screenshot(path=PICTURES / f"{name}-examples.png")
+        page.locator("table.rows").first.screenshot(path=PICTURES / f"{name}-segments.png")
 
 
 def test_a_new_record_is_on_the_page_within_two_seconds(look: Look, digits: Namespace) -> None:

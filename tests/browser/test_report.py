@@ -57,6 +57,8 @@ def test_it_can_be_read_on_any_screen(opened: Page, request: pytest.FixtureReque
     name = request.node.callspec.id
     assert opened.get_by_role("heading", level=1).inner_text() == "Promote better@1. Send back crasher@1 and worse@1."
     assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    cut = "[...document.querySelectorAll('.wide')].filter(one => one.scrollWidth > one.clientWidth).length"
+    assert opened.evaluate(cut) == 0, "a table is cut"
     least = opened.evaluate(CONTRAST)
     assert least[0] >= 4.5, least
     PICTURES.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,7 @@ class Part(Generic[Shown]):
 
 
 def rows(caption: str, heads: Sequence[str], body: Sequence[Sequence[str]], harmed: Sequence[bool] = ()) -> None:
-    """A table; the first cell of each row names it."""
+    """A table; the first cell of each row names it. On a phone, each row is a card whose cells say what they are."""
     with box("div", "scroll", tabindex="0", role="region", aria_label=caption), box("table", "rows"):
         with box("thead"), box("tr"):
             for head in heads:
@@ -78,5 +78,5 @@ def rows(caption: str, heads: Sequence[str], body: Sequence[Sequence[str]], harm
             for number, cells in enumerate(body):
                 with box("tr", "harmed" if number < len(harmed) and harmed[number] else ""):
                     Text("th", cells[0]).props["scope"] = "row"
-                    for cell in cells[1:]:
-                        Text("td", cell, "number" if len(cell) < 24 else "")
+                    for head, cell in zip(heads[1:], cells[1:], strict=True):
+                        Text("td", cell, "number" if len(cell) < 24 else "").props["data-head"] = head

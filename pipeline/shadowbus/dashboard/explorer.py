@@ -96,13 +96,17 @@ def _draw(examples: tuple[Example, ...]) -> None:
 def _draw_row(one: Example) -> None:
     with box("tr"):
         Text("th", one.request_id).props["scope"] = "row"
-        Text("td", moment(one.at_ms), "number")
-        Text("td", one.live)
-        Text("td", one.shadow if one.status == "compared" else f"{one.shadow} ({one.status})")
-        Text("td", one.label or MISSING)
-        Text("td", RIGHT[one.right] if one.right else MISSING)
-        Text("td", ", ".join(one.segments) or MISSING)
-        with box("td"):
+        cells = (
+            moment(one.at_ms),
+            one.live,
+            one.shadow if one.status == "compared" else f"{one.shadow} ({one.status})",
+            one.label or MISSING,
+            RIGHT[one.right] if one.right else MISSING,
+            ", ".join(one.segments) or MISSING,
+        )
+        for head, cell in zip(HEADS[1:], cells, strict=False):
+            Text("td", cell, "number" if head == HEADS[1] else "").props["data-head"] = head
+        with box("td", data_head=HEADS[-1]):
             if one.features:
                 with box("details"):
                     Text("summary", "show")

@@ -95,7 +95,8 @@ class Answer:
 class Comparison:
     """Both answers to one request. Topic `comparisons`.
 
-    `features` are the request's, in the share of them that the settings keep (`replay.features_share`).
+    `features` are the request's, in the share of them that the settings keep (`replay.features_share`). `number` is how
+    many comparisons of this trial there are in this partition, with this one.
     """
 
     request_id: str
@@ -110,6 +111,7 @@ class Comparison:
     segments: dict[str, object] = field(default_factory=dict)
     missing_features: list[object] = field(default_factory=list)
     features: dict[str, object] | list[object] | None = None
+    number: int | None = None
     v: int = VERSION
 
 

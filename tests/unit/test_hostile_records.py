@@ -11,9 +11,11 @@ import pytest
 
 from fakes.instant_model import InstantModel
 from hostile import NOW_MS, record, values, variants
+from shadowbus.aggregate.merge import books_of
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.compare import make_comparator
 from shadowbus.judge.stage import JudgeStage
+from shadowbus.records import Partial, decode
 from shadowbus.replay.answering import Answering
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.single_rows import SingleRows
@@ -291,3 +293,24 @@ def test_an_answer_that_is_too_large_is_a_failure_of_who_gave_it_and_says_so(tmp
     assert told in found[b"live"]["live"]["error"]
     assert told in found[b"both"]["shadow"]["error"]
     assert found[b"both"]["live"]["prediction"] is None
+
+
+@pytest.mark.parametrize("lost", [0, 3, 6])
+def test_a_comparison_that_is_lost_on_the_way_shows_with_the_next_one_and_after_a_restart(
+    lost: int, tmp_path: Path
+) -> None:
+    chain, ids = Chain(tmp_path, "classification"), [f"r{number}" for number in range(8)]
+    chain.send(fine(REQUEST, ids), fine(PREDICTION, ids))
+    sources = AggregateStage(frozenset({0}), chain.settings), AggregateStage(frozenset({0}), chain.settings)
+    rows, kept = chain.written["comparisons"], dict[bytes | None, bytes | None]()
+    for offset, (key, value) in enumerate(rows):
+        stage = sources[offset > 4]
+        if offset == 5:  # the second one goes on from what the first has kept
+            stage.restore(Slice("partials", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))]))
+            stage.resume_at({("comparisons", 0): 5, ("outcomes", 0): 0})
+        if offset != lost:
+            stage.process([Slice("comparisons", 0, [key], [value], [NOW_MS], [offset])], NOW_MS)
+        kept.update({key: value for _, key, value in stage.checkpoint(NOW_MS).records.get("partials", [])})
+        whole = [decode(Partial, value) for key, value in kept.items() if b"|all|all|" in (key or b"")]
+        books = books_of("live@1~s@1", whole, {0: {"books": {"comparisons": {"live@1~s@1": {}}}}})
+        assert books["gap"] == (1 if offset > lost else 0)

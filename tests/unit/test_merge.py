@@ -128,6 +128,14 @@ class TestBooks:
         )
         assert "Replay wrote 6 comparisons to partition 0" in books["note"]
 
+    @pytest.mark.parametrize(("counted", "told"), [(5, "are not counted"), (8, "are counted though")])
+    def test_a_lost_comparison_is_a_gap_at_once_under_any_traffic(self, counted: int, told: str) -> None:
+        replay = vitals(page(9), page(9), {TRIAL: {"compared": 9}}, behind=4)
+        books = close_books(TRIAL, {0: Counted({"compared": counted}, 99_000, number=7)}, {0: replay})
+        assert (books["gap"], books["closes"]) == (abs(7 - counted), False)
+        assert books["note"].startswith(f"{abs(7 - counted)} comparisons of partition 0 {told}")
+        assert close_books(TRIAL, {0: Counted({"compared": 7}, 99_000, number=7)}, {0: replay})["closes"]
+
     def test_a_difference_is_no_gap_while_the_aggregate_is_behind(self) -> None:
         replay = vitals(page(6), page(6), {TRIAL: {"compared": 6}}, written_ms=STILL_MS, behind=1)
         assert close_books(TRIAL, {}, {0: replay})["closes"] is True

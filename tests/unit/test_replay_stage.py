@@ -171,6 +171,7 @@ def test_any_traffic_in_any_order_across_restarts_closes_the_books(seed: int) ->
     assert feed.statuses() == expected
     letters = Counter(letter["reason"] == "duplicate" for letter in feed.values("dead-letters"))
     assert letters == Counter({True: len(duplicates), False: bad})
+    assert [value["number"] for value in feed.values("comparisons")] == list(range(1, len(expected) + 1))
     books = feed.values("vitals")[-1]["books"]
     compared = Counter(books["comparisons"]["live@1~s@1"])
     assert compared == Counter(expected.values())

@@ -78,6 +78,7 @@ def totals(draw: st.DrawFn) -> Totals:
         None if first is None else first + draw(times),
         Weights() if excess is None else Weights(np.array(excess, float), draw(st.sampled_from([2.0, 4.0, 100.0]))),
         draw(st.none() | details()),
+        draw(st.integers(0, 9)),
     )
 
 

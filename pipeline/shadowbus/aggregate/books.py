@@ -10,9 +10,12 @@ Two equations hold exactly in every record of replay's vitals, over all trials o
 - predictions read = comparisons of every status but `live_missing` + duplicates + dead-lettered + still waiting
   + sampled out
 
+A third one holds at every comparison, whatever the traffic: its running number is how many of its trial there are in
+its partition. Where the highest number that was counted is not the count, some were lost on the way or set aside.
+
 What replay claims to have written for this trial and what is counted differ while records are on their way: vitals are
 older than the newest count, or the aggregate is behind. It is a gap only where the aggregate has read everything, and
-neither number has changed for `STILL_MS`.
+neither has changed for `STILL_MS`. This finds what the running numbers cannot: the last ones, and a wrong status.
 """
 
 from collections import Counter
@@ -27,10 +30,14 @@ SIDES = (("requests", "request_missing"), ("predictions", "live_missing"))
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the aggregate has counted of a trial in one source partition, and when that last changed."""
+    """What the aggregate has counted of a trial in one source partition, and when that last changed.
+
+    `number` is the highest running number among it; 0 where none has one.
+    """
 
     statuses: Mapping[str, int]
     updated_ms: int
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -104,6 +111,12 @@ def _compare(
     if claimed is None:
         findings.add(seen.total(), f"Replay has not yet reported its books of partition {partition}.")
         return
+    if counted is not None and counted.number:
+        lost = counted.number - seen.total()
+        how = "are not counted" if lost > 0 else "are counted though replay did not write them"
+        findings.add(abs(lost), f"{abs(lost)} comparisons of partition {partition} {how}.")
+        if lost:
+            return
     moved_ms = max(counted.updated_ms if counted is not None else 0, _count(record, "claimed_since_ms"))
     still = record.get("behind") == 0 and _count(record, "written_ms") - moved_ms >= STILL_MS
     if still and seen != claimed:

@@ -64,6 +64,7 @@ class Columns:
     groups: dict[tuple[str, int], Group] = field(default_factory=dict)
     rejected: list[tuple[int, str]] = field(default_factory=list)
     lacking: dict[tuple[object, ...], int] = field(default_factory=dict)  # missing features as they were listed
+    numbers: list[int] = field(default_factory=list)  # the running number of each row; 0 where there is none
     held: list[Held] = field(default_factory=list)  # of outcomes, one for each row
 
 
@@ -104,6 +105,9 @@ def _take(
     if slices.__class__ is not dict and slices is not None:
         raise Malformed("the field 'segments' has to be an object")
     weight = _weight(parsed.get("weight", 1.0), HEAVIEST if row_of is _comparison else HEAVIEST_OUTCOME)
+    running = parsed.get("number", 0)
+    if running.__class__ is not int or running < 0:
+        raise Malformed("the field 'number' has to be a whole number of at least 0")
     group = columns.groups.get((trial, time_ms - time_ms % window_ms))
     if group is None:
         if trial.__class__ is not str or not 0 < len(trial) <= MAX_TRIAL_CHARACTERS or "|" in trial:
@@ -119,6 +123,7 @@ def _take(
     columns.rows.append(row)
     columns.times.append(time_ms)
     columns.weights.append(weight)
+    columns.numbers.append(running)
 
 
 def _assign(group: Group, slices: dict[str, Any], number: int) -> None:

@@ -60,6 +60,8 @@ def fold(piece: Slice, known: Callable[[str], Known], terms: Terms) -> Folded:
                 part = judged_part(arrays, rows, group.known)
             else:
                 part = compared_part(arrays, rows, group.known, lacking)
+            if segment == ALL:
+                part.number = max(columns.numbers[row] for row in members)
             whole = Key(trial, segment)
             folded.totals[whole] = folded.totals[whole] + part if whole in folded.totals else part
             if segment == ALL or segment in group.known.segments.windowed:

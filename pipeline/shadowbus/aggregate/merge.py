@@ -65,12 +65,14 @@ def books_of(trial: str, partials: Iterable[Partial], vitals: Mapping[int, Mappi
         vitals: Replay's newest vitals, by source partition.
     """
     partials = list(partials)
-    counted = {
-        partial.partition: Counted(Totals.from_record(partial.totals).statuses, partial.updated_ms)
-        for partial in partials
-    }
+    counted = {partial.partition: _counted(partial) for partial in partials}
     offsets = {str(partial.partition): partial.next_offsets for partial in partials}
     return {**close_books(trial, counted, vitals), "next_offsets": offsets}
+
+
+def _counted(partial: Partial) -> Counted:
+    totals = Totals.from_record(partial.totals)
+    return Counted(totals.statuses, partial.updated_ms, totals.number)
 
 
 def noise_of(partials: Iterable[Partial]) -> Noise:

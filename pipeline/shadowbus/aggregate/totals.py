@@ -69,6 +69,7 @@ class Totals:
         first_ms: The time of the first record, and `last_ms` of the last.
         weights: What sampling adds to the counts.
         details: The heavy part; None in windows.
+        number: The highest running number of any comparison; 0 where none has one, and in windows and segments.
 
     >>> (Totals() + Totals()).count("labels")
     0
@@ -85,6 +86,7 @@ class Totals:
     last_ms: int | None = None
     weights: Weights = field(default_factory=Weights)
     details: Details | None = None
+    number: int = 0
 
     @property
     def detailed(self) -> Details:
@@ -93,7 +95,7 @@ class Totals:
 
     def light(self) -> "Totals":
         """The same without the details, for a window."""
-        return self if self.details is None else replace(self, details=None)
+        return self if self.details is None and not self.number else replace(self, details=None, number=0)
 
     def scaled(self) -> dict[str, float]:
         """What rates and intervals are worked out from: the counts themselves where every weight is 1."""
@@ -114,6 +116,7 @@ class Totals:
         for name in (*_SKETCHES, *_MOMENTS):
             getattr(self, name).absorb(getattr(other, name))
         self.weights = self.weights + other.weights
+        self.number = max(self.number, other.number)
         if other.first_ms is not None and other.last_ms is not None:
             self.first_ms = other.first_ms if self.first_ms is None else min(self.first_ms, other.first_ms)
             self.last_ms = other.last_ms if self.last_ms is None else max(self.last_ms, other.last_ms)
@@ -138,6 +141,7 @@ class Totals:
             **{name: one.to_record() for name, one in moments.items() if one},
             "first_ms": self.first_ms,
             "last_ms": self.last_ms,
+            **({"number": self.number} if self.number else {}),
             **self.weights.to_record(COUNTERS),
             **(self.details.to_record() if self.details is not None else {}),
         }
@@ -162,6 +166,7 @@ class Totals:
             **parts,
             first_ms=record["first_ms"],
             last_ms=record["last_ms"],
+            number=int(record.get("number", 0)),
             weights=Weights.from_record(record, COUNTERS),
             details=Details.from_record(record) if any(name in record for name in PARTS) else None,
         )

@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from shadowbus.records import STATUSES
+
 Entry = tuple[str, ...]
 """What is counted: ("requests", "read"), ("predictions", "duplicates"), ("comparisons", trial, status)."""
 
@@ -23,6 +25,10 @@ class Books:
     counts: Counter[Entry] = field(default_factory=Counter)
     waiting: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
     next_offsets: dict[str, int] = field(default_factory=dict)
+
+    def comparisons(self, trial: str) -> int:
+        """How many comparisons of a trial were written, whatever their status."""
+        return sum(self.counts["comparisons", trial, status] for status in STATUSES)
 
     def record(self) -> dict[str, Any]:
         """As they stand in the changelog and the vitals topic."""

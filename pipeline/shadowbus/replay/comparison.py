@@ -20,6 +20,7 @@ from shadowbus.replay.books import Entry
 from shadowbus.replay.json_column import json_column
 from shadowbus.replay.live import Live, text_of
 from shadowbus.replay.model_messages import Answers
+from shadowbus.replay.numbers import Numbers
 from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.written import Texts, written
 from shadowbus.stage import Row
@@ -59,13 +60,21 @@ class Comparisons:
         shadow: The shadow's name in the settings.
         model: The shadow's model, `name@version`.
         comparator: Says whether two answers agree.
+        numbers: Gives out their running numbers.
         additions: What comparisons take over from their requests besides, in this order.
     """
 
     def __init__(
-        self, namespace: str, shadow: str, model: str, comparator: Comparator, additions: Sequence[Addition] = ()
+        self,
+        namespace: str,
+        shadow: str,
+        model: str,
+        comparator: Comparator,
+        numbers: Numbers,
+        additions: Sequence[Addition] = (),
     ) -> None:
         self.namespace, self.model, self.comparator, self.additions = namespace, model, comparator, additions
+        self.numbers = numbers
         self._shadow = f"{shadow}@{model.rpartition('@')[2]}"
         self._shadow_start = b',"shadow":{"model":%b,"prediction":' % dumps(model)
         self._heads: dict[tuple[str, str], bytes] = {}
@@ -89,14 +98,17 @@ class Comparisons:
             self._settle_mixed(pairs, answers, texts, settled)
         return settled
 
-    def unpaired(self, key: bytes, live: Live, timestamp_ms: int, weight: float = 1.0) -> bytes:
+    def unpaired(self, partition: int, key: bytes, live: Live, timestamp_ms: int, weight: float = 1.0) -> bytes:
         """The comparison of a live prediction whose request never came, or could not be read.
 
         `timestamp_ms` is a time that `limits.py` takes for one.
         """
         rest = {"request_id": key.decode(), "timestamp_ms": timestamp_ms, "segments": {}, "missing_features": []}
         head = self._head(live.model, "request_missing")
-        return b"".join((head, text_of(live), b',"shadow":null', _NOT_COMPARED, _weight(weight), dumps(rest)[1:]))
+        number = b',"number":%d' % self.numbers.next(partition, self.trial(live.model))
+        return b"".join(
+            (head, text_of(live), b',"shadow":null', _NOT_COMPARED, number, _weight(weight), dumps(rest)[1:])
+        )
 
     def _settle_compared(self, pairs: Pairs, model: str, answers: Answers, texts: Texts, settled: Settled) -> None:
         """The usual chunk: both models answered every request, and one live model all of them."""
@@ -105,6 +117,8 @@ class Comparisons:
             map(text_of, pairs.lives),
             *self._shadow_columns(answers, texts),
             *self._agreement_columns(pairs.lives, answers.predictions, answers.scores),
+            repeat(b',"number":'),
+            json_column(self.numbers.of(pairs.partitions, self.trial(model))),
             repeat(_weight(pairs.weight)),
             answers.tails,
         )
@@ -128,7 +142,8 @@ class Comparisons:
                 status = "live_error"
             agreement = next(agreements) if status == "compared" else _NOT_COMPARED
             live_text = b"null" if live is None else text_of(live)
-            value = b"".join((self._head(model, status), live_text, shadow, agreement, weight, tail))
+            number = b',"number":%d' % self.numbers.next(pairs.partitions[row], self.trial(model))
+            value = b"".join((self._head(model, status), live_text, shadow, agreement, number, weight, tail))
             settled.comparisons.append((pairs.partitions[row], pairs.keys[row], value))
             settled.count(pairs.partitions[row], "comparisons", self.trial(model), status)
 
@@ -179,7 +194,7 @@ class Comparisons:
             settled.dead_letters.append((partition, letter_key(key), letter))
             settled.count(partition, "requests", "dead_lettered")
             if live is not None:
-                value = self.unpaired(key, live, first_time_ms(now_ms), pairs.weight)
+                value = self.unpaired(partition, key, live, first_time_ms(now_ms), pairs.weight)
                 settled.comparisons.append((partition, key, value))
                 settled.count(partition, "comparisons", self.trial(live.model), "request_missing")
         failed = {position: answers.failed[row] for position, row in enumerate(good) if row in answers.failed}

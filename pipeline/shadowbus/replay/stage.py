@@ -23,6 +23,7 @@ from shadowbus.replay.inbox import SIDES, middle_ms
 from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join
 from shadowbus.replay.live import Live, read_live
 from shadowbus.replay.model_process import IN_FLIGHT, Chunk
+from shadowbus.replay.numbers import Numbers
 from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.partition import PartitionState
 from shadowbus.replay.reading import Reading
@@ -57,7 +58,9 @@ class ReplayStage:
         self.vitals_at = 0
         self.shedding = Shedding(settings.replay)
         self.reading = Reading(settings.namespace)
-        self.comparisons = Comparisons(settings.namespace, shadow.name, model.model, comparator, additions_of(settings))
+        numbers = Numbers(lambda partition, trial: self.partitions[partition].books.comparisons(trial))
+        named = settings.namespace, shadow.name, model.model
+        self.comparisons = Comparisons(*named, comparator, numbers, additions_of(settings))
 
     def restore(self, records: Slice) -> None:
         """Take back what waited, what was answered, and the books; count what the books have never seen."""
@@ -227,8 +230,7 @@ class ReplayStage:
                     unit.count(partition, "requests", "read", by=0)  # the partition has changed
                 else:
                     live = half[3] or read_live(key, half[0])
-                    value = self.comparisons.unpaired(key, live, first_time_ms(half[1], now_ms))
-                    unit.outputs.add("comparisons", partition, key, value)
+                    unit.unpaired.append((partition, key, live, half[1]))
                     unit.count(partition, "comparisons", self.comparisons.trial(live.model), "request_missing")
 
     def _launch(self, unit: Unit, pairs: Pairs) -> None:
@@ -268,6 +270,9 @@ class ReplayStage:
                 outputs.extend("dead-letters", rows.dead_letters)
             for partition, counts in rows.counts.items():
                 unit.books.setdefault(partition, Counter()).update(counts)
+        for partition, key, live, since_ms in unit.unpaired:
+            value = self.comparisons.unpaired(partition, key, live, first_time_ms(since_ms, now_ms))
+            outputs.add("comparisons", partition, key, value)
         for topic, records in unit.outputs.records.items():
             outputs.extend(topic, records)
         outputs.positions.update(unit.outputs.positions)

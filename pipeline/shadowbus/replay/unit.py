@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from shadowbus.replay.books import Entry
 from shadowbus.replay.join import Half
+from shadowbus.replay.live import Live
 from shadowbus.replay.model_process import Chunk
 from shadowbus.replay.pairs import Pairs
 from shadowbus.stage import Outputs
@@ -12,9 +13,13 @@ from shadowbus.stage import Outputs
 
 @dataclass(slots=True)
 class Unit:
-    """Outputs and positions, the chunks that are under way, and by partition counts and changes of what waits."""
+    """Outputs and positions, the chunks that are under way, and by partition counts and changes of what waits.
+
+    `unpaired` are live answers whose request never came: partition, id, answer, since when it waited.
+    """
 
     outputs: Outputs
+    unpaired: list[tuple[int, bytes, Live, int]] = field(default_factory=list)
     chunks: list[tuple[Chunk, Pairs]] = field(default_factory=list)
     books: dict[int, Counter[Entry]] = field(default_factory=dict)
     changes: dict[int, tuple[dict[bytes, Half | None], list[bytes]]] = field(default_factory=dict)

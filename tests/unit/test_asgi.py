@@ -1,14 +1,22 @@
 """The middleware sees what passes and changes nothing about it."""
 
 import asyncio
+import contextlib
+import doctest
+import gzip
+import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import brotli
 import orjson
 import pytest
+import zstandard
 
 from shadowbus.capture import ShadowTap, Tap
+from shadowbus.capture import routes as routes_module
 from shadowbus.capture.outbox import Outbox
+from shadowbus.errors import SettingsError
 
 Records = list[dict[str, Any]]
 Replies = list[dict[str, Any]]
@@ -50,7 +58,9 @@ def service(*replies: Any, status: int = 200, headers: Any = (), error: BaseExce
     return app
 
 
-def ask(app: Any, *body: bytes, path: str = "/predict", method: str = "POST", headers: Any = ()) -> Replies:
+def ask(
+    app: Any, *body: bytes, path: str = "/predict", method: str = "POST", headers: Any = (), **more: Any
+) -> Replies:
     """Send one request in these chunks; the answer is every message the server would get."""
     chunks = [
         {"type": "http.request", "body": chunk, "more_body": number < len(body)} for number, chunk in enumerate(body, 1)
@@ -63,7 +73,7 @@ def ask(app: Any, *body: bytes, path: str = "/predict", method: str = "POST", he
     async def send(message: Any) -> None:
         replies.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "headers": [*headers]}
+    scope = {"type": "http", "method": method, "path": path, "headers": [*headers], **more}
     asyncio.run(app(scope, receive, send))
     return replies
 
@@ -86,9 +96,9 @@ def test_a_chunk_goes_out_before_the_next_one_is_made(tap: Tap, records: Records
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b'{"prediction":', "more_body": True})
         assert len(out) == 2
+        assert records == []  # nothing is recorded before the answer is out
         await send({"type": "http.response.body", "body": b"1}"})
         assert len(out) == 3
-        assert records == []  # nothing is recorded before the answer is out
 
     out: Replies = []
 
@@ -217,3 +227,272 @@ def test_an_id_that_could_smuggle_a_header_is_not_exposed(tap: Tap, records: Rec
     app = ShadowTap(service(b"1"), tap, ["/predict"], expose_id=True)
     assert ask(app, b'{"request_id": "r\\r\\nset-cookie: a=b"}')[0]["headers"] == []
     assert records[0]["request_id"] == "r\r\nset-cookie: a=b"
+
+
+Sending = Callable[[Any], Awaitable[None]]
+
+
+async def trailing_frames(send: Sending) -> None:
+    await send({"type": "http.response.body", "body": b"oops", "more_body": True})
+    await send({"type": "http.response.body", "body": b"x" * 2_000_000})
+
+
+async def another_start(send: Sending) -> None:
+    await send({"type": "http.response.start", "status": 500})
+
+
+async def background_task_that_fails(send: Sending) -> None:
+    raise ValueError("the mail was not sent")
+
+
+async def cancelled_while_cleaning_up(send: Sending) -> None:
+    raise asyncio.CancelledError
+
+
+async def exit_of_the_process(send: Sending) -> None:
+    raise SystemExit(3)
+
+
+async def nothing(send: Sending) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("late", "error"),
+    [
+        (trailing_frames, None),
+        (another_start, None),
+        (background_task_that_fails, ValueError),
+        (cancelled_while_cleaning_up, asyncio.CancelledError),
+        (exit_of_the_process, SystemExit),
+        (nothing, None),
+    ],
+)
+def test_what_happens_after_the_last_byte_neither_changes_nor_delays_the_record(
+    tap: Tap, records: Records, late: Callable[[Sending], Awaitable[None]], error: type[BaseException] | None
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b'{"prediction": 1}'})
+        assert [record.get("prediction") for record in records] == [None, 1]  # at once, not after the clean-up
+        await late(send)
+
+    with pytest.raises(error) if error else contextlib.nullcontext():
+        ask(ShadowTap(app, tap, ["/predict"]), b'{"age": 41}')
+    (_, prediction) = records
+    assert (prediction["prediction"], prediction["error"]) == (1, None)
+    assert tap.counters().lost == 0
+
+
+@pytest.mark.parametrize("swallowed", [True, False])
+def test_an_answer_that_could_not_be_sent_is_an_error(tap: Tap, records: Records, swallowed: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200})
+        with contextlib.suppress(OSError) if swallowed else contextlib.nullcontext():
+            await send({"type": "http.response.body", "body": b'{"prediction": 1}'})
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}"}
+
+    async def gone(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            raise OSError("the client left")
+
+    watched = ShadowTap(app, tap, ["/predict"])
+    with contextlib.nullcontext() if swallowed else pytest.raises(OSError, match="the client left"):
+        asyncio.run(watched({"type": "http", "method": "POST", "path": "/predict", "headers": []}, receive, gone))
+    assert records[1]["error"] == "OSError: the client left"
+
+
+def test_a_file_that_the_server_sends_is_an_answer_nobody_saw(tap: Tap, records: Records) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.pathsend", "path": "/tmp/answer.json"})  # noqa: S108
+
+    ask(ShadowTap(app, tap, ["/predict"]), b'{"age": 41}')
+    assert (records, tap.counters().dropped["extraction_failed"]) == ([], 2)
+
+
+def test_being_sent_elsewhere_is_no_prediction(tap: Tap, records: Records) -> None:
+    ask(ShadowTap(service(b"", status=307), tap, ["/predict"]), b'{"age": 41}', path="/predict/")
+    assert (records, tap.counters().refused, tap.counters().lost) == ([], 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("route", "path", "root_path"),
+    [
+        ("/predict", "/predict", ""),
+        ("/predict", "/predict/", ""),
+        ("/predict/", "/predict", ""),
+        ("predict", "/predict", ""),
+        ("/predict", "/api/predict", "/api"),  # uvicorn --root-path, a mounted app
+        ("/predict", "/api/predict", "/api/"),
+        ("/api/predict", "/api/predict", "/api"),
+        ("/predict", "/predict", "/api"),  # a proxy that strips the prefix; frameworks that do
+        ("/api/predict", "/predict", "/api"),
+        ("/predict", "/api/v2/predict", "/api/v2"),  # mounted, behind a prefix
+        ("/v2/predict", "/api/v2/predict", "/api/v2"),
+        ("/api/v2/predict", "/api/v2/predict", "/api/v2"),
+        ("/models/{name}/predict", "/models/churn/predict", ""),
+        ("/models/{name:str}/predict", "/v1/models/churn/predict", "/v1"),
+        ("/models/<name>/predict", "/models/churn/predict", ""),
+        ("/models/<int:number>/predict", "/models/7/predict/", ""),
+        ("/models/{rest:path}", "/models/churn/7/predict", ""),
+        ("/models/<path:rest>", "/models/churn/7/predict", ""),
+        ("/models/*/predict", "/models/churn/7/predict", ""),
+        ("/*", "/anything/at/all", ""),
+        ("/", "/", ""),
+        ("/", "/api", "/api"),
+        ("/", "/api/", "/api"),
+        ("/models/a.b", "/models/a.b", ""),
+    ],
+)
+def test_a_route_is_what_a_person_would_write(
+    tap: Tap, records: Records, route: str, path: str, root_path: str
+) -> None:
+    app = ShadowTap(service(b'{"prediction": 1}'), tap, [route])
+    for _ in range(2):
+        ask(app, b'{"age": 41}', path=path, root_path=root_path)
+    assert [record.get("prediction") for record in records] == [None, 1, None, 1]
+    assert (tap.counters().seen, tap.counters().matched) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("route", "path", "root_path"),
+    [
+        ("/predict", "/predictions", ""),
+        ("/predict", "/api/predict", ""),
+        ("/predict", "/apix/predict", "/api"),
+        ("/models/{name}/predict", "/models/a/b/predict", ""),
+        ("/models/a.b", "/models/aXb", ""),
+        ("/predict", "/PREDICT", ""),
+    ],
+)
+def test_a_route_matches_nothing_else(tap: Tap, records: Records, route: str, path: str, root_path: str) -> None:
+    ask(ShadowTap(service(b'{"prediction": 1}'), tap, [route]), b'{"age": 41}', path=path, root_path=root_path)
+    assert (records, tap.counters().seen, tap.counters().matched) == ([], 1, 0)
+
+
+def test_the_examples_of_the_routes_hold() -> None:
+    assert doctest.testmod(routes_module).failed == 0
+
+
+@pytest.mark.parametrize("wrong", [[], [""], ["POST /predict"], ["http://localhost/predict"], ["/predict?a=1"], [7]])
+def test_a_route_that_no_path_can_match_is_told_at_start_up(tap: Tap, wrong: Any) -> None:
+    with pytest.raises(SettingsError, match="route"):
+        ShadowTap(service(), tap, wrong)
+
+
+def test_a_tap_that_sees_requests_and_matches_none_says_so_once(
+    tap: Tap, records: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = ShadowTap(service(b'{"prediction": 1}'), tap, ["/predict"])
+
+    def said() -> list[str]:
+        return [record.getMessage() for record in caplog.records if "routes=" in record.getMessage()]
+
+    for number in range(99):
+        ask(app, b"{}", path=f"/v1/{number}")
+    assert said() == []
+    for _ in range(200):
+        ask(app, b"{}", path="/health", method="GET")
+    tap.close(0)
+    (line,) = said()
+    assert "100 HTTP requests came by" in line
+    assert "POST '/v1/0'" in line
+    assert "POST or PUT or PATCH to /predict" in line
+    assert (tap.counters().seen, tap.counters().matched) == (299, 0)
+
+
+@pytest.mark.parametrize(("path", "lines"), [("/wrong", 1), ("/predict", 0), (None, 0)])
+def test_a_tap_that_is_closed_early_says_so_too(
+    tap: Tap, caplog: pytest.LogCaptureFixture, path: str | None, lines: int
+) -> None:
+    app = ShadowTap(service(b'{"prediction": 1}'), tap, ["/predict"])
+    if path:
+        ask(app, b"{}", path="/elsewhere")
+        ask(app, b"{}", path=path)
+    for _ in range(2):
+        tap.close(0)
+    assert len([record for record in caplog.records if "routes=" in record.getMessage()]) == lines
+
+
+def test_a_pick_may_raise_what_it_likes(tap: Tap, records: Records) -> None:
+    def leave(_body: Any) -> object:
+        raise SystemExit(3)
+
+    app = ShadowTap(service(b'{"prediction": 1}'), tap, ["/predict"], features=leave)
+    assert len(ask(app, b"{}")) == 2
+    assert (records, tap.counters().dropped["extraction_failed"]) == ([], 2)
+
+
+def test_an_exception_whose_text_raises_passes_through_all_the_same(tap: Tap, records: Records) -> None:
+    class RudeError(Exception):
+        def __str__(self) -> str:
+            raise SystemExit(3)
+
+    with pytest.raises(RudeError):
+        ask(ShadowTap(service(error=RudeError()), tap, ["/predict"]), b"{}")
+    assert records[1]["error"] == "RudeError: (its message cannot be read)"
+
+
+JSON = b'{"age": 41}'
+RAW = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+RAW_DEFLATED = RAW.compress(JSON) + RAW.flush()
+READ = {
+    "gzip": (gzip.compress(JSON), "gzip"),
+    "gzip, by its old name and in capitals": (gzip.compress(JSON), "X-GZIP"),
+    "deflate": (zlib.compress(JSON), "deflate"),
+    "deflate without a head": (RAW_DEFLATED, "deflate"),
+    "br": (brotli.compress(JSON), "br"),
+    "zstd": (zstandard.compress(JSON), "zstd"),
+    "packed twice": (gzip.compress(zlib.compress(JSON)), "deflate, gzip"),
+    "not packed": (JSON, "identity"),
+    "a byte order mark": (b"\xef\xbb\xbf" + JSON, ""),
+    "UTF-16": (JSON.decode().encode("utf-16"), ""),
+    "space around it": (b"\r\n " + JSON + b" \n", ""),
+}
+NOT_READ = {
+    "nothing": (b"", "", "extraction_failed"),
+    "a form": (b"age=41&plan=basic", "", "extraction_failed"),
+    "a comma too many": (b'{"age": 41,}', "", "extraction_failed"),
+    "two of them": (JSON + JSON, "", "extraction_failed"),
+    "half of it": (b'{"age": 4', "", "extraction_failed"),
+    "not packed as it says": (JSON, "gzip", "extraction_failed"),
+    "cut off": (gzip.compress(JSON)[:-12], "gzip", "extraction_failed"),
+    "packed in an unknown way": (JSON, "compress", "extraction_failed"),
+    "nested without end": (b"[" * 100_000, "", "extraction_failed"),
+    "a gzip bomb": (gzip.compress(b" " * 50_000_000), "gzip", "too_large"),
+    "a brotli bomb": (brotli.compress(b" " * 50_000_000), "br", "too_large"),
+    "a zstd bomb": (zstandard.compress(b" " * 50_000_000), "zstd", "too_large"),
+    "a bomb in a bomb": (gzip.compress(gzip.compress(b" " * 50_000_000)), "gzip, gzip", "too_large"),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_packed_and_nearly_json_bodies_are_read(tap: Tap, records: Records, kind: str) -> None:
+    body, packing = READ[kind]
+    headers = [(b"Content-Encoding", packing.encode())] if packing else []
+    ask(ShadowTap(service(body, headers=headers), tap, ["/p"], prediction=lambda b: b["age"]), JSON, path="/p")
+    ask(ShadowTap(service(b"1"), tap, ["/p"]), body, path="/p", headers=headers)
+    assert records[1]["prediction"] == 41
+    assert records[2]["features"] == {"age": 41}
+
+
+@pytest.mark.parametrize("kind", NOT_READ)
+def test_what_is_no_json_is_counted(tap: Tap, records: Records, kind: str) -> None:
+    body, packing, reason = NOT_READ[kind]
+    headers = [(b"content-encoding", packing.encode())] if packing else []
+    plain = service(body, headers=headers)
+    assert ask(ShadowTap(plain, tap, ["/predict"]), JSON) == ask(plain, JSON)
+    ask(ShadowTap(service(b"1"), tap, ["/predict"]), body, headers=headers)
+    assert records == []
+    assert tap.counters().dropped[reason] == tap.counters().lost == 4
+
+
+def test_numbers_that_are_none_are_null(tap: Tap, records: Records) -> None:
+    ask(ShadowTap(service(b'{"prediction": NaN}'), tap, ["/predict"]), b'{"age": NaN, "n": -Infinity}')
+    assert (records[0]["features"], records[1]["prediction"]) == ({"age": None, "n": None}, None)

@@ -3,8 +3,10 @@
 import asyncio
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,15 @@ def test_the_decorator_example_answers_and_says_what_was_lost() -> None:
     assert done.returncode == 0, done.stderr
     answers = ["customer 1: 0.10", "customer 2: 0.70", "customer 3: 1.00", "captured 7, delivered 0, lost 7"]
     assert done.stdout.splitlines() == answers
+
+
+def test_the_examples_in_the_docs_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (EXAMPLES.parent / "docs" / "capture.md").read_text(encoding="utf-8")
+    found = [textwrap.dedent(code) for code in re.findall(r"^ *```python\n(.*?)^ *```", page, re.DOTALL | re.MULTILINE)]
+    assert len(found) == 4
+    names: dict[str, Any] = {"features": {"age": 41}, "model": lambda _: "stay", "app": lambda *_: None}
+    for code in found:
+        exec(code.replace("localhost:9092", "127.0.0.1:1"), names)  # noqa: S102 - our own page
+    names["tap"].close(0)
+    assert (names["health"]["captured"], names["health"]["lost"]) == (3, {})
+    assert names["call"].prediction == "stay"

@@ -20,6 +20,7 @@ FAUST_FILES = {"aggregate/agents.py", "aggregate/faust_app.py"}
 CLOCK_FILES = {"clock.py"}
 
 SHOWS_TIMES = {
+    "capture/kinds.py",
     "cli/logs.py",
     "cli/tail.py",
     "backtest/moments.py",

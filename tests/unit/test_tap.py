@@ -152,7 +152,7 @@ def test_a_prediction_that_cannot_be_written_goes_out_with_less(make: Made, kept
     assert [answer["prediction"] for answer in answers] == [1, 1, None, None]
     assert [answer["scores"] for answer in answers] == [None] * 4
     assert [answer["error"] is None for answer in answers] == [True, True, False, False]
-    assert answers[2]["error"].startswith("the prediction cannot be written: TypeError")
+    assert answers[2]["error"].startswith("the prediction cannot be written: UnwritableError: object")
     assert answers[3]["error"] == "the prediction is larger than 2000 bytes"
     assert {answer["model"] for answer in answers} == {"champion@4"}
     assert tap.counters().replaced == 4

@@ -67,6 +67,78 @@ def test_without_picks_the_arguments_are_the_features(tap: Tap, pairs: list[dict
     assert [record["features"] for record in pairs[::2]] == [{"age": 41}, {"age": 42, "country": "FR"}]
 
 
+def with_defaults(age: int, country: str = "DE", *, channel: str = "web") -> int:
+    return age
+
+
+def with_one(age: int = 18) -> int:
+    return age
+
+
+def with_more(age: int, *rest: int, plan: str = "basic", **more: int) -> int:
+    return age
+
+
+def by_place(age: int, plan: str = "basic", /) -> int:
+    return age
+
+
+def by_names(**features: int) -> int:
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "kwargs", "features"),
+    [
+        (with_defaults, (30,), {}, {"age": 30, "country": "DE", "channel": "web"}),
+        (with_defaults, (30, "FR"), {"channel": "app"}, {"age": 30, "country": "FR", "channel": "app"}),
+        (with_defaults, (), {"age": 30}, {"age": 30, "country": "DE", "channel": "web"}),
+        (with_more, (30,), {"calls": 3}, {"age": 30, "plan": "basic", "calls": 3}),
+        (with_more, (30, 1, 2), {}, {"age": 30, "rest": [1, 2], "plan": "basic"}),
+        (by_place, (30,), {}, {"age": 30, "plan": "basic"}),
+        (by_names, (), {"age": 30, "calls": 3}, {"age": 30, "calls": 3}),
+    ],
+)
+def test_features_are_what_the_function_went_by_whether_given_or_by_default(
+    tap: Tap, pairs: list[dict[str, Any]], function: Any, args: Any, kwargs: Any, features: Any
+) -> None:
+    assert tap.watch()(function)(*args, **kwargs) == function(*args, **kwargs)
+    assert pairs[0]["features"] == features
+
+
+def test_a_pick_or_a_call_that_fails_in_any_way_is_not_the_callers_business(
+    tap: Tap, pairs: list[dict[str, Any]]
+) -> None:
+    def leave(*_: object, **__: object) -> object:
+        raise SystemExit(3)
+
+    assert tap.watch(features=leave)(with_one)(30) == 30
+    assert tap.watch(segments=leave)(with_one)(30) == 30
+    assert tap.watch(request_id=leave)(with_one)(30) == 30
+    assert (pairs, tap.counters().dropped["extraction_failed"]) == ([], 6)
+    assert tap.watch(prediction=leave)(with_one)(30) == 30
+    assert pairs[1]["error"] == "SystemExit: 3"
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        tap.watch()(with_one)(weight=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+def test_what_ends_the_service_passes_through(tap: Tap, pairs: list[dict[str, Any]], kind: type[BaseException]) -> None:
+    ending = kind("now")
+
+    @tap.watch()
+    def predict(age: int) -> int:
+        raise ending
+
+    with pytest.raises(kind) as caught:
+        predict(30)
+    assert caught.value is ending
+    assert pairs[1]["error"] == f"{kind.__name__}: now"
+    with pytest.raises(kind) as caught, tap.request([1]):
+        raise ending
+    assert caught.value is ending
+
+
 def test_an_async_function_stays_one(tap: Tap, pairs: list[dict[str, Any]]) -> None:
     @tap.watch()
     async def predict(features: dict[str, int]) -> int:

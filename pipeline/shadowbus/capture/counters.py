@@ -15,6 +15,7 @@ BUFFER_FULL = "buffer_full"
 TOO_LARGE = "too_large"
 NOT_SERIALISABLE = "not_serialisable"
 INVALID_ID = "invalid_id"
+INVALID_FIELD = "invalid_field"
 EXTRACTION_FAILED = "extraction_failed"
 KAFKA_ERROR = "kafka_error"
 CLOSED = "closed"
@@ -25,9 +26,10 @@ UNSENT = "unsent"
 REASONS: MappingProxyType[str, str] = MappingProxyType(
     {
         BUFFER_FULL: "the buffer was full: Kafka is slower than production, or away",
-        TOO_LARGE: "the record was larger than max_record_bytes (or a body than max_body_bytes)",
+        TOO_LARGE: "the record was larger than max_record_bytes (or a body than max_body_bytes), or endless to read",
         NOT_SERIALISABLE: "the features, segments, context or label could not be written as JSON",
-        INVALID_ID: "the request id cannot be a key: empty, over 512 bytes, or not text",
+        INVALID_ID: "the request id cannot be a key: empty, over 512 bytes, or not text or a whole number",
+        INVALID_FIELD: "the label's timestamp_ms is not in milliseconds, or its probability is not from 0.0001 to 1",
         EXTRACTION_FAILED: "features or prediction could not be found in the call or in the HTTP bodies",
         KAFKA_ERROR: "the Kafka client refused the record; last_error says why",
         CLOSED: "the tap was closed",
@@ -70,7 +72,10 @@ class Counters:
         sampled_out: Records left out by `sample`.
         replaced: Predictions that could not be written as they were and went out with less: as an error, or with
             null scores.
-        refused: HTTP requests the service itself turned down with a 4xx; they offer no record.
+        refused: HTTP requests the service itself turned down with a 4xx, or pointed elsewhere with a 3xx; they offer
+            no record.
+        seen: HTTP requests that came to a `ShadowTap`, whatever their path.
+        matched: Of those, the ones to a route that is watched.
         broker_errors: How often the Kafka client complained.
         last_error: Its newest complaint, in its own words.
         dropped: Records lost, by reason; every reason of `REASONS` is a key.
@@ -84,6 +89,8 @@ class Counters:
     sampled_out: int
     replaced: int
     refused: int
+    seen: int
+    matched: int
     broker_errors: int
     last_error: str | None
     dropped: MappingProxyType[str, int]
@@ -112,7 +119,7 @@ class Tallies:
         self.dropped = {reason: Tally() for reason in REASONS}
         self.last_error: str | None = None
 
-    def snapshot(self, waiting: Callable[[], int]) -> Counters:
+    def snapshot(self, waiting: Callable[[], int], seen: int, matched: int) -> Counters:
         """Read everything. `delivered` is what is neither waiting nor lost; under way it errs to the low side."""
         requests, predictions, labels = self.requests.value, self.predictions.value, self.labels.value
         undecided = waiting()
@@ -127,6 +134,8 @@ class Tallies:
             sampled_out=self.sampled_out.value,
             replaced=self.replaced.value,
             refused=self.refused.value,
+            seen=seen,
+            matched=matched,
             broker_errors=self.broker_errors.value,
             last_error=self.last_error,
             dropped=MappingProxyType(dropped),

@@ -4,20 +4,15 @@ from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from shadowbus.capture.asking import asked
+from shadowbus.capture.bodies import Body, ExtractionError, Header
 from shadowbus.capture.recorder import Answer
 from shadowbus.capture.wire import error_text
 from shadowbus.clock import now_ms, perf_ns
 
 Message = MutableMapping[str, Any]
-Header = tuple[bytes, bytes]
 Pick = Callable[[Any], object]
 """A function of the user's that picks a part of a parsed JSON body."""
-
-
-class ExtractionError(ValueError):
-    """The bodies do not hold a request and its prediction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +28,12 @@ class Picks:
         """Features and segments of a request body: its `features`, or all of it but `request_id` and `segments`."""
         fields = body if isinstance(body, dict) else {}
         if self.features is not None:
-            features = self.features(body)
+            features = asked(self.features, body)
         elif "features" in fields or not fields:
             features = fields.get("features", body)
         else:
             features = {name: value for name, value in fields.items() if name not in ("request_id", "segments")}
-        segments = self.segments(body) if self.segments else fields.get("segments")
+        segments = asked(self.segments, body) if self.segments else fields.get("segments")
         return features, segments
 
     def answer(self, body: Any, latency_ms: float) -> Answer:
@@ -52,46 +47,10 @@ class Picks:
             raise ExtractionError("the response has no 'prediction'")
         return Answer(
             latency_ms,
-            self.prediction(body) if self.prediction else fields.get("prediction", body),
-            self.scores(body) if self.scores else fields.get("scores"),
+            asked(self.prediction, body) if self.prediction else fields.get("prediction", body),
+            asked(self.scores, body) if self.scores else fields.get("scores"),
             fields.get("model") if isinstance(fields.get("model"), str) else None,
         )
-
-
-class Copy:
-    """A copy of a body, chunk by chunk, given up for good when it grows over its bound."""
-
-    __slots__ = ("_chunks", "_limit", "_size", "complete", "too_large")
-
-    def __init__(self, limit: int) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._limit = limit
-        self.too_large = False
-        self.complete = False
-
-    def add(self, chunk: bytes, more: bool) -> None:
-        """Keep one chunk (copied: a server may use its buffer again)."""
-        self.complete = not more
-        self._size += len(chunk)
-        if self._size > self._limit:
-            self.too_large = True
-            self._chunks.clear()
-        else:
-            self._chunks.append(bytes(chunk))
-
-    def parsed(self) -> Any:
-        """The body as JSON.
-
-        Raises:
-            ExtractionError: It is not JSON, or did not pass by as a whole.
-        """
-        if not self.complete:
-            raise ExtractionError("the body did not pass by as a whole")
-        try:
-            return orjson.loads(b"".join(self._chunks))
-        except orjson.JSONDecodeError as error:
-            raise ExtractionError(f"the body is not JSON: {error}") from None
 
 
 class Exchange:
@@ -99,12 +58,13 @@ class Exchange:
 
     def __init__(self, headers: Iterable[Header], max_body_bytes: int) -> None:
         self.timestamp_ms = now_ms()
-        self.asked = Copy(max_body_bytes)
-        self.answered = Copy(max_body_bytes)
+        self.asked = Body(max_body_bytes)
+        self.answered = Body(max_body_bytes)
         self.asked_headers = headers
         self.answered_headers: Iterable[Header] = ()
         self.settled_id: object = None
         """The request id, where the client was told it already."""
+        self._over = False
         self._status: int | None = None
         self._failure: str | None = None
         self._started = perf_ns()
@@ -112,22 +72,32 @@ class Exchange:
 
     def received(self, message: Message) -> None:
         """Watch one message from the client. The clock starts when the question is there as a whole."""
-        if message["type"] == "http.request":
+        if message["type"] == "http.request" and not self.asked.complete:
             self.asked.add(message.get("body", b""), message.get("more_body", False))
             self._started = perf_ns()
 
-    def sent(self, message: Message) -> None:
+    def sending(self, message: Message) -> None:
         """Watch one message to the client. The clock stops when the answer is there as a whole."""
-        if message["type"] == "http.response.start":
+        kind = message["type"]
+        if kind == "http.response.start":
             self._status = message["status"]
             self.answered_headers = message.get("headers", ())
-        elif message["type"] == "http.response.body":
+        elif kind == "http.response.body" and not self.answered.complete:
             self.answered.add(message.get("body", b""), message.get("more_body", False))
             self._ended = perf_ns()
+        elif kind == "http.response.pathsend":  # the server reads a file: all of the answer, and none of it was seen
+            self.answered.complete = True
+            self._ended = perf_ns()
+
+    def ends(self) -> bool:
+        """Whether this is the moment to record it: the first time that somebody says it is over, and no other."""
+        first, self._over = not self._over, True
+        return first
 
     def failed(self, error: BaseException) -> None:
-        """The app raised. Only the text is kept: the exception would keep its frames alive."""
-        self._failure = error_text(error)
+        """The app raised, or the server did. Only the text is kept: the exception would keep its frames alive."""
+        if self._failure is None and not self._over:
+            self._failure = error_text(error)
 
     @property
     def latency_ms(self) -> float:
@@ -136,8 +106,8 @@ class Exchange:
 
     @property
     def refused(self) -> bool:
-        """Whether the service itself turned the request down: that is no prediction."""
-        return self._failure is None and self._status is not None and 400 <= self._status < 500
+        """Whether the service itself turned the request down, or pointed elsewhere: that is no prediction."""
+        return self._failure is None and self._status is not None and 300 <= self._status < 500
 
     @property
     def error(self) -> str | None:

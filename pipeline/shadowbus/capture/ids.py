@@ -7,10 +7,14 @@ name, not a secret: whoever has one can guess the next.
 
 import itertools
 import os
-import uuid
 
-MAX_BYTES = 512
-"""Longer ids are refused: a key is stored with every record of its request."""
+from shadowbus.capture.plain import plain
+from shadowbus.limits import MAX_ID_BYTES
+
+_EXACT = 2**53
+"""Above that a float may stand for a neighbour of the whole number that was meant."""
+
+_LARGEST = 10**100
 
 
 class RequestIds:
@@ -32,20 +36,33 @@ class RequestIds:
 
 
 def given_id(given: object) -> str | None:
-    """An id that somebody gave (text, bytes of text, an integer or a UUID) as text.
+    """An id that somebody gave as text: whatever has text or a whole number as its plain value.
+
+    A whole number is the same id however it is held (7, numpy's 7, 7.0, Decimal("7")): data frames and databases turn
+    one into the other on the way from a request to its label.
 
     Returns:
         None where it cannot be a key: empty, too long, not text.
     """
-    try:
-        if isinstance(given, str):
-            text = given if type(given) is str else str.__str__(given)
-        elif isinstance(given, bytes):
-            text = given.decode()
-        elif isinstance(given, uuid.UUID) or (isinstance(given, int) and not isinstance(given, bool)):
-            text = str(given)
-        else:
-            return None
-        return text if 0 < len(text.encode()) <= MAX_BYTES else None
-    except Exception:  # not UTF-8, an integer of too many digits, or a subclass that misbehaves
+    if type(given) is not str:
+        given = _as_text(given)
+    if type(given) is not str or not 0 < len(given) <= MAX_ID_BYTES:
         return None
+    if given.isascii():
+        return given
+    try:
+        return given if len(given.encode()) <= MAX_ID_BYTES else None
+    except UnicodeEncodeError:
+        return None
+
+
+def _as_text(given: object) -> str | None:
+    try:
+        found = plain(given, MAX_ID_BYTES)
+    except (TypeError, ValueError):
+        return None
+    if type(found) is float and abs(found) < _EXACT and found.is_integer():
+        found = int(found)
+    if type(found) is int and abs(found) < _LARGEST:
+        return str(found)
+    return found if type(found) is str else None

@@ -1,10 +1,11 @@
 """Turns one finished HTTP exchange into a request and a prediction, or into a count of why not."""
 
-from collections.abc import Iterable
+import contextlib
 from typing import Any
 
+from shadowbus.capture.bodies import BodyTooLargeError, find
 from shadowbus.capture.counters import EXTRACTION_FAILED, TOO_LARGE
-from shadowbus.capture.exchange import Exchange, Header, Message, Picks
+from shadowbus.capture.exchange import Exchange, Message, Picks
 from shadowbus.capture.recorder import Answer, Recorder
 
 
@@ -23,6 +24,8 @@ class Mirror:
             return
         try:
             left_out = self._publish(exchange)
+        except BodyTooLargeError:
+            left_out = self._recorder.count(TOO_LARGE)
         except Exception:  # bodies that are not what the picks expect, or a pick of the user's that fails
             left_out = self._recorder.count(EXTRACTION_FAILED)
         if left_out is not None:
@@ -31,9 +34,9 @@ class Mirror:
     def with_id(self, exchange: Exchange, start: Message) -> Message:
         """The response's start with the request id among its headers, unless it has one; this settles the id."""
         header = self._id_header or b"x-request-id"
-        own = _find(exchange.answered_headers, header)
-        asked = exchange.asked.parsed() if exchange.asked.complete and not exchange.asked.too_large else None
-        given = _first(_find(exchange.asked_headers, self._id_header), own, _field(asked, "request_id"))
+        own = find(exchange.answered_headers, header)
+        asked = self._body_or_none(exchange)
+        given = _first(find(exchange.asked_headers, self._id_header), own, _field(asked, "request_id"))
         name = self._recorder.identify(given)
         exchange.settled_id = given if name is None else name
         if own is not None or name is None or not (name.isascii() and name.isprintable()):
@@ -42,11 +45,9 @@ class Mirror:
 
     def _publish(self, exchange: Exchange) -> str | None:
         error = exchange.error
-        if exchange.asked.too_large or (error is None and exchange.answered.too_large):
-            return self._recorder.count(TOO_LARGE)
-        asked = exchange.asked.parsed()
+        asked = exchange.asked.parsed(exchange.asked_headers)
         features, segments = self._picks.question(asked)
-        answered = None if error else exchange.answered.parsed()
+        answered = None if error else exchange.answered.parsed(exchange.answered_headers)
         latency_ms = exchange.latency_ms
         answer = Answer(latency_ms, error=error) if error else self._picks.answer(answered, latency_ms)
         name = self._recorder.identify(_first(exchange.settled_id, self._given(exchange, asked, answered)))
@@ -55,17 +56,19 @@ class Mirror:
             self._recorder.prediction(name, answer)
         return left_out
 
+    @staticmethod
+    def _body_or_none(exchange: Exchange) -> Any:
+        with contextlib.suppress(ValueError):
+            return exchange.asked.parsed(exchange.asked_headers)
+        return None
+
     def _given(self, exchange: Exchange, asked: Any, answered: Any) -> object:
         return _first(
-            _find(exchange.asked_headers, self._id_header),
-            _find(exchange.answered_headers, self._id_header),
+            find(exchange.asked_headers, self._id_header),
+            find(exchange.answered_headers, self._id_header),
             _field(asked, "request_id"),
             _field(answered, "request_id"),
         )
-
-
-def _find(headers: Iterable[Header], name: bytes | None) -> bytes | None:
-    return next((value for key, value in headers if key.lower() == name), None) if name else None
 
 
 def _field(body: Any, name: str) -> object:

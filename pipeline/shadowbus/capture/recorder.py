@@ -9,11 +9,22 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from shadowbus.capture import wire
-from shadowbus.capture.counters import INTERNAL, INVALID_ID, NOT_SERIALISABLE, Tallies
+from shadowbus.capture.counters import INTERNAL, INVALID_FIELD, INVALID_ID, NOT_SERIALISABLE, TOO_LARGE, Tallies
 from shadowbus.capture.ids import RequestIds, given_id
 from shadowbus.capture.outbox import Outbox
+from shadowbus.capture.plain import TooLargeError, plain
 from shadowbus.capture.sampling import Sampler
 from shadowbus.clock import now_ms
+from shadowbus.limits import (
+    LATEST_MS,
+    LEAST_PROBABILITY,
+    MAX_ANSWER_BYTES,
+    MAX_LABEL_BYTES,
+    MAX_LATENCY_MS,
+    MAX_MODEL_CHARACTERS,
+    is_model,
+    is_time_ms,
+)
 
 SAMPLED_OUT = "sampled_out"
 
@@ -47,7 +58,9 @@ class Recorder:
         self._sampler = sampler
         self._everything = sampler.everything
         self._model = model
-        self._max_record_bytes = max_record_bytes
+        self.max_record_bytes = max_record_bytes
+        self._max_answer_bytes = min(max_record_bytes, MAX_ANSWER_BYTES)
+        self._max_label_bytes = min(max_record_bytes, MAX_LABEL_BYTES)
         self._requests, self._predictions, self._labels = topics["requests"], topics["predictions"], topics["labels"]
 
     def identify(self, given: object) -> str | None:
@@ -69,12 +82,10 @@ class Recorder:
             return self.count(SAMPLED_OUT)
         try:
             moment = now_ms() if timestamp_ms is None else timestamp_ms
-            value = wire.request_value(request_id, moment, features, segments, context)
+            value = wire.request_value(request_id, moment, features, segments, context, self.max_record_bytes)
             left_out = self._outbox.put(self._requests, request_id.encode(), value)
-        except TypeError:
-            left_out = NOT_SERIALISABLE
-        except Exception:
-            left_out = INTERNAL
+        except Exception as problem:
+            left_out = _reason(problem)
         if left_out is None:
             self.tallies.requests.add()
             return None
@@ -94,7 +105,7 @@ class Recorder:
         return self.count(left_out)
 
     def label(
-        self, request_id: str | None, label: object, timestamp_ms: int | None, probability: float | None = None
+        self, request_id: str | None, label: object, timestamp_ms: object, probability: object = None
     ) -> str | None:
         """Record what really happened, if the request it belongs to was kept."""
         if request_id is None:
@@ -102,13 +113,12 @@ class Recorder:
         if not self._everything and not self._sampler.keeps(request_id.encode()):
             return self.count(SAMPLED_OUT)
         try:
-            moment = now_ms() if timestamp_ms is None else int(timestamp_ms)
-            value = wire.label_value(request_id, moment, label, probability)
+            moment = now_ms() if timestamp_ms is None else _time(timestamp_ms)
+            chance = None if probability is None else _chance(probability)
+            value = wire.label_value(request_id, moment, label, chance, self._max_label_bytes)
             left_out = self._outbox.put(self._labels, request_id.encode(), value)
-        except (TypeError, ValueError, OverflowError):
-            left_out = NOT_SERIALISABLE
-        except Exception:
-            left_out = INTERNAL
+        except Exception as problem:
+            left_out = _reason(problem)
         if left_out is None:
             self.tallies.labels.add()
             return None
@@ -124,24 +134,76 @@ class Recorder:
 
     def _written(self, request_id: str, moment: int, answer: Answer) -> bytes:
         latency_ms, prediction, scores, model, error = answer
-        named = self._model if model is None else str(model)
+        latency_ms = min(latency_ms, MAX_LATENCY_MS)
+        most = self._max_answer_bytes
+        named = self._model if model is None else self._named(model)
         try:
-            value = wire.prediction_value(request_id, moment, named, prediction, scores, latency_ms, error)
-        except Exception as problem:
-            text = f"the prediction cannot be written: {wire.error_text(problem)}"
-            return self._replacement(request_id, moment, named, answer, text)
-        if len(value) > self._max_record_bytes:
-            text = f"the prediction is larger than {self._max_record_bytes} bytes"
-            return self._replacement(request_id, moment, named, answer, text)
-        return value
+            value = wire.prediction_value(request_id, moment, named, prediction, scores, latency_ms, error, most)
+            if len(value) <= most:
+                return value
+            problem = f"the prediction is larger than {most} bytes"
+        except TooLargeError:
+            problem = f"the prediction is larger than {most} bytes"
+        except Exception as unwritable:
+            problem = f"the prediction cannot be written: {wire.error_text(unwritable)}"
+        return self._replacement(request_id, moment, named, answer, problem)
+
+    def _named(self, model: object) -> str:
+        """The name of a model, or the tap's where no stage would take it."""
+        try:
+            name = plain(model, MAX_MODEL_CHARACTERS)
+        except (TypeError, ValueError):
+            name = None
+        if is_model(name):
+            return str(name)
+        self.tallies.replaced.add()
+        return self._model
 
     def _replacement(self, request_id: str, moment: int, model: str, answer: Answer, problem: str) -> bytes:
         """Without its scores if that is enough; else as an error, so that the request still has its other half."""
         self.tallies.replaced.add()
+        most, latency_ms = self._max_answer_bytes, min(answer.latency_ms, MAX_LATENCY_MS)
         with contextlib.suppress(Exception):
             value = wire.prediction_value(
-                request_id, moment, model, answer.prediction, None, answer.latency_ms, answer.error
+                request_id, moment, model, answer.prediction, None, latency_ms, answer.error, most
             )
-            if len(value) <= self._max_record_bytes:
+            if len(value) <= most:
                 return value
-        return wire.prediction_value(request_id, moment, model, None, None, answer.latency_ms, problem)
+        return wire.prediction_value(request_id, moment, model, None, None, latency_ms, problem, most)
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, TooLargeError):
+        return TOO_LARGE
+    if isinstance(problem, _InvalidFieldError):
+        return INVALID_FIELD
+    return NOT_SERIALISABLE if isinstance(problem, TypeError) else INTERNAL
+
+
+class _InvalidFieldError(ValueError):
+    """A time or a chance that no stage would take."""
+
+
+def _time(given: object) -> int:
+    """Milliseconds since the epoch, however the whole number is held."""
+    number = _number(given)
+    if number != number or abs(number) >= LATEST_MS or number != int(number) or not is_time_ms(int(number)):
+        raise _InvalidFieldError
+    return int(number)
+
+
+def _chance(given: object) -> float:
+    chance = _number(given)
+    if not LEAST_PROBABILITY <= chance <= 1:
+        raise _InvalidFieldError
+    return float(chance)
+
+
+def _number(given: object) -> float:
+    try:
+        found = plain(given, MAX_MODEL_CHARACTERS)
+    except (TypeError, ValueError):
+        raise _InvalidFieldError from None
+    if type(found) is int or type(found) is float:
+        return found
+    raise _InvalidFieldError

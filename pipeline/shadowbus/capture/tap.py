@@ -16,6 +16,7 @@ from shadowbus.capture.counters import Counters, Tallies
 from shadowbus.capture.ids import given_id
 from shadowbus.capture.outbox import Outbox, producer_config
 from shadowbus.capture.recorder import Recorder
+from shadowbus.capture.routes import Routes
 from shadowbus.capture.sampling import Sampler
 from shadowbus.capture.watch import Pick, Watch
 from shadowbus.clock import Deadline
@@ -65,6 +66,7 @@ class Tap:
         sampler = Sampler(sample)
         self._flush_seconds = flush_seconds
         self._tallies = Tallies()
+        self._routes: list[Routes] = []
         config = producer_config(kafka, max_buffer_bytes, max_record_bytes)
         self._outbox = Outbox(config, self._tallies, max_record_bytes)
         self.recorder = Recorder(
@@ -127,14 +129,20 @@ class Tap:
         Args:
             request_id: The id of the request.
             label: What really happened, any JSON value.
-            timestamp_ms: When; else now.
+            timestamp_ms: When, in milliseconds since the epoch; else now. A time in another unit is not taken.
             probability: With which `shadowbus label-queue` chose the request, where it did.
         """
         self.recorder.label(given_id(request_id), label, timestamp_ms, probability)
 
     def counters(self) -> Counters:
         """What became of every record so far, in this process."""
-        return self._tallies.snapshot(self._outbox.waiting)
+        seen = sum(one.seen.value for one in self._routes)
+        matched = sum(one.matched.value for one in self._routes)
+        return self._tallies.snapshot(self._outbox.waiting, seen, matched)
+
+    def looks_at(self, routes: Routes) -> None:
+        """Count the requests that come by these routes, and say at the end if none was to one of them."""
+        self._routes.append(routes)
 
     def close(self, timeout: float | None = None) -> Counters:
         """Send what is buffered, waiting at most `timeout` seconds (default: `flush_seconds`), and stop.
@@ -142,6 +150,8 @@ class Tap:
         The only method that waits: under asyncio use `await asyncio.to_thread(tap.close)`. What is captured afterwards
         is counted as `closed`. Called by itself at the end of the process.
         """
+        for routes in self._routes:
+            routes.tell()
         self._outbox.close(Deadline.after(self._flush_seconds if timeout is None else timeout))
         _open.pop(id(self), None)
         return self.counters()
@@ -149,6 +159,8 @@ class Tap:
     def _after_fork(self) -> None:
         self._outbox.after_fork()
         self._tallies.reset()
+        for routes in self._routes:
+            routes.reset()
         self.recorder.ids.renew()
 
 

@@ -5,9 +5,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast
 
+from shadowbus.capture.asking import asked
 from shadowbus.capture.call import Call
 from shadowbus.capture.counters import EXTRACTION_FAILED
+from shadowbus.capture.plain import plain
 from shadowbus.capture.recorder import Recorder
+from shadowbus.capture.wire import is_structure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,7 +35,7 @@ class Watch:
 
     def around(self, function: Callable[P, R]) -> Callable[P, R]:
         """The function with its calls watched; its results, exceptions and metadata stay as they are."""
-        features = self._questions.get("features") or _features_of(function)
+        features = self._questions.get("features") or _features_of(function, self._recorder.max_record_bytes)
 
         if inspect.iscoroutinefunction(function):
 
@@ -63,14 +66,15 @@ class Watch:
     def _asked(self, features: Pick, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         try:
             picked = (self._pick(name, args, kwargs) for name in ("segments", "context"))
-            return Call(self._recorder, self._pick("request_id", args, kwargs), features(*args, **kwargs), *picked)
+            name = self._pick("request_id", args, kwargs)
+            return Call(self._recorder, name, asked(features, *args, **kwargs), *picked)
         except Exception:  # a pick failed: both halves are lost, and the call itself goes on as if nobody watched
             self._recorder.count(self._recorder.count(EXTRACTION_FAILED))
             return None
 
     def _pick(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
         pick = self._questions.get(name)
-        return None if pick is None else pick(*args, **kwargs)
+        return None if pick is None else asked(pick, *args, **kwargs)
 
     def _answered(self, call: Call, result: object) -> None:
         try:
@@ -78,17 +82,29 @@ class Watch:
             picked = result if prediction is None else prediction(result)
             call.scores = None if scores is None else scores(result)
             call.prediction = picked
-        except Exception as error:
+        except BaseException as error:  # a pick that raises, whatever it is, costs the record and not the answer
             call.fail(error)
 
 
-def _features_of(function: Callable[..., object]) -> Pick:
-    """Without a pick, the features are the only argument, or all arguments by name (`self` and `cls` left out)."""
+def _features_of(function: Callable[..., object], most: int) -> Pick:
+    """Without a pick, the features are the only argument, or all by name: given, or by default (not `self`, `cls`).
+
+    An only argument that is neither an object nor a list of values is a feature of its name.
+    What a function takes as `**more` are features by their own names; a call that does not fit its function has none.
+    """
     signature = inspect.signature(function)
     names = [name for name in signature.parameters if name not in ("self", "cls")]
+    kinds = {one.kind: name for name, one in signature.parameters.items()}
+    more, rest = kinds.get(inspect.Parameter.VAR_KEYWORD), kinds.get(inspect.Parameter.VAR_POSITIONAL)
 
     def features(*args: object, **kwargs: object) -> object:
-        given = signature.bind(*args, **kwargs).arguments
-        return given[names[0]] if len(names) == 1 else {name: given[name] for name in names if name in given}
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        if len(names) == 1:
+            only = given[names[0]]
+            return only if is_structure(plain(only, most)) else {names[0]: only}
+        found = {name: given[name] for name in names if name != more and (name != rest or given[name])}
+        return {**found, **given[more]} if more else found
 
     return features

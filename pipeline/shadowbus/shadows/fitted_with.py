@@ -59,7 +59,7 @@ def fitted_with(estimator: object, names: Sequence[str] | None = None) -> InputS
     width = len(known) if known else getattr(estimator, "n_features_in_", None)
     if width is None:
         return InputSchema()
-    columns = _columns(estimator, int(width), own or known)
+    columns = _columns(estimator, int(width), own or known, framed=own is not None)
     named = tuple(replace(column, name=known[at] if known else None) for at, column in enumerate(columns))
     by_name = _needs_frame(estimator)
     if by_name and known is None:
@@ -145,8 +145,8 @@ def _first_steps(part: Any) -> Iterator[object]:
             yield from _first_steps(inner)
 
 
-def _columns(estimator: object, width: int, names: Sequence[str] | None) -> list[Column]:
-    """What is known of each column; a number where nothing else is said."""
+def _columns(estimator: object, width: int, names: Sequence[str] | None, *, framed: bool) -> list[Column]:
+    """What is known of each column; a number where nothing else is said. A matrix has one type for all it holds."""
     known: dict[int, Column] = {}
     foreign: set[int] = set()
     for part, places in _readers(estimator, range(width), names):
@@ -154,7 +154,7 @@ def _columns(estimator: object, width: int, names: Sequence[str] | None) -> list
             before = known.get(place)
             if said is not None and (before is None or before.type == "object"):
                 known[place] = said if before is None else replace(said, none=said.none or before.none)
-        if _is_foreign(part):
+        if framed and _is_foreign(part):
             foreign.update(places)
     return [known.get(place) or Column(type="unknown" if place in foreign else "number") for place in range(width)]
 

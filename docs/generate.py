@@ -195,6 +195,17 @@ MEANINGS = {
 """One sentence for every setting; `[kafka]` has a section of its own."""
 
 
+BEYOND_PROMISE = {
+    "autocorrelated: hard hours, slightly worse": "only the hardness of requests comes in turns",
+    "autocorrelated: moods of 500 requests, slightly worse": "4 % better and 4 % worse in turns of 500 requests",
+    "autocorrelated: moods of 10,000 requests, slightly worse": "the same in turns of 10,000 requests",
+    "autocorrelated: day and night, slightly worse": "better by day, worse by night",
+    "autocorrelated: each request 5 times, slightly worse": "every request comes five times",
+    "one segment 5 % worse, equal on the whole": "one of four segments 5 % worse, no difference on the whole",
+}
+"""Kinds of traffic of which the promise does not speak, in the words of docs/verdict.md."""
+
+
 def flow() -> str:
     """The picture of the flow."""
     return f"```mermaid\n{mermaid()}```\n"
@@ -243,6 +254,20 @@ def moves() -> str:
     return "\n".join(rows) + "\n"
 
 
+def simulated() -> str:
+    """What the gate does not promise, in figures of its simulation."""
+    found = json.loads((ROOT / "benchmarks/gate/results.json").read_text(encoding="utf-8"))
+    rows = [
+        "| traffic, shadow slightly worse in the long run | PROMOTE at some look | still at the last |",
+        "|---|---|---|",
+    ]
+    by_traffic = {row["traffic"]: row for row in found["wrong"] if row["rule"] == "gate"}
+    for traffic, words in BEYOND_PROMISE.items():
+        row = by_traffic[traffic]
+        rows.append(f"| {words} | {row['promote']:.1%} | {row['promote_last']:.1%} |")
+    return "\n".join(rows) + "\n"
+
+
 def setting_keys() -> Iterator[str]:
     """Every setting by its full name."""
     for prefix, kind in TABLES.items():
@@ -268,6 +293,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "metrics": metrics,
     "moves": moves,
+    "simulated": simulated,
 }
 
 

@@ -368,8 +368,9 @@ def test_one_observation_excludes_next_to_nothing() -> None:
     assert mean_interval(1, 3.0, 0.0, ALPHA) == Interval(-math.inf, math.inf)
 
 
-def test_the_mean_interval_waits_for_variation() -> None:
-    assert mean_interval(5_000, 0.0, 0.0, ALPHA) == Interval(-math.inf, math.inf)
+def test_the_mean_interval_waits_for_some_observations_and_not_for_variation() -> None:
+    assert mean_interval(5_000, 0.0, 0.0, ALPHA) == Interval(0.0, 0.0)
+    assert mean_interval(299, 0.0, 0.0, ALPHA) == Interval(-math.inf, math.inf)
     assert mean_interval(299, 0.0, 299.0, ALPHA) == Interval(-math.inf, math.inf)
     assert mean_interval(300, 0.0, 300.0, ALPHA).high < 1.0
 

@@ -19,14 +19,17 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 NAMED = "may hold letters, digits, '.', '_' and '-'"
 MAX_PORT = 65_535
 
-SHARES = (
-    *("max_error_rate", "max_over_budget", "min_agreement"),
-    *("accuracy_margin", "min_accuracy_gain", "max_calibration_error"),
-)
-"""Limits of the gate that are between 0 and 1."""
+RATES = ("max_error_rate", "max_over_budget", "min_agreement", "max_calibration_error")
+"""Limits of the gate on a share: no number of requests shows one of 0 or 1, or it is shown by none."""
+
+DIFFERENCES = ("accuracy_margin", "min_accuracy_gain")
+"""Limits of the gate on a difference of two shares."""
 
 NUMBERS = ("max_loss_increase", "min_value_gain", "max_cpu_ms_per_row", "max_memory_mb")
 """Limits of the gate that are any number."""
+
+_EXACT = "however many requests there are, a share of exactly 0 or 1 cannot be shown, only one that is close"
+_REACH = "with these costs no decision can be worth more, or less"
 
 Need = Callable[[bool, str, str], None]
 """Takes what has to be true, the key, and what is to be said of the key where it is not."""
@@ -80,12 +83,18 @@ def _shadows(settings: Settings, need: Need) -> None:
 
 def _gate(gate: GateSettings, need: Need) -> None:
     need(0 < gate.alpha < 1, "gate.alpha", "has to be between 0 and 1")
-    for key in SHARES:
+    for key in RATES:
         limit = getattr(gate, key)
-        need(limit is None or 0 <= limit <= 1, f"gate.{key}", "has to be between 0 and 1")
+        need(limit is None or 0 < limit < 1, f"gate.{key}", f"has to be more than 0 and less than 1: {_EXACT}")
+    for key in DIFFERENCES:
+        limit = getattr(gate, key)
+        need(limit is None or 0 <= limit < 1, f"gate.{key}", "has to be at least 0 and less than 1")
     for key in NUMBERS:
         limit = getattr(gate, key)
         need(limit is None or math.isfinite(limit), f"gate.{key}", "has to be a finite number")
+    for key in ("max_cpu_ms_per_row", "max_memory_mb", "latency_budget_ms"):
+        limit = getattr(gate, key)
+        need(limit is None or limit > 0, f"gate.{key}", "has to be more than 0")
     need(not gate.prove_segments or gate.guard_segments, "gate.prove_segments", "needs gate.guard_segments")
     need(0 <= gate.min_days < math.inf, "gate.min_days", "has to be at least 0")
     need(
@@ -96,6 +105,12 @@ def _gate(gate: GateSettings, need: Need) -> None:
 
 
 def _costs(settings: Settings, need: Need) -> None:
+    least, by_label = settings.gate.min_value_gain, dict[str, list[float]]()
+    for cost in settings.cost:
+        by_label.setdefault(str(cost.label), [0.0]).append(cost.cost)
+    if least is not None and by_label:
+        reach = max(max(costs) - min(costs) for costs in by_label.values())
+        need(abs(least) < reach, "gate.min_value_gain", f"has to be between -{reach:g} and {reach:g}: {_REACH}")
     pairs = [(str(cost.label), str(cost.prediction)) for cost in settings.cost]
     for i, (cost, pair) in enumerate(zip(settings.cost, pairs, strict=True)):
         need(math.isfinite(cost.cost), f"cost[{i}].cost", "has to be a finite number")

@@ -21,7 +21,7 @@ UNPROVEN = "PROMOTE waits until this is shown to hold."
 
 def not_worse(evidence: Evidence, margin: float, alphas: Alphas) -> Question:
     """Is it less accurate than the live model by at most the margin?"""
-    return difference("accuracy", evidence, evidence.counts, -margin, alphas)
+    return difference("accuracy", evidence, evidence.counts, -margin, alphas, margin)
 
 
 def better(evidence: Evidence, least: float, alphas: Alphas) -> Question:
@@ -46,9 +46,9 @@ def guards(evidence: Evidence, gate: GateSettings, alphas: Alphas) -> Iterator[Q
     each = Alphas(alphas.holds, alphas.fails / max(1, len(labelled) * (len(labelled) + 1)))
     for name in labelled:
         counts, limit = evidence.segments[name], -gate.accuracy_margin
-        question = difference(f"accuracy:{name}", evidence, counts, limit, each)
+        question = difference(f"accuracy:{name}", evidence, counts, limit, each, -limit)
         if question.criterion.state == "open" and question.leans == "fails":
-            seen = difference(f"accuracy:{name}", evidence, counts, limit, each._replace(fails=SEEMS))
+            seen = difference(f"accuracy:{name}", evidence, counts, limit, each._replace(fails=SEEMS), -limit)
             question = _waiting(question, WAITS) if seen.criterion.state == "fails" else question
         if question.criterion.state == "open" and gate.prove_segments and not question.waits:
             question = _waiting(question, UNPROVEN)
@@ -90,8 +90,12 @@ class _Pairs:
         return self.ours + self.unknown, self.theirs, self.trials
 
 
-def difference(name: str, evidence: Evidence, counts: Counts, limit: float, alphas: Alphas) -> Question:
+def difference(
+    name: str, evidence: Evidence, counts: Counts, limit: float, alphas: Alphas, margin: float = 0.0
+) -> Question:
     """Is the shadow's accuracy minus the live accuracy at least the limit?
+
+    `margin` is how far equal models are from the limit: stakes are such that this is seen soonest (0: nobody says).
 
     What is not known is taken for whatever is worst. The end of the interval only moves out by that, compared with the
     one if everything were known; so it is valid whatever the labels depend on.
@@ -99,7 +103,9 @@ def difference(name: str, evidence: Evidence, counts: Counts, limit: float, alph
     if evidence.exact and counts.chosen and not evidence.labels_depend:
         return by_choice(name, counts, limit, alphas, evidence.counts.labels)
     pairs = _Pairs.of(evidence, counts)
-    low, high = sequential.paired_low(*pairs.worst, alphas.holds), sequential.paired_high(*pairs.best, alphas.fails)
+    effect = margin or sequential.EFFECT
+    low = sequential.paired_low(*pairs.worst, alphas.holds, effect)
+    high = sequential.paired_high(*pairs.best, alphas.fails, effect)
     state: State = "holds" if low >= limit else "fails" if high < limit else "open"
     value = (pairs.ours - pairs.theirs) / pairs.trials if pairs.trials else None
     lowest = None if value is None else value - pairs.unknown / pairs.trials
@@ -109,8 +115,8 @@ def difference(name: str, evidence: Evidence, counts: Counts, limit: float, alph
         grown = pairs.grown(total) if pairs.trials else _Pairs(total if limit >= 0 else 0.0, 0.0, 0.0, total)
         up, down, _ = grown.worst if leans == "holds" else grown.best
         if leans == "holds":
-            return sequential.paired_evidence_above(up, down, total, limit) >= -math.log(alphas.holds)
-        return sequential.paired_evidence_above(down, up, total, -limit) >= -math.log(alphas.fails)
+            return sequential.paired_evidence_above(up, down, total, limit, effect) >= -math.log(alphas.holds)
+        return sequential.paired_evidence_above(down, up, total, -limit, effect) >= -math.log(alphas.fails)
 
     criterion = Criterion(name, value, low, high, limit, state)
     return Question(criterion, "labels", int(pairs.trials), evidence.counts.labels, leans, shown)

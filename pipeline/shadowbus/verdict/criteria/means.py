@@ -64,6 +64,7 @@ def value(evidence: Evidence, limit: float, alphas: Alphas) -> Question:
     if not fits:
         criterion = Criterion("value", seen, -math.inf, math.inf, limit, "open")
         return unanswerable(Question(criterion, "labels", int(n), counts.labels, "holds", shown), REPRICED)
+    lower, upper = (_within(reach, trials, *ended) for ended in (lower, upper))
     low = sequential.bounded_low(trials, *lower, alphas.holds, reach, effect)
     high = sequential.bounded_high(trials, *upper, alphas.fails, reach, effect)
     state: State = "holds" if low >= limit else "fails" if high < limit else "open"
@@ -76,6 +77,12 @@ def unanswerable(question: Question, why: str) -> Question:
     """The same question, which the data can not answer: everything is still possible."""
     criterion = replace(question.criterion, low=-math.inf, high=math.inf, state="open", note=why)
     return replace(question, criterion=criterion, shown=lambda _: False)
+
+
+def _within(reach: float, n: float, mean: float, m2: float) -> tuple[float, float]:
+    """The same without what rounding put beyond the reach: a mean of values at the reach may lie one bit above it."""
+    mean = max(-reach, min(reach, mean))
+    return mean, min(m2, n * (reach - mean) * (reach + mean))
 
 
 def _ended(n: float, total: float, squares: float) -> tuple[float, float]:

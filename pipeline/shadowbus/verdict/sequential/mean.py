@@ -23,6 +23,9 @@ FIRST_LOOK = 300
 USUAL = 0.05
 """The effect that should be seen soonest where nobody says, in standard deviations."""
 
+FLAT = 1e-9
+"""Observations that differ by no more than this part of their size do not differ: what is left is rounding."""
+
 _MOST = 3 / math.sqrt(FIRST_LOOK)
 _ANYWHERE = np.geomspace(1e-4, _MOST, 30)
 _STAKES = mixture((np.geomspace(0.3, 6.0, 15), np.ones(15), 0.8), (_ANYWHERE, np.sqrt(_ANYWHERE), 0.2))
@@ -40,16 +43,18 @@ def mean_wealth(n: Array, mean: Array, m2: Array, limit: float, effect: float | 
         effect: How far from the limit an answer should come soonest; None: a twentieth of a standard deviation.
 
     Returns:
-        Minus infinity before `FIRST_LOOK` observations and while nothing has varied.
+        Minus infinity before `FIRST_LOOK` observations. Where nothing varies, which is the limit of less and less
+        spread: infinity above the limit, and minus infinity at and below it.
     """
-    ready = (n >= FIRST_LOOK) & (m2 > 0.0)
+    ready, flat = n >= FIRST_LOOK, m2 <= np.square(FLAT * mean) * n
     seen = np.where(ready, n, 1.0)
-    spread = np.sqrt(np.where(ready, m2, 1.0) / seen)
+    spread = np.sqrt(np.where(ready & ~flat, m2, 1.0) / seen)
     bets = np.broadcast_to(_STAKES.points, (*spread.shape, len(_STAKES.points))).copy()
     bets[..., _TUNED] *= np.asarray(USUAL if effect is None else effect / spread)[..., None]
     np.minimum(bets, _MOST, out=bets)
     ahead = ((mean - limit) / spread)[..., None]
     wealth = log_average(seen[..., None] * bets * (ahead - bets / 2), _STAKES.log_shares)
+    wealth = np.where(flat, np.where(mean > limit, np.inf, -np.inf), wealth)
     return np.where(ready, wealth, -np.inf)
 
 
@@ -70,15 +75,20 @@ def mean_evidence_above(n: float, mean: float, m2: float, limit: float, effect: 
 def mean_low(n: float, mean: float, m2: float, alpha: float, effect: float | None = None) -> float:
     """The smallest mean still possible, in the unit of the observations; each bet falls as the limit grows.
 
+    Where `FIRST_LOOK` observations or more were all the same, that is the mean, but for rounding: two models that never
+    differed do not differ.
+
     Raises:
         ValueError: A negative count or sum of squares, or not `0 < alpha < 1`.
 
-    >>> round(mean_low(2_000, 0.5, 2_000.0, 0.05), 3), mean_low(299, 0.5, 299.0, 0.05)
-    (0.435, -inf)
+    >>> round(mean_low(2_000, 0.5, 2_000.0, 0.05), 3), mean_low(299, 0.5, 299.0, 0.05), mean_low(2_000, 0.0, 0.0, 0.05)
+    (0.435, -inf, 0.0)
     """
     check(n, m2, alpha)
-    if n < FIRST_LOOK or m2 <= 0.0:
+    if n < FIRST_LOOK or not (math.isfinite(mean) and math.isfinite(m2)):
         return -math.inf
+    if m2 <= (FLAT * mean) ** 2 * n:
+        return mean - FLAT * abs(mean)
     enough, furthest = -math.log(alpha), mean - math.sqrt(m2 / n)
     while mean_evidence_above(n, mean, m2, furthest, effect) < enough:
         furthest = mean - 2 * (mean - furthest)

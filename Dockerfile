@@ -1,4 +1,6 @@
-# The workers and the command line. Models come in as a volume or in an image built on this one.
+# The workers and the command line. Models come in as a mounted folder, or in an image built on this one
+# (deploy/kubernetes/replay.Dockerfile). The root file system may be read-only: what is written lies in /var/lib/shadowbus
+# and /tmp.
 
 FROM python:3.12-slim AS build
 RUN python -m venv /opt/shadowbus
@@ -17,6 +19,5 @@ ENV PATH=/opt/shadowbus/bin:$PATH \
     SHADOWBUS_CONFIG=/etc/shadowbus/shadow.toml
 USER 10001:10001
 WORKDIR /var/lib/shadowbus
-VOLUME /var/lib/shadowbus
 ENTRYPOINT ["shadowbus"]
 CMD ["--help"]

@@ -1,5 +1,6 @@
 """What is deployed can be started: every command is a real verb with real flags, every file and setting is there."""
 
+import ast
 import re
 import shlex
 import tomllib
@@ -12,6 +13,7 @@ import typer
 import yaml
 
 from shadowbus.cli.program import app
+from shadowbus.kafka.clients import make_admin
 from shadowbus.settings import Settings, parse_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +28,11 @@ THEIRS = {"kafka", "prometheus", "grafana"}
 OURS = {name: service for name, service in COMPOSE["services"].items() if name not in THEIRS}
 PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 RUN = {"replay", "judge", "aggregate", "agents"}
+KEEPING = {"agents", "judge"}
+"""The stages that write to the folder of `judge.state_dir`."""
+
 IMAGE = "shadowbus:0.1.0"
+REPLAY_IMAGE = "shadowbus-replay:challenger-4"
 
 
 def parse_command(arguments: list[str]) -> tuple[str, Mapping[str, Any]]:
@@ -43,23 +49,20 @@ def container(manifest: dict[str, Any]) -> dict[str, Any]:
     return dict(only)
 
 
-def compose_settings() -> Settings:
+def compose_settings(**more: str) -> Settings:
     text = (ROOT / "deploy" / "compose" / "shadow.toml").read_text(encoding="utf-8")
-    environment = {"SHADOWBUS_BOOTSTRAP": "kafka:19092"}
+    environment = {"SHADOWBUS_BOOTSTRAP": "kafka:19092", **more}
     return parse_settings(tomllib.loads(text), Path("/etc/shadowbus/shadow.toml"), environment)
 
 
-def kubernetes_settings() -> Settings:
+def kubernetes_settings(**environment: str) -> Settings:
     (config,) = [manifest for manifest in MANIFESTS if manifest["kind"] == "ConfigMap"]
-    return parse_settings(tomllib.loads(config["data"]["shadow.toml"]), Path("/etc/shadowbus/shadow.toml"), {})
+    return parse_settings(tomllib.loads(config["data"]["shadow.toml"]), Path("/etc/shadowbus/shadow.toml"), environment)
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
     for name, service in OURS.items():
         yield f"compose {name}", service["command"]
-        if test := service.get("healthcheck", {}).get("test"):
-            assert test[:2] == ["CMD", "shadowbus"]
-            yield f"compose {name} healthcheck", test[2:]
     for manifest in WORKLOADS:
         yield f"kubernetes {manifest['metadata']['name']}", container(manifest)["args"]
 
@@ -197,7 +200,7 @@ def test_a_kubernetes_workload_is_whole(manifest: dict[str, Any]) -> None:
     assert set(mounts) == volumes
     assert mounts["settings"] == "/etc/shadowbus"  # where the image looks for shadow.toml
     assert spec["securityContext"]["runAsNonRoot"] is True
-    assert container(manifest)["image"] == IMAGE
+    assert container(manifest)["image"] == (REPLAY_IMAGE if "replay" in manifest["metadata"]["name"] else IMAGE)
     if manifest["kind"] != "Job":
         labels = manifest["spec"]["template"]["metadata"]["labels"]
         assert manifest["spec"]["selector"]["matchLabels"].items() <= labels.items()
@@ -225,3 +228,87 @@ def test_the_image_is_the_one_that_is_deployed() -> None:
         if line[0] == "COPY" and not line[1].startswith("--from"):
             assert all((ROOT / source).exists() for source in line[1:-1]), line
     assert {service["image"] for service in OURS.values()} == {IMAGE}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_container_of_ours_may_do_little(name: str) -> None:
+    service = OURS[name]
+    assert service["user"] == "10001:10001"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert 64 <= service["pids_limit"] <= 512
+    assert re.fullmatch(r"[1-4]g", service["mem_limit"])
+    assert service["init"] is True
+    written = [place.partition(":")[0] for place in service["tmpfs"]]
+    written += [mount.split(":")[1] for mount in service["volumes"] if not mount.endswith(":ro")]
+    assert sorted(written) == ["/tmp", *(["/var/lib/shadowbus"] if name in KEEPING else [])]  # noqa: S108
+    assert all("size=" in place for place in service["tmpfs"])
+
+
+@pytest.mark.parametrize("manifest", WORKLOADS, ids=lambda manifest: manifest["metadata"]["name"])
+def test_a_pod_of_ours_may_do_little(manifest: dict[str, Any]) -> None:
+    spec, only = manifest["spec"]["template"]["spec"], container(manifest)
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert only["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert only["resources"]["limits"]["memory"] == only["resources"]["requests"]["memory"]
+    written = {mount["mountPath"] for mount in only["volumeMounts"] if not mount.get("readOnly")}
+    keeping = manifest["metadata"]["name"].removeprefix("shadowbus-") in KEEPING
+    assert written == {"/tmp", *(["/var/lib/shadowbus"] if keeping else [])}  # noqa: S108
+
+
+def test_a_model_fits_into_the_memory_of_its_container() -> None:
+    """What the worker itself takes is measured in docs/operations.md."""
+    own_mb = 1024
+    (shadow,) = compose_settings().shadow
+    assert shadow.memory_mb + own_mb <= 1024 * int(OURS["replay"]["mem_limit"].removesuffix("g"))
+    (replay,) = [one for one in WORKLOADS if one["metadata"]["name"] == "shadowbus-replay"]
+    limit = container(replay)["resources"]["limits"]["memory"]
+    (shadow,) = kubernetes_settings().shadow
+    assert shadow.memory_mb + own_mb <= 1024 * int(limit.removesuffix("Gi"))
+
+
+@pytest.mark.parametrize("name", sorted(RUN))
+def test_what_looks_after_a_worker_asks_the_worker_itself(name: str) -> None:
+    command, program, flag, code = OURS[name]["healthcheck"]["test"]
+    assert (command, program, flag) == ("CMD", "python", "-c")
+    assert f"http://127.0.0.1:{compose_settings().metrics.port}/healthz" in code
+    ast.parse(code)
+    (manifest,) = [one for one in WORKLOADS if one["metadata"]["name"] == f"shadowbus-{name}"]
+    assert container(manifest)["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+
+
+def test_a_password_comes_from_the_environment_and_a_secret() -> None:
+    secret = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "secret.yaml.example").read_text(encoding="utf-8"))
+    assert secret["kind"] == "Secret"
+    for settings in (compose_settings(**secret["stringData"]), kubernetes_settings(**secret["stringData"])):
+        found = {key: settings.kafka[key] for key in ("security.protocol", "sasl.username", "sasl.password")}
+        assert found == {
+            "security.protocol": "sasl_ssl",
+            "sasl.username": "shadowbus",
+            "sasl.password": "change-me",
+        }
+    for manifest in WORKLOADS:
+        assert container(manifest)["envFrom"] == [{"secretRef": {"name": secret["metadata"]["name"], "optional": True}}]
+    for service in OURS.values():
+        assert service["environment"]["KAFKA_PASSWORD"] == "${KAFKA_PASSWORD:-}"  # noqa: S105
+
+
+@pytest.mark.parametrize("settings", [compose_settings(), kubernetes_settings()], ids=["compose", "kubernetes"])
+def test_without_a_password_clients_come_in_by_plaintext(settings: Settings) -> None:
+    assert settings.kafka["security.protocol"] == "plaintext"
+    make_admin(settings)
+
+
+def test_the_bundles_are_in_the_image_of_replay() -> None:
+    lines = (ROOT / "deploy" / "kubernetes" / "replay.Dockerfile").read_text(encoding="utf-8").splitlines()
+    (shadow,) = kubernetes_settings().shadow
+    (copied,) = [line for line in lines if line.startswith("COPY")]
+    assert f"FROM {IMAGE}" in lines
+    assert kubernetes_settings().model_path(shadow).is_relative_to(copied.split()[-1])
+    assert any(f"--tag {REPLAY_IMAGE}" in line for line in lines)

@@ -1,6 +1,8 @@
 """What is shown to Prometheus: the table of metrics, a run's numbers against plain counting, and the bounds."""
 
+import json
 import socket
+import urllib.error
 import urllib.request
 
 import pytest
@@ -8,8 +10,10 @@ import pytest
 from exported import LABELS, REQUESTS, TRIAL, expose, run_in_process
 from promql import Sample, labels_of, samples_of
 from shadowbus.cli.up import with_ports
+from shadowbus.clock import monotonic
 from shadowbus.errors import SettingsError
 from shadowbus.exporter.families import families
+from shadowbus.exporter.health import health
 from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
 from shadowbus.exporter.trial import TrialCollector
@@ -182,6 +186,32 @@ def test_metrics_are_served_on_localhost_and_the_port_is_free_again_afterwards()
             assert 'shadowbus_batches_total{shadow="",stage="judge"} 0.0' in text
     with exported(MetricsSettings(), meter) as served:
         assert not served
+
+
+def test_a_worker_whose_loop_goes_round_is_well_and_one_that_stands_still_is_not() -> None:
+    meter = Meter("judge", worker="judge-0")
+    assert health(meter, began=100.0, now=159.0, patience=60.0)[0], "its first turn is waited for"
+    assert not health(meter, began=100.0, now=161.0, patience=60.0)[0]
+    meter.turned(160.0)
+    assert health(meter, began=100.0, now=220.0, patience=60.0)[0]
+    well, said = health(meter, began=100.0, now=221.0, patience=60.0)
+    assert not well
+    assert {"ok": False, "worker": "judge-0", "quiet_seconds": 61.0}.items() <= json.loads(said).items()
+
+
+@pytest.mark.parametrize(("patience", "status"), [(3600.0, 200), (0.0, 503)])
+def test_health_is_served_beside_the_metrics(patience: float, status: int) -> None:
+    meter, port = Meter("judge"), free_port()
+    meter.turned(monotonic())
+    with exported(MetricsSettings(port), meter, patience=patience):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
+                got, said = answer.status, answer.read()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                got, said = refused.code, refused.read()
+    assert got == status
+    assert json.loads(said)["stage"] == "judge"
 
 
 def test_a_port_that_is_taken_is_told_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -27,9 +27,14 @@ class Meter:
     commits: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BUCKETS) + 1))  # by bucket
     commit_seconds: float = 0.0
     last_commit_ms: int = 0
+    turned_at: float | None = None  # monotonic seconds; None until the loop turns for the first time
     held: int = 0
     lags: Mapping[Input, int] = field(default_factory=dict)
     vitals: dict[int, bytes] = field(default_factory=dict)  # the newest record of each source partition
+
+    def turned(self, now: float) -> None:
+        """The loop has gone round once more, with work or without."""
+        self.turned_at = now
 
     def took(self, batch: Iterable[Slice]) -> None:
         """A batch was read."""

@@ -19,6 +19,7 @@ from msgspec.json import schema as json_schema
 
 from shadowbus import asyncapi, records
 from shadowbus import metrics as exported
+from shadowbus.rights import USES, Names, Right, needed_for
 from shadowbus.settings import (
     AggregateSettings,
     CostSettings,
@@ -39,7 +40,14 @@ from shadowbus.topology import STAGES, TOPICS, mermaid
 from shadowbus.verdict.states import MOVES
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/architecture.md", "docs/prometheus.md", "docs/settings.md", "docs/verdict.md")
+PAGES = (
+    "README.md",
+    "docs/architecture.md",
+    "docs/operations.md",
+    "docs/prometheus.md",
+    "docs/settings.md",
+    "docs/verdict.md",
+)
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
 TABLES: dict[str, type] = {
@@ -268,6 +276,46 @@ def simulated() -> str:
     return "\n".join(rows) + "\n"
 
 
+def rights() -> str:
+    """What each stage and verb has to be allowed to do, as a table; topics without the namespace."""
+    names = Names(
+        "<namespace>", ("<shadow>",), {topic: f"[rekey] {topic}" for topic in ("requests", "predictions", "labels")}
+    )
+    rows = ["| for | READ topic | WRITE topic | else |", "|---|---|---|---|"]
+    exports = [verb for verb in USES if verb.startswith("export")]
+    for verb in [one for one in USES if one not in exports]:
+        found = needed_for(verb, names)
+        if len(USES[verb].stages) > 1:
+            every = {right for stage in STAGES if stage.name != "capture" for right in needed_for(stage.name, names)}
+            more = _else([right for right in found if right not in every])
+            rows.append(f"| `{verb}` | all that stages read | all that they write | what stages need, {more} |")
+            continue
+        read, write = (_topics(found, operation) for operation in ("READ", "WRITE"))
+        rows.append(f"| `{verb}` | {read} | {write} | {_else(found)} |")
+    rows.append("| `export --topic TOPIC` | that topic | | |")
+    return "\n".join(rows) + "\n"
+
+
+def _topics(found: list[Right], operation: str) -> str:
+    named = [right.name for right in found if (right.kind, right.operation) == ("TOPIC", operation)]
+    return ", ".join(f"`{name.removeprefix('<namespace>.')}`" for name in named)
+
+
+def _else(found: list[Right]) -> str:
+    kinds = {"GROUP": "group", "TRANSACTIONAL_ID": "transactional ids"}
+    parts = [
+        f"{right.operation} {kinds[right.kind]} `{right.name}{'*' if right.prefixed else ''}`"
+        for right in found
+        if right.kind in kinds
+    ]
+    for operation in ("CREATE", "DESCRIBE", "DESCRIBE_CONFIGS"):
+        if any((right.kind, right.operation) == ("TOPIC", operation) for right in found):
+            parts.append(f"{operation} every topic")
+        if any((right.kind, right.operation) == ("CLUSTER", operation) for right in found):
+            parts.append(f"{operation} the cluster")
+    return ", ".join(parts)
+
+
 def setting_keys() -> Iterator[str]:
     """Every setting by its full name."""
     for prefix, kind in TABLES.items():
@@ -294,6 +342,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "moves": moves,
     "simulated": simulated,
+    "rights": rights,
 }
 
 

@@ -71,7 +71,8 @@ class Topic:
 class Stage:
     """One stage: what it reads, what it writes, where it keeps its state, and what it promises.
 
-    `outside` is what it takes from outside of the namespace. An `opt_in` one runs where the settings ask for it.
+    `reads_back` is what it has written itself and reads at a start. `outside` is what it takes from outside of the
+    namespace. An `opt_in` one runs where the settings ask for it.
     """
 
     name: str
@@ -81,9 +82,15 @@ class Stage:
     state: str
     engine: str
     guarantee: str
+    reads_back: tuple[str, ...] = ()
     per_shadow: bool = False
     outside: str = ""
     opt_in: bool = False
+
+    @property
+    def transactional(self) -> bool:
+        """Whether its workers write in transactions, each under an id that begins with the group and a hyphen."""
+        return self.engine == TRANSACTIONS
 
     def group(self, namespace: str, shadow: str = "") -> str:
         """The consumer group of its workers."""
@@ -102,6 +109,7 @@ VERDICTS = Topic("verdicts", "PROMOTE, SEND BACK or KEEP WATCHING", cleanup="com
 DEAD_LETTERS = Topic("dead-letters", "records that could not be used, and why", retention_ms=30 * DAY_MS)
 REPLAY_CHANGELOG = Topic("replay-changelog", "halves still waiting", cleanup="compact", per_shadow=True)
 JUDGE_BOOKS = Topic("judge-changelog", "the judge's account books", cleanup="compact")
+AGENTS_TABLE = Topic("agents-newest-changelog", "the agents' table of partials", cleanup="compact")
 
 TOPICS = (
     REQUESTS,
@@ -116,7 +124,10 @@ TOPICS = (
     DEAD_LETTERS,
     REPLAY_CHANGELOG,
     JUDGE_BOOKS,
+    AGENTS_TABLE,
 )
+
+TRANSACTIONS = "confluent-kafka transactions"
 
 CAPTURE = Stage(
     name="capture",
@@ -134,7 +145,7 @@ REKEY = Stage(
     reads=(),
     writes=("requests", "predictions", "labels", "dead-letters"),
     state="none",
-    engine="confluent-kafka transactions",
+    engine=TRANSACTIONS,
     guarantee="exactly once",
     outside="topics keyed otherwise",
     opt_in=True,
@@ -145,8 +156,9 @@ REPLAY = Stage(
     reads=("requests", "predictions"),
     writes=("comparisons", "vitals", "dead-letters"),
     state="halves waiting for the other half",
-    engine="confluent-kafka transactions",
+    engine=TRANSACTIONS,
     guarantee="exactly once",
+    reads_back=("replay-changelog",),
     per_shadow=True,
 )
 JUDGE = Stage(
@@ -155,8 +167,9 @@ JUDGE = Stage(
     reads=("comparisons", "labels"),
     writes=("outcomes", "vitals", "dead-letters"),
     state="comparisons waiting for a label, in RocksDB",
-    engine="confluent-kafka transactions",
+    engine=TRANSACTIONS,
     guarantee="exactly once",
+    reads_back=("judge-changelog",),
 )
 AGGREGATE = Stage(
     name="aggregate",
@@ -164,8 +177,9 @@ AGGREGATE = Stage(
     reads=("comparisons", "outcomes", "vitals"),
     writes=("partials", "dead-letters"),
     state="running totals per trial, segment and window",
-    engine="confluent-kafka transactions",
+    engine=TRANSACTIONS,
     guarantee="exactly once",
+    reads_back=("partials",),
 )
 AGENTS = Stage(
     name="agents",
@@ -175,6 +189,7 @@ AGENTS = Stage(
     state="the newest partial of each source partition",
     engine="Faust",
     guarantee="at least once over idempotent partials",
+    reads_back=("agents-newest-changelog", "verdicts"),
 )
 
 STAGES = (CAPTURE, REKEY, REPLAY, JUDGE, AGGREGATE, AGENTS)

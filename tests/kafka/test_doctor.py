@@ -161,7 +161,7 @@ def test_what_is_missing_is_said_before_the_first_start(bootstrap: str, namespac
     (tmp_path / "shadow.toml").write_text(text)
     done = doctor(tmp_path)
     assert done.returncode == 1
-    assert done.stdout.startswith("PROBLEM  12 of 12 topics are missing.  [topics]\n")
+    assert done.stdout.startswith("PROBLEM  13 of 13 topics are missing.  [topics]\n")
     for words in ("`shadowbus topics --create`", "is not a model bundle", "transaction_timeout_ms to at most 900000"):
         assert words in done.stdout
 
@@ -253,13 +253,13 @@ def told(folder: Path) -> dict[str, str]:
 def test_missing_rights_are_named_until_they_are_granted(guarded: tuple[str, Path]) -> None:
     bootstrap, folder = guarded
     nothing = told(folder)
-    assert "READ on churn.challenger.replay-changelog, churn.comparisons" in nothing["rights"]
+    assert "READ topic churn.challenger.replay-changelog, WRITE topic churn.challenger.replay-" in nothing["rights"]
     assert "topics" not in nothing, "a topic that one may not see is not missing"
-    assert "--transactional-id churn." in nothing["transactions"]
+    assert "`shadowbus rights up --principal User:NAME`" in nothing["transactions"]
     grant(bootstrap, ResourceType.TOPIC, AclOperation.READ, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
     some = told(folder)
-    assert "WRITE on churn.aggregates, churn.challenger.replay-changelog, churn.comparisons" in some["rights"]
-    assert "READ on" not in some["rights"]
+    assert "WRITE topic churn.aggregates, WRITE topic churn.challenger.replay-changelog" in some["rights"]
+    assert "READ topic" not in some["rights"]
     grant(bootstrap, ResourceType.TOPIC, AclOperation.WRITE)
     grant(bootstrap, ResourceType.GROUP, AclOperation.READ, AclOperation.DESCRIBE)
     assert "rights" not in told(folder)

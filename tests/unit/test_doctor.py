@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shadowbus.doctor.checks import CHECKS, Diagnosis, diagnose
-from shadowbus.doctor.evidence import Attempt, BundleFacts, Evidence, GroupFacts, HeldUp, TopicFacts, needed_rights
+from shadowbus.doctor.evidence import Attempt, BundleFacts, Evidence, GroupFacts, HeldUp, TopicFacts
 from shadowbus.doctor.finding import Finding
 from shadowbus.doctor.look import Look, held_up, stands_still
 from shadowbus.doctor.sample import Sample, sample_of
@@ -62,8 +62,8 @@ def facts(settings: Settings = SETTINGS) -> dict[str, TopicFacts]:
 def evidence(**changes: Any) -> Evidence:
     """Everything is well."""
     groups = {
-        "churn.new.replay": GroupFacts("replay --shadow new", "STABLE", 1, ever=True, rights=ALL),
-        "churn.judge": GroupFacts("judge", "STABLE", 1, behind=6, leftover=16, ever=True, rights=ALL),
+        "churn.new.replay": GroupFacts("replay --shadow new", "STABLE", 1, ever=True),
+        "churn.judge": GroupFacts("judge", "STABLE", 1, behind=6, leftover=16, ever=True),
     }
     versions = {"scikit-learn": "1.7.0", "numpy": "2.1.0"}
     well: dict[str, Any] = {
@@ -132,7 +132,7 @@ def test_missing_topics_are_created_and_a_missing_source_is_corrected() -> None:
     topics = facts()
     del topics["churn.verdicts"], topics["churn.new.replay-changelog"]
     found = only(evidence(topics=topics))
-    assert found.what.startswith("2 of 12 topics are missing")
+    assert found.what.startswith("2 of 13 topics are missing")
     assert "`shadowbus topics --create`" in found.fix
     settings = dataclasses.replace(SETTINGS, rekey=RekeySettings(labels="raw"))
     assert "rekey.labels" in only(evidence(settings=settings)).fix
@@ -188,16 +188,7 @@ def test_a_longer_horizon_asks_for_longer_retention() -> None:
     assert all("5184000000 (60.0 days)" in one.evidence for one in found)
 
 
-def test_rights_are_asked_for_what_workers_do() -> None:
-    needed = needed_rights(dataclasses.replace(SETTINGS, rekey=RekeySettings(requests="raw")))
-    assert needed["churn.requests"] == {"READ", "WRITE"}
-    assert needed["raw"] == {"READ"}
-    assert needed["churn.new.replay-changelog"] == {"READ", "WRITE"}
-    assert needed_rights(SETTINGS)["churn.requests"] == {"READ"}
-    assert needed_rights(SETTINGS)["churn.verdicts"] == {"WRITE"}
-
-
-def test_missing_rights_are_named_with_the_command_that_grants_them() -> None:
+def test_missing_rights_are_named_with_who_needs_them_and_the_command_that_grants_them() -> None:
     topics = facts()
     topics["churn.comparisons"] = dataclasses.replace(
         topics["churn.comparisons"], rights=frozenset({"DESCRIBE", "READ"})
@@ -205,17 +196,17 @@ def test_missing_rights_are_named_with_the_command_that_grants_them() -> None:
     del topics["churn.labels"]
     found = only(evidence(topics=topics, forbidden=frozenset({"churn.labels"})))
     assert found.check == "rights"
-    assert "WRITE on churn.comparisons" in found.evidence
-    assert "DESCRIBE on churn.labels; READ on churn.labels; WRITE on" in found.evidence
-    assert "--operation Describe --operation Read --operation Write --topic churn. " in found.fix
-    groups = {"churn.judge": GroupFacts("judge", members=1, rights=frozenset({"DESCRIBE"}))}
-    assert "READ on churn.judge" in only(evidence(groups=groups)).evidence
+    assert found.what == "This user may not do what these stages have to do: replay, judge."
+    assert found.evidence == "it may not WRITE topic churn.comparisons, READ topic churn.labels."
+    assert found.fix.startswith("`shadowbus rights replay judge --principal User:NAME` ")
+    found = only(evidence(joining={"churn.judge": frozenset({"DESCRIBE"}), "churn.agents": None}))
+    assert found.evidence == "it may not READ group churn.judge."
 
 
 @pytest.mark.parametrize(
     ("code", "fix"),
     [
-        ("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "--transactional-id churn."),
+        ("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "`shadowbus rights up "),
         ("_UNSUPPORTED_FEATURE", "Apache Kafka 2.5"),
         ("INVALID_TRANSACTION_TIMEOUT", "worker.transaction_timeout_ms to at most 900000"),
         ("_TIMED_OUT", "__transaction_state"),

@@ -23,6 +23,7 @@ from shadowbus.errors import BrokerError, Retry
 from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
 from shadowbus.exporter.trials import Trials
+from shadowbus.kafka.allowed import check_group, check_start
 from shadowbus.kafka.changelog import end_offsets
 from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.tables import read_table
@@ -32,7 +33,7 @@ from shadowbus.settings import Settings
 from shadowbus.stage import Input
 from shadowbus.stopping import stop_on_signals
 from shadowbus.throttle import throttle
-from shadowbus.topology import AGGREGATES, DEAD_LETTERS, PARTIALS, VERDICTS, Topic
+from shadowbus.topology import AGENTS_TABLE, AGGREGATES, DEAD_LETTERS, PARTIALS, VERDICTS, Topic
 from shadowbus.trials import verdicts_in
 
 LOOK_SECONDS = 0.1
@@ -86,7 +87,7 @@ class _Agents:
         owns_process: bool,
     ) -> None:
         self.settings, self.owns_process, self.meter, self.shown = settings, owns_process, meter or Meter(), shown
-        self.app = make_app(settings, "agents", worker_id)
+        self.app = make_app(settings, "agents", worker_id, declare=False)
         self.topics = {topic.name: self._topic(topic) for topic in TOPICS}
         table = self.app.Table(
             "newest",
@@ -111,12 +112,15 @@ class _Agents:
         try:
             while not (stop.is_set() or self.app.should_stop or self.app.crashed or watch.done() or failed):
                 await asyncio.sleep(LOOK_SECONDS)
+                self.meter.turned(monotonic())
                 failed = starting.done() and (starting.cancelled() or starting.exception() is not None)
         finally:
             ended = watch if watch.done() else starting if failed else None
             (found,) = await asyncio.gather(ended, return_exceptions=True) if ended else (self.app.crash_reason,)
-            reason = found if isinstance(found, str) else repr(found)
+            reason = str(found) if isinstance(found, str | BrokerError) else repr(found)
             await self._stop("" if stop.is_set() else reason)
+        if isinstance(found, BrokerError):
+            raise found
         if not stop.is_set():
             raise BrokerError(f"The agents gave up ({reason}); nothing is lost, start them again.")
 
@@ -135,12 +139,17 @@ class _Agents:
             os._exit(1 if reason else 0)
 
     async def _watch(self) -> str:
-        """Returns when Faust has stopped reading, or never began to, without a word; why, in plain words."""
+        """Returns when Faust has stopped reading, or never began to, without a word; why, in plain words.
+
+        Raises:
+            BrokerError: A right is missing, of which Faust says nothing a person could act on.
+        """
         progress = Progress()
         inputs: list[Input] = [(PARTIALS.name, partition) for partition in range(self.settings.partitions)]
         names = {PARTIALS.name: PARTIALS.full_name(self.settings.namespace)}
         restored, since, admin = -1, monotonic(), make_admin(self.settings)
         while True:
+            await asyncio.to_thread(self._check)
             await asyncio.sleep(WATCH_SECONDS)
             try:
                 await asyncio.to_thread(require_topics, admin, _names(self.settings))
@@ -160,6 +169,11 @@ class _Agents:
                 since = monotonic()
             elif monotonic() - since > STUCK_SECONDS:
                 return f"Faust has waited for {STUCK_SECONDS:.0f} s for the group or its table"
+
+    def _check(self) -> None:
+        check_start(self.settings, ("agents",))
+        if not self.ready:
+            check_group(self.settings, ("agents",))
 
     def _lag(self, name: str, partition: int, end: int) -> int:
         consumer: Any = self.app.consumer
@@ -263,4 +277,4 @@ class _Agents:
 
 
 def _names(settings: Settings) -> dict[str, str]:
-    return {topic.name: topic.full_name(settings.namespace) for topic in TOPICS}
+    return {topic.name: topic.full_name(settings.namespace) for topic in (*TOPICS, AGENTS_TABLE)}

@@ -40,7 +40,9 @@ class App(faust.App):
         return _Transport(self.conf.broker_consumer, self)
 
 
-def make_app(settings: Settings, name: str, worker_id: str = "", serializer: str = "raw") -> App:
+def make_app(
+    settings: Settings, name: str, worker_id: str = "", serializer: str = "raw", *, declare: bool = True
+) -> App:
     """An app that reads committed records only; agents of your own may run on it.
 
     Args:
@@ -48,6 +50,7 @@ def make_app(settings: Settings, name: str, worker_id: str = "", serializer: str
         name: What it is called; its consumer group and its tables are named `<namespace>.<name>`.
         worker_id: A stable name makes this a static member.
         serializer: How Faust turns keys and values of its tables into bytes, such as `json`; raw takes bytes only.
+        declare: Whether Faust creates topics that are missing, its tables' changelogs among them.
 
     Raises:
         SettingsError: `[kafka]` asks for what Faust's client cannot do.
@@ -70,6 +73,7 @@ def make_app(settings: Settings, name: str, worker_id: str = "", serializer: str
         topic_partitions=settings.partitions,
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,
+        topic_allow_declare=declare,
         key_serializer=serializer,
         value_serializer=serializer,
         store="memory://",

@@ -28,7 +28,10 @@ def notify(
     if test:
         _try_out(settings)
         return
+    from shadowbus.kafka.allowed import check_start
     from shadowbus.notify.worker import run_notify
+
+    check_start(settings, options.words)
 
     with stop_on_signals() as stop:
         run_notify(settings, stop, worker_id)

@@ -13,10 +13,11 @@ DEFAULT_CONFIG = Path("shadow.toml")
 
 @dataclass(slots=True)
 class Options:
-    """The global flags, filled in before any verb runs."""
+    """The global flags, filled in before any verb runs; `words` is the command line from the verb on."""
 
     config: Path = DEFAULT_CONFIG
     debug: bool = False
+    words: tuple[str, ...] = ()
 
     def settings(self) -> Settings:
         """The settings they point at.

@@ -8,7 +8,7 @@ from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
 from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.groups import GroupState, group_states
-from shadowbus.kafka.reaching import reach
+from shadowbus.kafka.reaching import existing_topics
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import check_topics
 from shadowbus.records import Aggregate, Verdict, decode
@@ -105,8 +105,9 @@ def _running(settings: Settings) -> Iterator[StageStatus]:
 
 
 def _lost_sources(settings: Settings) -> list[str]:
-    existing = reach(make_admin(settings)).topics if settings.rekey.sources else {}
-    return [name for name in settings.rekey.sources.values() if name not in existing]
+    sources = list(settings.rekey.sources.values())
+    existing = existing_topics(make_admin(settings), sources) if sources else {}
+    return [name for name in sources if name not in existing]
 
 
 def _seen(stage: StageStatus, group: GroupState) -> StageStatus:

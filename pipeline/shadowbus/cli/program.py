@@ -26,6 +26,7 @@ from shadowbus.cli import (
     promote,
     rekey,
     report,
+    rights,
     settings,
     slices,
     status,
@@ -39,7 +40,7 @@ from shadowbus.cli import (
 from shadowbus.cli.console import clean
 from shadowbus.cli.options import DEFAULT_CONFIG, Options, options_of
 from shadowbus.cli.pipes import readers_may_leave
-from shadowbus.errors import ShadowbusError
+from shadowbus.errors import BrokerError, ShadowbusError
 
 SET_UP, RUN, LOOK, ACT = "Set up", "Run", "Look", "Act"
 
@@ -85,12 +86,14 @@ def flags(
     """Take the flags that stand before the verb."""
     options = options_of(context)
     options.config, options.debug = config, debug
+    options.words = options.words[options.words.index(context.invoked_subcommand or "") :]
     logs.set_up(context.invoked_subcommand or "", debug)
 
 
 app.command("broker", rich_help_panel=SET_UP)(broker.broker)
 app.command("topology", rich_help_panel=SET_UP)(topology.topology)
 app.command("topics", rich_help_panel=SET_UP)(topics.topics)
+app.command("rights", rich_help_panel=SET_UP)(rights.rights)
 app.command("settings", rich_help_panel=SET_UP)(settings.settings)
 app.command("bundle", rich_help_panel=SET_UP)(bundle.bundle)
 app.command("rekey", rich_help_panel=RUN)(rekey.rekey)
@@ -122,19 +125,27 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         1 after an error, told in one sentence on stderr. All else, good or bad, leaves with SystemExit.
     """
-    options = Options()
+    options = Options(words=tuple(arguments))
     with readers_may_leave():
         try:
             app(args=list(arguments), prog_name="shadowbus", obj=options)
         except ShadowbusError as error:
             if options.debug:
                 raise
-            sys.stderr.write(f"{clean(str(error))}\n")
+            sys.stderr.write(f"{clean(_sentence(error, options))}\n")
         except ModuleNotFoundError as error:
             if options.debug:
                 raise
             sys.stderr.write(f"{_missing(error)}\n")
     return 1
+
+
+def _sentence(error: ShadowbusError, options: Options) -> str:
+    if not isinstance(error, BrokerError):
+        return str(error)
+    from shadowbus.kafka.allowed import explained
+
+    return explained(error, options.settings(), options.words)
 
 
 def _missing(error: ModuleNotFoundError) -> str:

@@ -67,10 +67,17 @@ def agents(context: typer.Context, worker_id: WorkerId = "", metrics_port: Metri
 
 
 def begin(context: typer.Context, name: str, metrics_port: int | None) -> Settings:
-    """Log under the worker's name; the settings, with the port it was given."""
+    """Log under the worker's name; the settings, with the port it was given.
+
+    Raises:
+        BrokerError: A right on a topic is missing.
+    """
     options = options_of(context)
     logs.set_up(name, options.debug)
     settings = options.settings()
+    from shadowbus.kafka.allowed import check_start
+
+    check_start(settings, options.words)
     if metrics_port is None:
         return settings
     return dataclasses.replace(settings, metrics=dataclasses.replace(settings.metrics, port=metrics_port))

@@ -6,6 +6,7 @@ import threading
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import ShadowbusError
+from shadowbus.kafka.allowed import explained
 from shadowbus.kafka.watching import Wanted, watch
 from shadowbus.settings import Settings
 from shadowbus.topology import AGGREGATES, COMPARISONS, OUTCOMES, VERDICTS
@@ -40,8 +41,9 @@ class Reader:
             try:
                 self._follow()
             except ShadowbusError as error:
-                logger.warning("%s", error)
-                self._store.show("lost", str(error), now_ms())
+                words = explained(error, self._settings, ("dashboard",))
+                logger.warning("%s", words)
+                self._store.show("lost", words, now_ms())
             except Exception:
                 logger.exception("The reader failed; it starts over.")
                 self._store.show("lost", "The page's reader failed and starts over; its log says why.", now_ms())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.finding import Finding, listed, problem
-from shadowbus.doctor.rights import GRANT
+from shadowbus.doctor.rights import grant
 
 FORBIDDEN = ("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED")
 LACKING = ("_UNSUPPORTED_FEATURE", "UNSUPPORTED_VERSION", "UNSUPPORTED_FOR_MESSAGE_FORMAT")
@@ -48,10 +48,8 @@ def check_limits(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _fix(code: str, evidence: Evidence) -> str:
-    namespace = evidence.settings.namespace
     if code in FORBIDDEN:
-        which = f"--transactional-id {namespace}. --resource-pattern-type prefixed"
-        return GRANT.format(operations="--operation Write --operation Describe", resource=which)
+        return grant(["up"])
     if code in LACKING:
         return "Use Apache Kafka 2.5 or newer, or a service that supports transactions."
     if code == "INVALID_TRANSACTION_TIMEOUT":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from shadowbus.doctor.sample import Sample
 from shadowbus.settings import Settings
-from shadowbus.topology import REKEY, STAGES, Topic, topic_names
+from shadowbus.topology import Topic, topic_names
 
 INPUTS = ("requests", "predictions", "labels")
 """The topics that others write."""
@@ -41,7 +41,6 @@ class GroupFacts:
         moved: How many were committed between the looks.
         seconds: How long that was.
         ever: Whether it has ever committed anything.
-        rights: What this user may do with it; None where Kafka did not say.
     """
 
     verb: str
@@ -52,7 +51,6 @@ class GroupFacts:
     moved: int = 0
     seconds: float = 0.0
     ever: bool = False
-    rights: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +101,7 @@ class Evidence:
         forbidden: Those this user may not even know of, by full name.
         samples: Of the inputs and the dead letters, by name in the topology.
         groups: By name.
+        joining: What this user may do with each group, in Kafka's words; None where Kafka did not say.
         held_up: Partitions with an open transaction.
         attempts: One for each stage that writes in transactions.
         broker: The broker's settings, as far as they were shown.
@@ -117,6 +116,7 @@ class Evidence:
     forbidden: frozenset[str] = frozenset()
     samples: Mapping[str, Sample] = field(default_factory=dict)
     groups: Mapping[str, GroupFacts] = field(default_factory=dict)
+    joining: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
     held_up: tuple[HeldUp, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     broker: Mapping[str, str] = field(default_factory=dict)
@@ -136,19 +136,3 @@ class Evidence:
         for name in INPUTS:
             if name in self.samples and self.samples[name].records:
                 yield self.samples[name]
-
-
-def needed_rights(settings: Settings) -> dict[str, set[str]]:
-    """What workers do with each topic, by full name: READ, WRITE or both."""
-    needed: dict[str, set[str]] = {source: {"READ"} for source in settings.rekey.sources.values()}
-    for stage in STAGES:
-        if not stage.reads and not (stage is REKEY and settings.rekey.sources):
-            continue
-        for right, names in (("READ", stage.reads), ("WRITE", stage.writes)):
-            for name in names:
-                needed.setdefault(f"{settings.namespace}.{name}", set()).add(right)
-    shadows = tuple(shadow.name for shadow in settings.shadow)
-    for name, topic in topic_names(settings.namespace, shadows).items():
-        if topic.name.endswith("-changelog"):
-            needed[name] = {"READ", "WRITE"}
-    return needed

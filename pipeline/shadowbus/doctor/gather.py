@@ -1,7 +1,7 @@
 """Gathers the evidence: looks at Kafka, twice where movement matters, and at the bundles. Changes nothing."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any, TypeVar
@@ -54,7 +54,9 @@ class Gathering:
         names = [*wanted, *self.settings.rekey.sources.values()]
         described, forbidden = describe_topics(self.admin, names, self.deadline)
         first = self._look(described)
-        configs: dict[str, dict[str, str]] = self._or(lambda: topic_configs(self.admin, described, self.deadline), {})
+        configs: dict[str, dict[str, str]] = self._or(
+            lambda: topic_configs(self.admin, wanted.keys() & described.keys(), self.deadline), {}
+        )
         samples: dict[str, Sample] = self._or(lambda: self._samples(first), {})
         attempts = tuple(self._attempts())
         rights: dict[str, Rights] = self._or(lambda: group_rights(self.admin, self.reads, self.deadline), {})
@@ -69,7 +71,8 @@ class Gathering:
             },
             forbidden=forbidden,
             samples=samples,
-            groups=self._groups(first, second, rights),
+            groups=self._groups(first, second),
+            joining=rights,
             held_up=held_up(first, second),
             attempts=attempts,
             broker=self._or(lambda: broker_config(self.admin, self.deadline), {}),
@@ -117,7 +120,7 @@ class Gathering:
             if attempt.code == "_TIMED_OUT":
                 return  # the others would be as slow
 
-    def _groups(self, first: Look, second: Look, rights: Mapping[str, Rights]) -> dict[str, GroupFacts]:
+    def _groups(self, first: Look, second: Look) -> dict[str, GroupFacts]:
         return {
             name: GroupFacts(
                 verb=self.reads[name][0],
@@ -128,7 +131,6 @@ class Gathering:
                 moved=second.taken(name) - first.taken(name) if name in first.groups else 0,
                 seconds=second.at - first.at,
                 ever=group.ever,
-                rights=rights.get(name),
             )
             for name, group in second.groups.items()
         }

@@ -1,53 +1,44 @@
 """Whether this user may do what the workers do."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 
-from shadowbus.doctor.evidence import Evidence, needed_rights
+from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.finding import Finding, listed, problem
-
-GRANT = "kafka-acls.sh --add --allow-principal User:NAME {operations} {resource}"
+from shadowbus.rights import Names, Right, needed_for
+from shadowbus.topology import STAGES
 
 
 def check_rights(evidence: Evidence) -> Iterator[Finding]:
     """Topics and groups that this user may not use."""
-    namespace = evidence.settings.namespace
-    lacking: dict[str, set[str]] = {}
-    for name, needed in needed_rights(evidence.settings).items():
-        if name in evidence.forbidden:
-            lacking[name] = {*needed, "DESCRIBE"}
-        elif name in evidence.topics and (lacks := missing_rights(needed, evidence.topics[name].rights)):
-            lacking[name] = lacks
-    if lacking:
-        every = sorted(set().union(*lacking.values()))
-        seen = [
-            f"{one} on {listed(sorted(name for name, operations in lacking.items() if one in operations))}"
-            for one in every
-        ]
-        operations = " ".join(f"--operation {one.title()}" for one in every)
-        own = all(name.startswith(f"{namespace}.") for name in lacking)
-        which = f"--topic {namespace}. --resource-pattern-type prefixed" if own else f"--topic {min(lacking)}"
+    lacking = {stage: list(_lacking(evidence, stage)) for stage in _running(evidence)}
+    stages = [stage for stage, rights in lacking.items() if rights]
+    if stages:
         yield problem(
-            "This user may not use every topic as the workers do.",
-            f"it lacks {'; '.join(seen)}.",
-            GRANT.format(operations=operations, resource=which),
-        )
-    groups = sorted(name for name, one in evidence.groups.items() if missing_rights({"READ"}, one.rights))
-    if groups:
-        yield problem(
-            "This user may not join every group as the workers do.",
-            f"it lacks READ on {listed(groups)}.",
-            GRANT.format(
-                operations="--operation Read", resource=f"--group {namespace}. --resource-pattern-type prefixed"
-            ),
+            f"This user may not do what these stages have to do: {listed(stages)}.",
+            f"it may not {', '.join(map(str, sorted({right for stage in stages for right in lacking[stage]})))}.",
+            grant(stages),
         )
 
 
-def missing_rights(needed: set[str], granted: frozenset[str] | None) -> set[str]:
-    """The rights that are needed and not granted; none where Kafka did not say what is granted.
+def grant(verbs: Iterable[str]) -> str:
+    """The command that prints what grants the rights that these verbs need."""
+    return f"`shadowbus rights {shlex.join(verbs)} --principal User:NAME` prints the commands that grant it."
 
-    >>> missing_rights({"READ", "WRITE"}, frozenset({"READ", "DESCRIBE"}))
-    {'WRITE'}
-    >>> missing_rights({"READ"}, frozenset({"ALL"})), missing_rights({"READ"}, None)
-    (set(), set())
-    """
-    return set() if granted is None or "ALL" in granted else needed - granted
+
+def _running(evidence: Evidence) -> list[str]:
+    stages = [stage.name for stage in STAGES if stage.reads]
+    more = {"rekey": evidence.settings.rekey.sources, "notify": evidence.settings.notify}
+    return [*stages, *(name for name, wanted in more.items() if wanted)]
+
+
+def _lacking(evidence: Evidence, stage: str) -> Iterator[Right]:
+    """What Kafka has said that this user may not do; of a topic that is missing it says nothing."""
+    for right in needed_for(stage, Names.of(evidence.settings)):
+        if right.kind == "TOPIC" and right.name in evidence.forbidden:
+            yield right
+        granted = evidence.joining.get(right.name) if right.kind == "GROUP" else None
+        if right.kind == "TOPIC" and right.name in evidence.topics:
+            granted = evidence.topics[right.name].rights
+        if granted is not None and not {right.operation, "ALL"} & granted:
+            yield right

@@ -1,6 +1,6 @@
-"""Whether this user can write in transactions here: the one thing that can only be found out by trying."""
+"""What of transactions can only be found out by trying: whether this user may write in them, and why one failed."""
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from shadowbus.kafka.clients import make_producer, plainly
 from shadowbus.settings import Settings
@@ -34,3 +34,14 @@ def try_transaction(settings: Settings, transactional_id: str, seconds: float) -
     finally:
         producer.purge()
     return "", ""
+
+
+def reason_of(producer: Producer, error: KafkaException) -> KafkaException:
+    """Why a transaction takes nothing more, where librdkafka only says that its state is erroneous; else the error."""
+    if error.args[0].code() != KafkaError._STATE:
+        return error
+    try:
+        producer.begin_transaction()  # refused, since one is open: with what made that one fail
+    except KafkaException as reason:
+        return reason
+    return error

@@ -7,8 +7,8 @@ from confluent_kafka.admin import OffsetSpec
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Retry
-from shadowbus.kafka.clients import make_admin, make_consumer, plainly
-from shadowbus.kafka.complaints import PASSING
+from shadowbus.kafka.clients import make_admin, make_reader
+from shadowbus.kafka.complaints import HARMLESS_IN_NO_GROUP, as_next_action
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Slice
@@ -25,14 +25,13 @@ def end_offsets(
 
     Raises:
         Retry: Kafka did not answer in time.
+        BrokerError: A topic or a right is missing.
     """
     admin = make_admin(settings)
     wanted = {TopicPartition(names[topic], partition): OffsetSpec.latest() for topic, partition in inputs}  # type: ignore[no-untyped-call]
-    try:
+    with as_next_action("asking where the partitions end"):
         futures = admin.list_offsets(wanted, request_timeout=max(1.0, deadline.remaining()))
         found = {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
-    except KafkaException as error:
-        raise Retry(f"Kafka did not say where the partitions end: {plainly(error)}.") from error
     return {(topic, partition): found[names[topic], partition] for topic, partition in inputs}
 
 
@@ -57,16 +56,16 @@ def read_back(
 
     Raises:
         Retry: Kafka stopped answering, or an open transaction did not end in time.
+        BrokerError: A topic or a right is missing.
     """
     left = {key: end for key, (start, end) in ranges.items() if start < end}
     if not left:
         return 0
-    consumer = make_consumer(settings, **{"group.id": "shadowbus-restore", "enable.partition.eof": True})
+    consumer = make_reader(settings)
     try:
-        consumer.assign([TopicPartition(names[topic], p, ranges[topic, p][0]) for topic, p in left])
-        return _read(consumer, {names[topic]: topic for topic, _ in left}, left, give, silence_s)
-    except KafkaException as error:
-        raise Retry(f"Reading kept state failed: {plainly(error)}.") from error
+        with as_next_action("reading kept state"):
+            consumer.assign([TopicPartition(names[topic], p, ranges[topic, p][0]) for topic, p in left])
+            return _read(consumer, {names[topic]: topic for topic, _ in left}, left, give, silence_s)
     finally:
         consumer.close()
 
@@ -84,7 +83,7 @@ def _read(
             raise Retry(f"Kept state of {sorted(left)} could not be read to its end in time.")
         slices, ends, errors = slices_of(consumer.consume(BATCH, 0.2), topics)
         for error in errors:
-            if error.code() not in PASSING:
+            if error.code() not in HARMLESS_IN_NO_GROUP:
                 raise KafkaException(error)
         if slices:
             deadline = Deadline.after(silence_s)

@@ -58,6 +58,16 @@ def make_consumer(settings: Settings, **properties: object) -> Consumer:
     return _make(Consumer, {**_SHARED, **defaults, **settings.kafka_for("consumer"), **properties})
 
 
+def make_reader(settings: Settings, **properties: object) -> Consumer:
+    """A consumer for `assign`: in nobody's group, so it leaves no trace in Kafka and needs no right on a group.
+
+    librdkafka wants a group's name and looks for its coordinator; where that is refused it reads all the same, and says
+    so among the messages: `complaints.HARMLESS_IN_NO_GROUP`.
+    """
+    own = {"group.id": f"{settings.namespace}.reader", "enable.partition.eof": True}
+    return make_consumer(settings, **{**own, **properties})
+
+
 def make_member(settings: Settings, group: str, worker_id: str) -> Consumer:
     """A consumer that joins a group; under a stable name as a static member, if the worker has one."""
     static = {"group.instance.id": worker_id} if worker_id else {}

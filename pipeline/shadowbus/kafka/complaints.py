@@ -15,6 +15,9 @@ Result = TypeVar("Result")
 PASSING = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
 """Codes of a consumer that mend themselves: librdkafka goes on trying."""
 
+HARMLESS_IN_NO_GROUP = {*PASSING, KafkaError.GROUP_AUTHORIZATION_FAILED}
+"""The same of one that is in no group: librdkafka looks for the coordinator of a group that it never joins."""
+
 _OPERATOR = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,

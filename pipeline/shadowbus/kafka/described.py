@@ -56,14 +56,14 @@ def describe_configs(
     resources = [ConfigResource(kind, name) for name in names]
     if not resources:
         return {}
-    try:
-        asked = admin.describe_configs(resources, request_timeout=max(1.0, deadline.remaining()))
-        return {
-            resource.name: {key: entry.value for key, entry in future.result().items() if entry.value is not None}
-            for resource, future in asked.items()
-        }
-    except KafkaException as error:
-        raise BrokerError(f"Kafka does not show the settings of its {kind.name.lower()}s: {plainly(error)}.") from error
+    found: dict[str, dict[str, str]] = {}
+    for resource, future in admin.describe_configs(resources, request_timeout=max(1.0, deadline.remaining())).items():
+        try:
+            entries = future.result()
+        except KafkaException as error:
+            raise BrokerError(_hidden(resource, error)) from error
+        found[resource.name] = {key: entry.value for key, entry in entries.items() if entry.value is not None}
+    return found
 
 
 def topic_configs(admin: Admin, names: Iterable[str], deadline: Deadline) -> dict[str, dict[str, str]]:
@@ -113,3 +113,10 @@ def rights_of(described: Any) -> Rights:
     """The authorized operations of a description, by name."""
     operations = described.authorized_operations
     return None if operations is None else frozenset(operation.name for operation in operations)
+
+
+def _hidden(resource: ConfigResource, error: KafkaException) -> str:
+    what = "the cluster" if resource.restype is ResourceType.BROKER else f"topic {resource.name}"
+    if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+        return f"Kafka does not let this user DESCRIBE_CONFIGS {what}."
+    return f"Kafka does not show the settings of {what}: {plainly(error)}."

@@ -30,6 +30,7 @@ from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
 from shadowbus.kafka.aside import Aside
 from shadowbus.kafka.assignment import RESTORE_SECONDS, Standing, restored_stage, standing_of
+from shadowbus.kafka.attempt import reason_of
 from shadowbus.kafka.callbacks import Callbacks
 from shadowbus.kafka.clients import make_member, make_transactional_producer
 from shadowbus.kafka.complaints import again, as_next_action
@@ -75,7 +76,7 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
     calm_the_collector()
     reached = fault_of(os.environ)
     meter, pause = Meter(job.name, job.shadow, worker_id), 0.2
-    with exported(settings.metrics, meter):
+    with exported(settings.metrics, meter, patience=RESTORE_SECONDS + settings.worker.operation_seconds):
         while not stop.is_set():
             membership = _Membership(job, settings, worker_id, reached, meter)
             started = monotonic()
@@ -124,7 +125,10 @@ class _Membership:
                     on_revoke=self.callbacks.kept(self._revoked),
                     on_lost=self.callbacks.kept(self._lost),
                 )
-                self._work(stop)
+                try:
+                    self._work(stop)
+                except KafkaException as error:
+                    raise reason_of(self.producer, error) from error
         except BrokerError:
             require_topics(self.intake.watch.admin, self.names)  # where that is the reason, it says it best
             raise
@@ -134,9 +138,11 @@ class _Membership:
     def _work(self, stop: threading.Event) -> None:
         tick_at, ahead = 0.0, self.intake.ahead
         while not stop.is_set():
+            self.meter.turned(monotonic())
             under_way = self.ending is not None and self.ending.under_way
             messages = self._consume(owing=under_way) if under_way or not ahead else None  # 2
             if self.stage is None:
+                self.intake.heed(messages or ())
                 self.intake.watch.check({}, monotonic())
                 continue
             if messages is not None:
@@ -266,12 +272,16 @@ class _Membership:
         self.standing = standing_of(consumer, partitions, self.job, self.settings, deadline)
         starts = self.standing.starts
         if held:
-            self.stage = restored_stage(self.job, self.settings, self.standing, deadline, self.reached)
+            self.stage = restored_stage(self.job, self.settings, self.standing, deadline, self._restoring)
             self.intake.begin(starts, self.standing.committed)
             self.meter.holds(len(held))
             self._send(self.intake.progress.committed, self.id)
             self._ended()
         consumer.assign([TopicPartition(self.names[topic], p, offset) for (topic, p), offset in starts.items()])
+
+    def _restoring(self, point: str) -> None:
+        self.meter.turned(monotonic())
+        self.reached(point)
 
     def _fence(self, owners: list[str]) -> None:
         """End the transactions of workers that are gone: a producer that starts under the same id aborts them.

@@ -3,12 +3,13 @@
 import logging
 import threading
 from collections.abc import Generator
-from typing import Any
 
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shadowbus.clock import Deadline
-from shadowbus.kafka.clients import make_admin, make_consumer
+from shadowbus.errors import BrokerError
+from shadowbus.kafka.clients import make_admin, make_reader
+from shadowbus.kafka.complaints import HARMLESS_IN_NO_GROUP
 from shadowbus.kafka.offsets import bounds
 from shadowbus.settings import Settings
 from shadowbus.topology import Topic
@@ -38,8 +39,7 @@ def follow(
         BrokerError: The topic is missing, or Kafka does not answer.
     """
     limits = bounds(make_admin(settings), [topic.full_name(settings.namespace)], deadline)
-    properties: dict[str, Any] = {"group.id": "shadowbus-follow", "error_cb": _note}  # a group that is never joined
-    consumer = make_consumer(settings, **properties)
+    consumer = make_reader(settings, **{"enable.partition.eof": False, "error_cb": _note})
     try:
         consumer.assign(
             [
@@ -51,9 +51,11 @@ def follow(
         while not stop.is_set():
             for message in consumer.consume(BATCH, POLL_S):
                 error, value = message.error(), message.value()
-                if error is not None:
+                if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    raise BrokerError(f"Kafka does not let {topic.name} be read.") from KafkaException(error)
+                if error is not None and error.code() not in HARMLESS_IN_NO_GROUP:
                     logger.warning("Following %s: %s", topic.name, error.str())
-                elif value is not None:
+                elif error is None and value is not None:
                     yield value
     finally:
         consumer.close()

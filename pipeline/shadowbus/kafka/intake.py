@@ -1,9 +1,9 @@
 """What one membership reads: where it stands in each input, how far behind, and what it leaves alone for now."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from shadowbus.clock import monotonic
 from shadowbus.kafka.complaints import PASSING
@@ -46,6 +46,14 @@ class Intake:
         self.idle.forget()
         self.watch.forget()
 
+    def heed(self, messages: Sequence[Message]) -> None:
+        """Hear what the consumer says while it holds nothing, such as that it may not join.
+
+        Raises:
+            KafkaException: The consumer reports an error that does not mend itself.
+        """
+        _raise([error for message in messages if (error := message.error()) is not None])
+
     def take(self, messages: Sequence[Message]) -> None:
         """Lay what is new in what the consumer handed out ready in `ahead`, by partition.
 
@@ -53,9 +61,7 @@ class Intake:
             KafkaException: The consumer reports an error that does not mend itself.
         """
         slices, ends, errors = slices_of(messages, self.short)
-        for error in errors:
-            if error.code() not in PASSING:
-                raise KafkaException(error)
+        _raise(errors)
         self.idle.at_end(ends, monotonic())
         self.more = len(messages) >= self.fetch_records
         if batch := self.progress.take(slices, ends):
@@ -87,3 +93,9 @@ class Intake:
             if high >= 0:
                 lags[key] = max(1, high - offset)
         return lags
+
+
+def _raise(errors: Iterable[KafkaError]) -> None:
+    for error in errors:
+        if error.code() not in PASSING and error.code() != KafkaError._PARTITION_EOF:
+            raise KafkaException(error)

@@ -4,12 +4,12 @@ import contextlib
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
-from shadowbus.kafka.clients import make_admin, make_consumer, plainly
-from shadowbus.kafka.complaints import PASSING
+from shadowbus.kafka.clients import make_admin, make_reader, plainly
+from shadowbus.kafka.complaints import HARMLESS_IN_NO_GROUP
 from shadowbus.kafka.offsets import Bounds, Partition, bounds
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
@@ -20,9 +20,6 @@ PER_TOPIC = 2_000
 AT_LEAST = 20
 MOST_BYTES = 64 * 1024 * 1024
 BATCH = 500
-
-_HARMLESS = {*PASSING, KafkaError.GROUP_AUTHORIZATION_FAILED}
-"""The client looks for the coordinator of a group that it never joins."""
 
 
 def newest_records(
@@ -81,15 +78,7 @@ def _slices(
     counts = Counter(topic for topic, _ in limits)
     if not left:
         return
-    consumer = make_consumer(
-        settings,
-        **{
-            "group.id": f"{settings.namespace}.newest",  # librdkafka wants one; it is never joined
-            "enable.partition.eof": True,
-            "fetch.message.max.bytes": 1_048_576,
-            "queued.max.messages.kbytes": 16_384,
-        },
-    )
+    consumer = make_reader(settings)
     try:
         consumer.assign(
             [
@@ -100,7 +89,7 @@ def _slices(
         while left and not deadline.passed:
             slices, ends, errors = slices_of(consumer.consume(BATCH, 0.2), {name: name for name in counts})
             for error in errors:
-                if error.code() not in _HARMLESS:
+                if error.code() not in HARMLESS_IN_NO_GROUP:
                     raise KafkaException(error)
             for piece in slices:
                 ends[piece.input] = max(ends.get(piece.input, 0), piece.next_offset)

@@ -10,7 +10,7 @@ from confluent_kafka.admin import OffsetSpec
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import plainly
-from shadowbus.kafka.reaching import Admin, reach
+from shadowbus.kafka.reaching import Admin, existing_topics
 
 Partition = tuple[str, int]
 """One partition, by its topic's full name."""
@@ -36,9 +36,10 @@ def bounds(admin: Admin, topics: Iterable[str], deadline: Deadline) -> dict[Part
     Raises:
         BrokerError: A topic is missing, or Kafka does not answer in time.
     """
-    present = reach(admin, max(1.0, deadline.remaining())).topics
+    names = list(topics)
+    present = existing_topics(admin, names, max(1.0, deadline.remaining()))
     partitions: list[Partition] = []
-    for name in topics:
+    for name in names:
         if name not in present:
             raise BrokerError(f"The topic {name} is missing: create it with `shadowbus topics --create`.")
         partitions += [(name, partition) for partition in present[name].partitions]

@@ -14,7 +14,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin, make_consumer
 from shadowbus.kafka.complaints import PASSING, as_next_action
-from shadowbus.kafka.reaching import reach
+from shadowbus.kafka.reaching import existing_topics
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
@@ -40,7 +40,7 @@ class OwnedTable:
 
     def __init__(self, settings: Settings, topic: Topic, role: str, worker_id: str = "") -> None:
         name = topic.full_name(settings.namespace)
-        if name not in reach(make_admin(settings)).topics:
+        if not existing_topics(make_admin(settings), [name]):
             raise BrokerError(f"The topic {name} is missing: create it with `shadowbus topics --create`.")
         self.rows: dict[bytes, tuple[int, bytes]] = {}
         """By key: in which partition it is, and its newest value."""

@@ -1,5 +1,6 @@
 """Single records, written and acknowledged one at a time: what a person or a notification did, not what flows."""
 
+import contextlib
 from types import TracebackType
 from typing import Self
 
@@ -43,12 +44,14 @@ class Publisher:
 
         try:
             self._producer.produce(name, value, key, partition, on_delivery=delivered)
+            while not done and not deadline.passed:
+                self._producer.poll(min(0.2, deadline.remaining()))
         except (KafkaException, BufferError) as error:
             raise BrokerError(f"A record for {name} could not be written: {plainly(error)}.") from error
-        while not done and not deadline.passed:
-            self._producer.poll(min(0.2, deadline.remaining()))
         if failures:
-            raise BrokerError(f"A record for {name} could not be written: {plainly(failures[0])}.")
+            raise BrokerError(f"A record for {name} could not be written: {plainly(failures[0])}.") from KafkaException(
+                failures[0]
+            )
         if not done:
             raise BrokerError(f"Kafka did not acknowledge a record for {name} in time.")
 
@@ -58,4 +61,5 @@ class Publisher:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if error is not None:
             self._producer.purge()
-        self._producer.flush(LEAVE_S)
+        with contextlib.suppress(KafkaException):  # a producer that met a fatal error refuses everything
+            self._producer.flush(LEAVE_S)

@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -66,6 +66,36 @@ def reach(admin: Admin, seconds: float | None = None) -> Any:
     except KafkaException as error:
         admin.poll(0)  # what was said on the side is handed over now
         raise BrokerError(_why(admin, list(admin.heard), within)) from error
+
+
+def existing_topics(admin: Admin, names: Iterable[str], seconds: float | None = None) -> dict[str, Any]:
+    """The metadata of those of these topics that exist, by name.
+
+    Args:
+        admin: Asks.
+        names: Full names.
+        seconds: As for `reach`.
+
+    Raises:
+        BrokerError: No broker answers in time, or one of them may exist: this user may not know.
+    """
+    present = reach(admin, seconds).topics
+    found: dict[str, Any] = {}
+    for name in names:
+        if name in present:
+            found[name] = present[name]
+        else:  # a list leaves out what this user may not see, as if it did not exist
+            _may_know(admin, name)
+    return found
+
+
+def _may_know(admin: Admin, name: str) -> None:
+    try:
+        error = admin.list_topics(name, timeout=admin.patience_s).topics[name].error
+    except KafkaException as unanswered:
+        raise BrokerError(_why(admin, list(admin.heard), admin.patience_s)) from unanswered
+    if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise BrokerError(f"Kafka does not let this user know of the topic {name}.") from KafkaException(error)
 
 
 def _why(admin: Admin, heard: Sequence[KafkaError], seconds: float) -> str:

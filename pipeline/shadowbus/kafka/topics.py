@@ -11,7 +11,7 @@ from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin, plainly
-from shadowbus.kafka.reaching import reach
+from shadowbus.kafka.reaching import existing_topics
 from shadowbus.settings import Settings
 from shadowbus.topology import Topic, topic_names
 
@@ -38,8 +38,8 @@ def check_topics(settings: Settings) -> list[Difference]:
         BrokerError: Kafka does not answer.
     """
     admin = make_admin(settings)
-    existing = reach(admin).topics
     wanted = wanted_topics(settings)
+    existing = existing_topics(admin, wanted)
     differences = [Difference(name, "topic", "exists", "missing") for name in wanted if name not in existing]
     present = {name: topic for name, topic in wanted.items() if name in existing}
     for name in present:
@@ -62,12 +62,13 @@ def create_topics(settings: Settings) -> list[str]:
         BrokerError: Kafka does not answer, or refuses a topic.
     """
     admin = make_admin(settings)
-    existing = reach(admin).topics
+    wanted = wanted_topics(settings)
+    existing = existing_topics(admin, wanted)
     new = [
         NewTopic(
             name, num_partitions=settings.partitions, replication_factor=settings.replication, config=topic.config()
         )
-        for name, topic in wanted_topics(settings).items()
+        for name, topic in wanted.items()
         if name not in existing
     ]
     created: list[str] = []

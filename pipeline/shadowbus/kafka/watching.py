@@ -13,8 +13,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import BrokerError
-from shadowbus.kafka.clients import make_admin, make_consumer, plainly
-from shadowbus.kafka.complaints import PASSING
+from shadowbus.kafka.clients import make_admin, make_reader, plainly
+from shadowbus.kafka.complaints import HARMLESS_IN_NO_GROUP
 from shadowbus.kafka.offsets import bounds
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
@@ -27,8 +27,7 @@ PROBE_S = 1.0
 SILENCE_S = 3.0
 SPARSE_S = 1.0
 
-_HARMLESS = {*PASSING, KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.NOT_LEADER_FOR_PARTITION}
-"""What mends itself; and the client looks for the coordinator of a group that it never joins."""
+_HARMLESS = {*HARMLESS_IN_NO_GROUP, KafkaError.NOT_LEADER_FOR_PARTITION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +107,11 @@ def _consumer(settings: Settings, state: _State) -> Consumer:
             state.connected = False
 
     properties: dict[str, Any] = {
-        "group.id": f"{settings.namespace}.watching",  # librdkafka wants one; it is never joined
-        "enable.partition.eof": True,
         "error_cb": note,
         "reconnect.backoff.max.ms": 1_000,
         "topic.metadata.refresh.interval.ms": 10_000,
     }
-    return make_consumer(settings, **properties)
+    return make_reader(settings, **properties)
 
 
 def _next(consumer: Consumer, state: _State) -> News:

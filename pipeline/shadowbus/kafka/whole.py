@@ -2,12 +2,12 @@
 
 from collections.abc import Generator
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
-from shadowbus.kafka.clients import make_admin, make_consumer, plainly
-from shadowbus.kafka.complaints import PASSING
+from shadowbus.kafka.clients import make_admin, make_reader, plainly
+from shadowbus.kafka.complaints import HARMLESS_IN_NO_GROUP
 from shadowbus.kafka.offsets import bounds
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
@@ -16,9 +16,6 @@ from shadowbus.topology import Topic
 
 BATCH = 1_000
 SILENCE_S = 30.0
-
-_HARMLESS = {*PASSING, KafkaError.GROUP_AUTHORIZATION_FAILED}
-"""The client looks for the coordinator of a group that it never joins."""
 
 
 def whole_topic(settings: Settings, topic: Topic, silence_s: float = SILENCE_S) -> Generator[Slice, None, None]:
@@ -37,14 +34,14 @@ def whole_topic(settings: Settings, topic: Topic, silence_s: float = SILENCE_S) 
     left = {one: limit.committed_end for one, limit in limits.items() if limit.first < limit.committed_end}
     if not left:
         return
-    consumer = make_consumer(settings, **{"group.id": f"{settings.namespace}.whole", "enable.partition.eof": True})
+    consumer = make_reader(settings)
     try:
         consumer.assign([TopicPartition(name, partition, limits[name, partition].first) for _, partition in left])
         deadline = Deadline.after(silence_s)
         while left:
             slices, reached, errors = slices_of(consumer.consume(BATCH, 0.2), {name: name})
             for error in errors:
-                if error.code() not in _HARMLESS:
+                if error.code() not in HARMLESS_IN_NO_GROUP:
                     raise KafkaException(error)
             if slices:
                 deadline = Deadline.after(silence_s)

@@ -9,6 +9,8 @@ from shadowbus.rekey.stage import SOURCE, RekeyStage
 from shadowbus.settings import Settings
 from shadowbus.topology import DEAD_LETTERS, LABELS, PREDICTIONS, REQUESTS, Topic
 
+TARGETS = (REQUESTS, PREDICTIONS, LABELS)
+
 
 def run_rekey(settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
     """Re-key until `stop` is set.
@@ -25,7 +27,10 @@ def run_rekey(settings: Settings, stop: threading.Event, worker_id: str = "") ->
             Topic(f"{SOURCE}{target}", f"{target}, keyed otherwise", elsewhere=name)
             for target, name in settings.rekey.sources.items()
         ),
-        outputs=(REQUESTS, PREDICTIONS, LABELS, DEAD_LETTERS),
+        outputs=(
+            *(topic for topic in (REQUESTS, PREDICTIONS, LABELS) if topic.name in settings.rekey.sources),
+            DEAD_LETTERS,
+        ),
         open_stage=lambda _: RekeyStage(settings),
     )
     run(job, settings, stop, worker_id)

@@ -25,6 +25,8 @@ class Receiver:
     statuses: list[int] = field(default_factory=lambda: [200])
     headers: dict[str, str] = field(default_factory=dict)
     says: bytes = b"ok"
+    refuses: bytes = b""
+    """A body with this in it is answered 503."""
     before: Callable[[], object] = lambda: None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -34,6 +36,8 @@ class Receiver:
     def take(self, got: Got) -> int:
         with self.lock:
             self.got.append(got)
+            if self.refuses and self.refuses in got.body:
+                return 503
             return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
 
 

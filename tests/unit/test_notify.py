@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from outsiders import outsider, silent
 from receiver import Receiver, receiving
 from shadowbus.cli.up import beside
 from shadowbus.clock import Deadline
@@ -184,6 +185,31 @@ def test_one_that_fails_is_tried_again_and_holds_up_no_other(
         assert len(good.got) == 1
     assert len(receiver.got) == 3
     assert len({got.headers["Idempotency-Key"] for got in receiver.got}) == 1
+
+
+def test_one_that_is_away_costs_a_round_one_post_however_much_it_has_to_be_told() -> None:
+    written, stop, trials = Written(), threading.Event(), 40
+    verdicts = [verdict(trial=f"champion@3~challenger@{number}") for number in range(trials)]
+    with outsider(silent) as away, receiving() as good:
+        hanging = replace(CHAT, url=f"http://127.0.0.1:{away}/", timeout_seconds=0.3)
+        one = teller(written, hanging, NotifySettings("good", good.url()))
+        one.tell(rows(written, *verdicts), stop)
+        assert len(good.got) == trials
+        assert sum(tries.failures for tries in one.tries.values()) == 1
+
+
+def test_a_message_that_is_never_taken_keeps_no_other_from_its_receiver(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "BACKOFF", Backoff(first=0.01, most=0.01))
+    receiver.refuses = b"challenger@0"
+    written, stop, deadline = Written(), threading.Event(), Deadline.after(20)
+    verdicts = [verdict(trial=f"champion@3~challenger@{number}") for number in range(5)]
+    one = teller(written, replace(CHAT, url=receiver.url()))
+    while len(written.rows) < 4:
+        assert not deadline.passed
+        one.tell(rows(written, *verdicts), stop)
+    assert told_key("champion@3~challenger@0", "chat") not in written.rows
 
 
 def test_one_that_refuses_is_asked_once_until_the_verdict_changes(

@@ -399,6 +399,17 @@ def test_a_registry_that_answers_without_end_is_left_before_it_fills_the_memory(
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < (MOST_BYTES + (1 << 30)) >> 10
 
 
+def test_what_mlflow_lacks_or_dies_of_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.py").write_text("raise ModuleNotFoundError('gone', name='mlflow')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ModuleNotFoundError, match="mlflow") as caught:
+        asked("http://127.0.0.1:1").plan(order())
+    assert caught.value.name == "mlflow"
+    (tmp_path / "mlflow.py").write_text("raise RuntimeError('broken install')")
+    with pytest.raises(NotDone, match=r"ended with 1: .*broken install"):
+        asked("http://127.0.0.1:1").plan(order())
+
+
 def test_a_registry_that_is_away_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -434,6 +445,7 @@ def test_the_settings_choose_the_means_and_secrets_are_masked() -> None:
         ('webhook = "ftp://x"\nsecret = "s"', "promotion.webhook"),
         ('webhook = "https://x"', "promotion.secret"),
         ('command = [""]', "promotion.command"),
+        ('command = ["x", "a\\u0000b"]', "promotion.command"),
         ('command = "x"', "promotion.command"),
         ('rejected_alias = "champion"', "promotion.rejected_alias"),
         ("timeout_seconds = 0", "promotion.timeout_seconds"),

@@ -40,7 +40,11 @@ class Tries:
 
 @dataclass(slots=True)
 class Teller:
-    """Posts changes, one after the other; what fails waits for its time while others go on."""
+    """Posts changes, one after the other; what fails waits for its time while others go on.
+
+    A receiver that did not take one is asked nothing more in that round, however much it has to be told: it costs the
+    others one post. What has failed least comes first, so a message that is never taken keeps no other back.
+    """
 
     settings: Settings
     publisher: Publisher
@@ -60,25 +64,32 @@ class Teller:
         open_changes = list(changes(self.settings.notify, verdicts, told))
         ids = {change.id(self.settings.namespace) for change in open_changes}
         self.tries = {one: tries for one, tries in self.tries.items() if one in ids}
-        for change in open_changes:
+        away = set[str]()
+        for change in sorted(open_changes, key=self._failures):
             if stop.is_set():
                 return
-            self._try(change, places[change.verdict.trial])
+            if change.receiver.name not in away and not self._try(change, places[change.verdict.trial]):
+                away.add(change.receiver.name)
 
-    def _try(self, change: Change, partition: int) -> None:
+    def _failures(self, change: Change) -> int:
+        return self.tries.get(change.id(self.settings.namespace), Tries()).failures
+
+    def _try(self, change: Change, partition: int) -> bool:
+        """Post it, if it is due; whether its receiver may be asked more."""
         message_id = change.id(self.settings.namespace)
         tries = self.tries.setdefault(message_id, Tries())
         if tries.due is None or monotonic() < tries.due:
-            return
+            return True
         if change.wanted:
             answer = self._post(change, message_id)
             if not isinstance(answer, Taken):
                 self._put_off(change, tries, answer)
-                return
+                return isinstance(answer, Refused)
             logger.info("told %s: %s %s", change.receiver.name, change.verdict.trial, change.verdict.verdict)
         key = told_key(change.verdict.trial, change.receiver.name)
         tries.due = None
         self.publisher.write(VERDICTS, key, encode(change.told(now_ms())), Deadline.after(WRITE_S), partition)
+        return True
 
     def _post(self, change: Change, message_id: str) -> Answer:
         return send(change, message_id, now_ms() // 1000)

@@ -23,6 +23,8 @@ from shadowbus.records import Verdict, decode, encode
 MOST_BYTES = 512 << 20
 """What answers may add to the process's memory."""
 
+LAST_CHARACTERS = 300
+
 ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 """What is set where the environment says nothing else: MLflow's own seven tries hide what is wrong for minutes."""
 
@@ -66,20 +68,25 @@ class MlflowProcess:
         answer = _last_line(ended.said)
         if "told" in answer:
             return Done(str(answer["told"]), answer["detail"])
-        raise NotDone(str(answer.get("not_done") or f"MLflow's client ended with {ended.code}, without an answer."))
+        if "missing" in answer:
+            raise ModuleNotFoundError(f"No module named {answer['missing']!r}", name=answer["missing"])
+        last = " ".join(ended.said.decode(errors="replace")[-LAST_CHARACTERS:].split())
+        raise NotDone(str(answer.get("not_done") or f"MLflow's client ended with {ended.code}: {last}"))
 
 
 def main() -> None:
     """Answer the question on the standard input with the last line of the standard output."""
     question = orjson.loads(sys.stdin.buffer.read())
     registry, order = MlflowRegistry(**question["registry"]), _read(question["order"])
-    load()  # what MLflow takes itself is not what is bounded
-    _bound_memory()
     try:
+        load()  # what MLflow takes itself is not what is bounded
+        _bound_memory()
         done = registry.plan(order) if question["call"] == "plan" else registry.act(order)
         answer: dict[str, Any] = {"told": done.told, "detail": done.detail}
     except NotDone as error:
         answer = {"not_done": str(error)}
+    except ModuleNotFoundError as error:
+        answer = {"missing": error.name or "mlflow"}
     except MemoryError:
         answer = {"not_done": f"MLflow's registry says more than the {MOST_BYTES >> 20} MiB that are read."}
     sys.stdout.buffer.write(b"\n" + orjson.dumps(answer) + b"\n")

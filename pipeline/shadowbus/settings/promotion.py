@@ -40,7 +40,8 @@ def check_promotion(promotion: PromotionSettings, source: object) -> None:
         "mlflow_uri": len(promotion.means) > 1 and "and 'command' and 'webhook' are three ways: choose one",
         "alias": not promotion.alias and "has to be a name",
         "rejected_alias": promotion.rejected_alias in ("", promotion.alias) and "has to be another name than 'alias'",
-        "command": bool(promotion.command) and not promotion.command[0] and "begins with the name of a program",
+        "command": (bool(promotion.command) and not promotion.command[0] and "begins with the name of a program")
+        or (any("\0" in one for one in promotion.command) and "may not hold the character 0"),
         "webhook": bool(promotion.webhook)
         and not is_web_address(promotion.webhook)
         and "has to be an address that begins with https:// or http://",

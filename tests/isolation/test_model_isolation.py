@@ -15,11 +15,12 @@ import pytest
 
 from fakes.misbehaving import LEAKED_BYTES, NAMED, SECRET, BadToLoad, Deed, Liar, Misbehaving, bundle_of
 from fakes.questions import ask, chunk, rows_per_second, statuses
+from shadowbus.doctor.gather import network_facts
 from shadowbus.errors import BundleError
 from shadowbus.replay.circuit import Circuit
 from shadowbus.replay.model_family import MOST_TASKS
 from shadowbus.replay.model_process import Chunk, ModelProcess
-from shadowbus.settings import ShadowSettings
+from shadowbus.settings import Settings, ShadowSettings
 
 TESTS = str(Path(__file__).parents[1])
 MEMORY_MB = 32
@@ -66,6 +67,11 @@ GUILTY = {
     Deed.FILES: ("shadow_crash", "exit code 1: .*Too many open files"),
     Deed.DISK: ("shadow_error", "File too large"),
 }
+
+CUT_OFF = network_facts(Settings("n", shadow=(SETTINGS,))) == ""
+needs_namespaces = pytest.mark.skipif(not CUT_OFF, reason="this system lets nobody make namespaces")
+if not CUT_OFF:
+    del GUILTY[Deed.NETWORK], GUILTY[Deed.LOOKUP]
 
 FIRST = tuple(deed for deed in GUILTY if deed < Deed.ODD and deed not in (Deed.HANG, Deed.DEAF))
 
@@ -321,7 +327,7 @@ def test_a_worker_killed_while_a_bundle_hangs_on_loading_leaves_nothing_behind(t
         (Deed.HOARD, "(needs|takes) more than 16 MB of memory .*; raise memory_mb"),
         (Deed.SHARE, "takes more than 16 MB of memory while it is loaded; raise memory_mb"),
         (Deed.LIE, "crashed while it was loaded"),
-        (Deed.NETWORK, r"network = true in its \[\[shadow\]\]"),
+        pytest.param(Deed.NETWORK, r"network = true in its \[\[shadow\]\]", marks=needs_namespaces),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -387,12 +393,40 @@ def test_a_model_sees_neither_secrets_nor_descriptors_of_its_worker(
         assert "theirs=b'PermissionError'" in said
 
 
+@needs_namespaces
 def test_a_model_has_a_network_where_the_settings_say_so(own: Callable[..., ModelProcess]) -> None:
     assert own().report()["network"] == "off"
     model = own(replace(SETTINGS, network=True))
     assert model.report()["network"] == "on"
     ((_, said),) = ask(model, [Deed.NETWORK]).values() or [("", "")]
     assert "network = true" not in said
+
+
+NO_NAMESPACES = """
+import sys
+from pathlib import Path
+from shadowbus.replay.model_start import cut_off
+assert cut_off() == ""  # before anything starts threads
+Path("/proc/sys/user/max_user_namespaces").write_text("0")  # as in a container that does not allow them
+from fakes.misbehaving import Deed
+from fakes.questions import ask
+from shadowbus.replay.model_process import ModelProcess
+from shadowbus.settings import ShadowSettings
+model = ModelProcess(ShadowSettings("s", "m", timeout_ms=2_000, allow_pickle=True), Path(sys.argv[1]))
+print(model.report()["network"], ask(model, [Deed.FINE] * 10), *ask(model, [Deed.NETWORK]).values())
+model.close()
+"""
+
+
+@needs_namespaces
+def test_where_no_namespace_is_to_be_had_a_model_runs_all_the_same_and_its_vitals_say_so(bundle: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([TESTS, *sys.path])}
+    run = [sys.executable, "-c", NO_NAMESPACES, str(bundle)]
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=PATIENT_SECONDS, check=False)
+    assert done.stdout.startswith("not isolated: this system does not allow it: "), done.stderr
+    assert "{}" in done.stdout
+    assert "network = true" not in done.stdout  # it has a network, as far as it knows
+    assert "m@1 reaches the network (not isolated: this system does not allow it" in done.stderr
 
 
 def test_a_stranger_that_a_keeper_gives_out_as_its_worker_is_left_alone(

@@ -311,6 +311,15 @@ def test_a_bundle_that_cannot_be_used_or_was_made_with_other_libraries() -> None
     assert "pip install scikit-learn==1.7.0 numpy==2.1.0" in found.fix
 
 
+def test_a_model_that_reaches_the_network_though_it_should_not() -> None:
+    found = only(evidence(network="this system does not allow it: Operation not permitted"))
+    assert (found.severity, found.check) == ("warning", "network")
+    assert found.evidence.startswith("the network cannot be taken from new: this system does not allow it")
+    assert "network = true" in found.fix
+    allowed = dataclasses.replace(SETTINGS, shadow=(dataclasses.replace(SETTINGS.shadow[0], network=True),))
+    assert not diagnose(evidence(settings=allowed, network="no")).findings
+
+
 def test_features_that_requests_do_not_bring() -> None:
     found = only(with_samples(requests=good("requests", features={"age": 1, "Income": 2})))
     assert (found.severity, found.check) == ("problem", "features")

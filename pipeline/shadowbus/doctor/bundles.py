@@ -21,6 +21,18 @@ def check_bundles(evidence: Evidence) -> Iterator[Finding]:
         yield from _libraries(bundle)
 
 
+def check_network(evidence: Evidence) -> Iterator[Finding]:
+    """Models that reach the network though the settings do not say so."""
+    shadows = [shadow.name for shadow in evidence.settings.shadow if not shadow.network]
+    if evidence.network and shadows:
+        yield warning(
+            "Models reach the network here: what a shadow sends, it sends for each request a second time.",
+            f"the network cannot be taken from {listed(shadows)}: {evidence.network}",
+            "Allow the worker to make namespaces, or keep its network to Kafka from outside: docs/operations.md, "
+            "'What a model can reach'. Where a model needs the network: network = true in its [[shadow]].",
+        )
+
+
 def check_features(evidence: Evidence) -> Iterator[Finding]:
     """Features that a model was trained on and requests do not bring."""
     sample = evidence.samples.get("requests")

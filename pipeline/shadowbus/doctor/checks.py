@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from shadowbus.doctor.broker import check_limits, check_transactions
-from shadowbus.doctor.bundles import check_bundles, check_features
+from shadowbus.doctor.bundles import check_bundles, check_features, check_network
 from shadowbus.doctor.clocks import check_ahead, check_skew, check_units
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.finding import SEVERITIES, Finding, problem
@@ -18,7 +18,7 @@ from shadowbus.doctor.shapes import check_dead_letters, check_shapes
 
 Check = Callable[[Evidence], Iterator[Finding]]
 
-LOCAL: dict[str, Check] = {"bundles": check_bundles}
+LOCAL: dict[str, Check] = {"bundles": check_bundles, "network": check_network}
 """What can be told without Kafka."""
 
 CHECKS: dict[str, Check] = {

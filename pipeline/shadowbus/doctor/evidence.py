@@ -96,6 +96,7 @@ class Evidence:
         settings: What is wanted.
         now_ms: The time of this machine.
         bundles: Of every shadow.
+        network: Why a model that should have no network has it here; empty where none should, or it can be taken.
         unreachable: Why Kafka does not answer; then all below is empty.
         topics: Those that exist, by full name.
         forbidden: Those this user may not even know of, by full name.
@@ -111,6 +112,7 @@ class Evidence:
     settings: Settings
     now_ms: int
     bundles: tuple[BundleFacts, ...] = ()
+    network: str = ""
     unreachable: str = ""
     topics: Mapping[str, TopicFacts] = field(default_factory=dict)
     forbidden: frozenset[str] = frozenset()

@@ -1,7 +1,10 @@
 """Gathers the evidence: looks at Kafka, twice where movement matters, and at the bundles. Changes nothing."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any, TypeVar
@@ -143,11 +146,12 @@ def gather(settings: Settings) -> Evidence:
         SettingsError: A property in `[kafka]` is not accepted.
     """
     bundles = tuple(bundle_facts(settings, shadow) for shadow in settings.shadow)
+    network = network_facts(settings)
     gathering = Gathering(settings)
     try:
-        return gathering.evidence(bundles)
+        return replace(gathering.evidence(bundles), network=network)
     except BrokerError as error:
-        return Evidence(settings, now_ms(), bundles, unreachable=str(error))
+        return Evidence(settings, now_ms(), bundles, network, unreachable=str(error))
 
 
 def groups_of(settings: Settings) -> dict[str, tuple[str, list[str]]]:
@@ -162,6 +166,18 @@ def groups_of(settings: Settings) -> dict[str, tuple[str, list[str]]]:
                 verb = f"{stage.name} --shadow {shadow}" if shadow else stage.name
                 found[stage.group(settings.namespace, shadow)] = (verb, topics)
     return found
+
+
+def network_facts(settings: Settings) -> str:
+    """Why a model that should have no network would have it here: tried in a process that is then no more."""
+    if all(shadow.network for shadow in settings.shadow):
+        return ""
+    command = [sys.executable, "-m", "shadowbus.replay.model_start", "--try"]
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, timeout=TRY_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return tried.stdout.strip()
 
 
 def bundle_facts(settings: Settings, shadow: ShadowSettings) -> BundleFacts:

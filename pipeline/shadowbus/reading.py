@@ -123,11 +123,14 @@ def newest(settings: Settings, kind: type[Kept]) -> dict[str, Kept]:
 
 
 def typed(kind: type[Kind], values: Iterable[bytes]) -> Iterator[Kind]:
-    """Values as records; what is no such record is left out, and told in the log."""
+    """Values as records; what is no such record is left out, and told in the log: the 1st, 2nd, 4th, 8th … of them."""
+    left_out = 0
     for value in values:
         try:
             record = parse_object(value)
             if kind not in MARKS or MARKS[kind] in record:
                 yield from_object(kind, record)
         except Malformed as error:
-            logger.warning("a value among the %s is left out: %s", TOPICS[kind].name, error)
+            left_out += 1
+            if left_out & (left_out - 1) == 0:
+                logger.warning("a value among the %s is left out (%d so far): %s", TOPICS[kind].name, left_out, error)

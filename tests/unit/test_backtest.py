@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from hostile import record, variants
 from shadowbus.backtest.recorded_model import RecordedModel
 from shadowbus.cli.program import run
 from traffic import make_bundle, prediction, request
@@ -203,6 +204,30 @@ def wire(folder: Path) -> dict[str, list[dict[str, Any]]]:
     shadow = [{**one, "model": "new@2", "prediction": 1} for one in topics["predictions"]]
     (folder / "new.jsonl").write_text("".join(json.dumps(one) + "\n" for one in shadow[:-10]), "utf-8")
     return topics
+
+
+def test_whatever_a_record_holds_a_backtest_comes_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings(tmp_path)
+    wire(tmp_path)
+    at = {
+        "requests": '"features": {"x": 1}',
+        "predictions": '"model": "live@1", "prediction": 1',
+        "labels": '"label": 1',
+    }
+    for topic, rest in at.items():
+        good = {
+            "timestamp_ms": str(T0),
+            **{part.partition(": ")[0].strip('"'): part.partition(": ")[2] for part in rest.split(", ")},
+        }
+        with (tmp_path / f"{topic}.jsonl").open("ab") as lines:
+            for name, fields in variants(good, huge=False):
+                lines.write(record(**{**fields, "request_id": json.dumps(f"odd {name}")}).replace(b"\n", b" ") + b"\n")
+    files = [f"--{topic}={tmp_path / topic}.jsonl" for topic in at]
+    assert call(tmp_path, "--shadow", "new", *files, "--shadow-predictions", str(tmp_path / "new.jsonl"), "--json") == 0
+    books = json.loads(capsys.readouterr().out.splitlines()[-1])["books"]
+    assert (books["closes"], books["gap"]) == (True, 0)
 
 
 def test_every_record_is_accounted_for_whatever_is_wrong_with_it(

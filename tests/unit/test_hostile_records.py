@@ -121,6 +121,15 @@ class Chain:
         self._take("judge", self.judge.checkpoint(now_ms))
         self._take("aggregate", self.aggregate.checkpoint(now_ms))
 
+    def take_in(self, topic: str, records: Sequence[Sent]) -> None:
+        """Records of a topic that only stages write."""
+        piece = self.piece(topic, records)
+        if topic == "comparisons":
+            self._take("judge", self.judge.process([piece], NOW_MS))
+            self.judge.committed()
+        self._take("aggregate", self.aggregate.process([piece], NOW_MS))
+        self._take("aggregate", self.aggregate.checkpoint(NOW_MS))
+
     def piece(self, topic: str, records: Sequence[Sent]) -> Slice:
         start = self.offsets[topic]
         self.offsets[topic] += len(records)
@@ -314,3 +323,95 @@ def test_a_comparison_that_is_lost_on_the_way_shows_with_the_next_one_and_after_
         whole = [decode(Partial, value) for key, value in kept.items() if b"|all|all|" in (key or b"")]
         books = books_of("live@1~s@1", whole, {0: {"books": {"comparisons": {"live@1~s@1": {}}}}})
         assert books["gap"] == (1 if offset > lost else 0)
+
+
+SIDE = '{"model":"m@1","prediction":"yes","scores":{"yes":0.5,"no":0.5},"latency_ms":1.5,"error":null}'
+INTERNAL = {
+    "comparisons": {
+        "request_id": "",
+        "timestamp_ms": str(NOW_MS),
+        "trial": '"live@1~s@1"',
+        "status": '"compared"',
+        "live": SIDE,
+        "shadow": SIDE,
+        "agree": "true",
+        "distance": "0.5",
+        "weight": "1.0",
+        "number": "1",
+        "segments": '{"country":"DE"}',
+        "missing_features": '["age"]',
+        "features": '{"x":1}',
+    },
+    "outcomes": {
+        "request_id": "",
+        "timestamp_ms": str(NOW_MS),
+        "trial": '"live@1~s@1"',
+        "label": '"yes"',
+        "weight": "1.0",
+        "live_correct": "true",
+        "shadow_correct": "false",
+        "live_loss": "0.5",
+        "shadow_loss": "0.25",
+        "segments": '{"country":"DE"}',
+        "agree": "true",
+        "live": SIDE,
+        "shadow": SIDE,
+        "retracts": "false",
+    },
+    "vitals": {
+        "stage": '"replay"',
+        "shadow": '"s"',
+        "worker": '"w"',
+        "partition": "0",
+        "timestamp_ms": str(NOW_MS),
+        "books": '{"comparisons":{"live@1~s@1":{"compared":1}}}',
+        "model": "{}",
+        "lag": "0",
+        "share": "1.0",
+    },
+}
+NESTED = {
+    "comparisons": ("prediction", "scores", "latency_ms", "error", "model"),
+    "outcomes": ("prediction", "scores"),
+    "vitals": ("comparisons", "requests"),
+}
+
+
+def forged(topic: str) -> dict[str, dict[str, str | None]]:
+    """Records of a topic that only stages write, with anything in any field, and in any field of both answers."""
+    good = INTERNAL[topic]
+    cases = dict(variants(good, huge=False))
+    for side in ("live", "shadow") if topic != "vitals" else ("books",):
+        for name in NESTED[topic]:
+            for kind, text in values(huge=False):
+                parts = {**json.loads(good[side]), name: None}
+                cases[f"{side}.{name} is {kind}"] = {
+                    **good,
+                    side: json.dumps(parts).replace(f'"{name}": null', f'"{name}":{text}'),
+                }
+    return cases
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("topic", INTERNAL)
+def test_whatever_stands_in_an_internal_topic_is_set_aside_or_counted_and_what_is_kept_can_be_read_back(
+    topic: str, task: str, tmp_path: Path
+) -> None:
+    chain, cases = Chain(tmp_path, task), forged(topic)
+    for start in range(2):
+        records = [sent(f"{start} {name}", fields) for name, fields in cases.items()]
+        chain.take_in(
+            topic, [*records, *((key, value, NOW_MS) for key in (None, b"\xff") for value in (None, b"{", b"[]"))]
+        )
+        kept: dict[bytes | None, bytes | None] = dict(chain.written["partials"])
+        chain.aggregate = AggregateStage(frozenset({0}), chain.settings)
+        chain.aggregate.restore(
+            Slice("partials", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))])
+        )
+        chain.aggregate.resume_at({(name, 0): chain.offsets[name] for name in ("comparisons", "outcomes")})
+    for key, value in kept.items():
+        if value is not None and b"|vitals|" not in (key or b""):
+            decode(Partial, value)
+    assert {letter["topic"] for letter in chain.refused["aggregate"]} == {f"n.{topic}"}
+    for value in kept.values():
+        books_of("live@1~s@1", [], {0: orjson.loads(value or b"{}")})

@@ -29,8 +29,11 @@ def test_what_is_no_such_record_is_left_out_and_told(caplog: pytest.LogCaptureFi
     label = Label("r1", 1, "yes")
     values = [b"\xff", encode(label), b'{"request_id": 3}', b"[]"]
     assert list(typed(Label, values)) == [label]
-    assert len(caplog.records) == 3
+    assert [("1 so far" in text, "2 so far" in text) for text in caplog.messages] == [(True, False), (False, True)]
     assert "the field 'request_id' has to be str" in caplog.text
+    caplog.clear()
+    assert not list(typed(Label, [b"{"] * 1_000))
+    assert len(caplog.records) == 10  # a topic full of them does not fill the log
 
 
 def test_what_else_lies_among_the_verdicts_is_passed_over_in_silence(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from shadowbus.errors import Malformed
 from shadowbus.records import Vitals, from_object, parse_object
 from shadowbus.stage import Slice
@@ -33,12 +35,10 @@ class LatestVitals:
         rejected: list[tuple[int, str]] = []
         for index, value in enumerate(piece.values):
             try:
-                record = parse_object(value)
-                vitals = from_object(Vitals, record)
+                record, vitals = _read(value, piece.partition)
             except Malformed as error:
                 rejected.append((index, str(error)))
-                continue
-            if vitals.partition == piece.partition and "|" not in vitals.stage:
+            else:
                 self._keep(vitals, record, piece.offsets[index] + 1, now_ms)
         return rejected
 
@@ -66,3 +66,17 @@ class LatestVitals:
                 same = trial in earlier and earlier[trial][0] == counts
                 claims[trial] = earlier[trial] if same else (counts, now_ms)
         self.latest[vitals.stage, vitals.shadow] = _Latest(record, next_offset, claims)
+
+
+def _read(value: bytes | None, partition: int) -> tuple[dict[str, Any], Vitals]:
+    record = parse_object(value)
+    vitals = from_object(Vitals, record)
+    if vitals.partition != partition:
+        raise Malformed(f"it speaks of partition {vitals.partition}, and lies in {partition}")
+    if "|" in vitals.stage:
+        raise Malformed("the field 'stage' may not hold '|'")
+    try:
+        orjson.dumps(record)
+    except TypeError as error:  # nested too deep to be written again
+        raise Malformed(f"it cannot be kept: {error}") from None
+    return record, vitals

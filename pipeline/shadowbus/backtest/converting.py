@@ -12,6 +12,7 @@ from orjson import JSONEncodeError, dumps
 from shadowbus.backtest.batch import BadRow, Batch
 from shadowbus.backtest.mapping import Answer, Mapping
 from shadowbus.errors import Malformed
+from shadowbus.limits import is_time_ms, no_time
 from shadowbus.records import VERSION
 from shadowbus.stage import Slice
 
@@ -33,6 +34,14 @@ _head = Decoder(_Head).decode
 _UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
 
 
+def _read_head(value: bytes) -> _Head:
+    """The id and the time of a record; its time moves the clock of the backtest, so it has to be one."""
+    head = _head(value)
+    if head.timestamp_ms is not None and not is_time_ms(head.timestamp_ms):
+        raise Malformed(no_time("timestamp_ms", head.timestamp_ms))
+    return head
+
+
 class Wire:
     """Lines that are records already. One without a time takes that of the one before it."""
 
@@ -42,8 +51,8 @@ class Wire:
     def records(self, batch: Batch) -> tuple[Slice, list[BadRow]]:
         """Only ids and times are looked at here; the stages read the rest."""
         try:
-            heads = list(map(_head, batch.raw))
-        except _UNREADABLE:
+            heads = list(map(_read_head, batch.raw))
+        except (Malformed, *_UNREADABLE):
             return self._carefully(batch)
         return self._slice(heads, batch.raw, batch.lines), []
 
@@ -54,7 +63,9 @@ class Wire:
         bad: list[BadRow] = []
         for line, value in zip(batch.lines, batch.raw, strict=True):
             try:
-                heads.append(_head(value))
+                heads.append(_read_head(value))
+            except Malformed as error:
+                bad.append(BadRow(line, str(error), value))
             except _UNREADABLE as error:
                 bad.append(BadRow(line, f"not a record with a 'request_id' and a 'timestamp_ms': {error}", value))
             else:
@@ -89,6 +100,8 @@ class Mapped:
             try:
                 if request_id is None or at_ms is None:
                     raise Malformed("there is no request id" if request_id is None else "there is no time in it")
+                if not is_time_ms(at_ms):
+                    raise Malformed(no_time("timestamp_ms", at_ms))
                 value = dumps(
                     {"v": VERSION, "request_id": request_id, "timestamp_ms": at_ms, **fields}, default=_plainly
                 )

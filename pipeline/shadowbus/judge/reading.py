@@ -129,9 +129,9 @@ def _loosely(value: bytes | None) -> _Comparison:
     try:
         kept = {name: parsed[name] for name in ("status", "trial", "agree", "weight", "segments") if name in parsed}
         found = _comparison(orjson.dumps(kept))
-    except msgspec.MsgspecError as error:
+        found.live, found.shadow = _loose_answer(parsed.get("live")), _loose_answer(parsed.get("shadow"))
+    except (msgspec.MsgspecError, TypeError) as error:  # the second: nested too deep to be written again
         raise Malformed(f"a comparison whose fields have other types: {error}") from None
-    found.live, found.shadow = _loose_answer(parsed.get("live")), _loose_answer(parsed.get("shadow"))
     return found
 
 

@@ -26,7 +26,6 @@ from shadowbus.replay.model_messages import Answers, pack_answers
 from shadowbus.shadows.bundle import write_bundle
 
 LEAKED_BYTES = 16 * 2**20
-HUGE_BYTES = 3_000_000
 
 SECRET, NAMED = "SHADOWBUS_TEST_PASSWORD", "SHADOWBUS_TEST_NAMED"
 """Environment variables: one that a model must not see, and one that the settings pass on."""
@@ -45,6 +44,7 @@ class Deed(IntEnum):
     HOARD = auto()
     SHARE = auto()
     LEAK = auto()
+    SLOW = auto()
     HANG = auto()
     BUSY = auto()
     DEAF = auto()
@@ -66,6 +66,7 @@ class Deed(IntEnum):
     ODD = auto()
     WORDY = auto()
     HUGE = auto()
+    LARGE = auto()
     NETWORK = auto()
     LOOKUP = auto()
     SPY = auto()
@@ -258,6 +259,7 @@ DEEDS: dict[int, Callable[[], object]] = {
     Deed.HOARD: _hoard,
     Deed.SHARE: _share,
     Deed.LEAK: _leak,
+    Deed.SLOW: lambda: time.sleep(1.0),
     Deed.HANG: lambda: time.sleep(3600),
     Deed.BUSY: lambda: sum(itertools.repeat(0)),  # in C, and never lets go of the interpreter
     Deed.DEAF: _ignore_signals_and_hang,
@@ -303,6 +305,10 @@ DEEDS: dict[int, Callable[[], object]] = {
 }
 
 
+LONG: dict[int, int] = {Deed.HUGE: 3_000_000, Deed.LARGE: 500_000}
+"""How many bytes of text are answered."""
+
+
 class Misbehaving:
     """Predicts 1.0 for a row whose first feature is 0."""
 
@@ -313,8 +319,8 @@ class Misbehaving:
         for deed in set(deeds.tolist()) & DEEDS.keys():
             for _ in range(deeds.tolist().count(deed)):
                 DEEDS[deed]()
-        if Deed.HUGE in deeds:
-            return np.array(["x" * HUGE_BYTES if deed == Deed.HUGE else 1.0 for deed in deeds], dtype=object)
+        if LONG.keys() & set(deeds.tolist()):
+            return np.array([LONG[deed] * "x" if deed in LONG else 1.0 for deed in deeds.tolist()], dtype=object)
         if Deed.TYPE in deeds:
             return np.array([{"answer": 1.0} if deed == Deed.TYPE else 1.0 for deed in deeds], dtype=object)
         answers = np.where(deeds == Deed.NAN, np.nan, 1.0)

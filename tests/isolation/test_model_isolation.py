@@ -183,6 +183,21 @@ def test_a_model_that_answers_in_a_wrong_shape_fails_the_row_it_is_wrong_for(mod
     assert statuses(model, [Deed.SHAPE, *[Deed.FINE] * 99]) == {0: "shadow_error"}
 
 
+def test_answers_that_are_too_large_together_are_asked_for_in_parts_and_soon_for_fewer_rows_at_once(
+    own: Callable[..., ModelProcess],
+) -> None:
+    model = own(replace(SETTINGS, memory_mb=1_024, timeout_ms=2_000))
+    model.circuit = Circuit(PATIENT_SECONDS)
+    assert ask(model, [Deed.FINE] * 64) == {}
+    before = model.chunk_rows(1_000)
+    assert ask(model, [Deed.LARGE] * 64) == {}
+    assert model.vitals.deaths == {"garbled": 1}
+    rows = model.chunk_rows(1_000)
+    assert rows <= 8 <= before
+    assert ask(model, [Deed.LARGE] * rows) == {}
+    assert model.vitals.deaths == {"garbled": 1}
+
+
 def test_many_kinds_of_poison_in_one_chunk_are_each_found(model: ModelProcess) -> None:
     deeds = [Deed.FINE] * 1_000
     for number, deed in enumerate(FIRST):

@@ -1,11 +1,14 @@
 """The model process in its usual course: asked, killed, closed; and the circuit that lets it rest."""
 
 import doctest
+import hashlib
 import os
 import signal
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
@@ -13,11 +16,12 @@ import pytest
 from fakes.misbehaving import Deed, Misbehaving, bundle_of
 from fakes.questions import ask, chunk
 from shadowbus.errors import BundleError
-from shadowbus.replay import last_words
+from shadowbus.replay import last_words, model_environment
 from shadowbus.replay.circuit import DEATHS, FIRST_PAUSE, PATIENCE_SECONDS, REGAIN, WITHIN_SECONDS, Circuit
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.model_vitals import ModelVitals
 from shadowbus.settings import ShadowSettings
+from shadowbus.shadows.manifest import Manifest
 
 Open = Callable[..., ModelProcess]
 
@@ -93,6 +97,31 @@ def test_a_pickle_is_refused_unless_allowed(bundle: Path) -> None:
         ModelProcess(ShadowSettings("s", "m"), bundle)
 
 
+def test_the_first_question_may_take_longer_and_only_that(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    process = ModelProcess(ShadowSettings("s", "m", timeout_ms=300, allow_pickle=True), bundle)
+    try:
+        assert ask(process, [Deed.SLOW]) == {}  # 1 s, as when libraries load parts of themselves
+        ((status, _),) = ask(process, [Deed.SLOW]).values()
+        assert status == "shadow_timeout"
+    finally:
+        process.close()
+
+
+def test_a_file_that_unpacks_to_more_than_a_model_may_take_is_not_unpacked(tmp_path: Path) -> None:
+    bomb = zipfile.ZipFile(tmp_path / "model.skops", "w", zipfile.ZIP_DEFLATED)
+    with bomb, bomb.open("schema.json", "w") as part:
+        for _ in range(600):
+            part.write(bytes(2**20))
+    sha256 = hashlib.sha256((tmp_path / "model.skops").read_bytes()).hexdigest()
+    manifest = Manifest("m", "1", "sklearn", "skops", "model.skops", sha256, None, {}, 0)
+    (tmp_path / "manifest.json").write_bytes(manifest.encode())
+    with pytest.raises(
+        BundleError, match=r"becomes 629 MB when it is unpacked, and may become 537 MB; raise memory_mb"
+    ):
+        ModelProcess(ShadowSettings("s", "m", memory_mb=512), tmp_path)
+
+
 def test_the_circuit_opens_after_many_deaths_and_closes_after_a_pause() -> None:
     circuit = Circuit()
     step = WITHIN_SECONDS / DEATHS / 2
@@ -140,7 +169,8 @@ def test_operators_are_told_what_every_vital_means() -> None:
         assert f"`{name}`" in section, name
 
 
-def test_the_examples_of_last_words() -> None:
-    result = doctest.testmod(last_words)
+@pytest.mark.parametrize("module", [last_words, model_environment], ids=lambda module: module.__name__)
+def test_the_examples_in_docstrings(module: ModuleType) -> None:
+    result = doctest.testmod(module)
     assert result.attempted
     assert not result.failed

@@ -27,6 +27,9 @@ logger = logging.getLogger("shadowbus.model")
 PARTS = 32
 """Into how many parts rows are split that brought the model down. A part answers or brings it down again."""
 
+FIRST_ROWS = 64
+"""How many rows to ask at once before it is known what one takes."""
+
 IN_FLIGHT = 6
 """How many chunks are with the model at once: one is predicted, the others wait, so that it never has to."""
 
@@ -101,10 +104,9 @@ class ModelProcess:
 
     def chunk_rows(self, most: int) -> int:
         """How many rows to ask at once, so that a chunk takes a quarter of the deadline at most, and of a frame."""
-        if self._row_seconds is None:
-            return min(most, 64)
-        in_time = int(self.timeout / 4 / self._row_seconds)
-        return max(1, min(most, in_time, int(MAX_FRAME_BYTES / 4 / max(1.0, self._row_bytes))))
+        in_time = FIRST_ROWS if self._row_seconds is None else int(self.timeout / 4 / self._row_seconds)
+        in_size = int(MAX_FRAME_BYTES / 4 / max(1.0, self._row_bytes))
+        return max(1, min(most, in_time, in_size))
 
     def ask(self, chunk: Chunk) -> None:
         """Hand a chunk to the model. Collect answers when more than `IN_FLIGHT` are under way."""

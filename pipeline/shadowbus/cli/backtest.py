@@ -39,7 +39,7 @@ def backtest(
         typer.Option(metavar="[NAME=]FILE", help="What the shadow answered, if it was asked already: no model is run."),
     ] = None,
     mapping: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Which column is what, in place of [backtest].")
+        Path | None, typer.Option(metavar="FILE", help="Which column is what, in place of \\[backtest].")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds something else.")] = False,
     gate: Annotated[bool, typer.Option("--gate", help="The exit code is the verdict, as of `verdict`.")] = False,

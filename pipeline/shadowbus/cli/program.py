@@ -4,13 +4,15 @@ Data goes to stdout, everything else to stderr. Exit codes: 0 good, 1 failed wit
 has its own.
 """
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from shadowbus.cli import (
     backtest,
@@ -90,33 +92,40 @@ def flags(
     logs.set_up(context.invoked_subcommand or "", debug)
 
 
-app.command("broker", rich_help_panel=SET_UP)(broker.broker)
-app.command("topology", rich_help_panel=SET_UP)(topology.topology)
-app.command("topics", rich_help_panel=SET_UP)(topics.topics)
-app.command("rights", rich_help_panel=SET_UP)(rights.rights)
-app.command("settings", rich_help_panel=SET_UP)(settings.settings)
-app.command("bundle", rich_help_panel=SET_UP)(bundle.bundle)
-app.command("rekey", rich_help_panel=RUN)(rekey.rekey)
-app.command("replay", rich_help_panel=RUN)(workers.replay)
-app.command("judge", rich_help_panel=RUN)(workers.judge)
-app.command("aggregate", rich_help_panel=RUN)(workers.aggregate)
-app.command("agents", rich_help_panel=RUN)(workers.agents)
-app.command("notify", rich_help_panel=RUN)(notify.notify)
-app.command("up", rich_help_panel=RUN)(up.up)
-app.command("demo", rich_help_panel=RUN)(demo.demo)
-app.command("backtest", rich_help_panel=RUN)(backtest.backtest)
-app.command("dashboard", rich_help_panel=LOOK)(dashboard.dashboard)
-app.command("slices", rich_help_panel=LOOK)(slices.slices)
-app.command("tail", rich_help_panel=LOOK)(tail.tail)
-app.command("export", rich_help_panel=LOOK)(export.export)
-app.command("label-queue", rich_help_panel=LOOK)(label_queue.label_queue)
-app.command("doctor", rich_help_panel=LOOK)(doctor.doctor)
-app.command("status", rich_help_panel=LOOK)(status.status)
-app.command("verdict", rich_help_panel=LOOK)(verdict.verdict)
-app.command("report", rich_help_panel=LOOK)(report.report)
-app.command("promote", rich_help_panel=ACT)(promote.promote)
-app.command("approve", rich_help_panel=ACT)(promote.approve)
-app.command("send-back", rich_help_panel=ACT)(promote.send_back)
+VERBS: tuple[tuple[str, str, Callable[..., object]], ...] = (
+    (SET_UP, "broker", broker.broker),
+    (SET_UP, "topology", topology.topology),
+    (SET_UP, "topics", topics.topics),
+    (SET_UP, "rights", rights.rights),
+    (SET_UP, "settings", settings.settings),
+    (SET_UP, "bundle", bundle.bundle),
+    (RUN, "rekey", rekey.rekey),
+    (RUN, "replay", workers.replay),
+    (RUN, "judge", workers.judge),
+    (RUN, "aggregate", workers.aggregate),
+    (RUN, "agents", workers.agents),
+    (RUN, "notify", notify.notify),
+    (RUN, "up", up.up),
+    (RUN, "demo", demo.demo),
+    (RUN, "backtest", backtest.backtest),
+    (LOOK, "dashboard", dashboard.dashboard),
+    (LOOK, "slices", slices.slices),
+    (LOOK, "tail", tail.tail),
+    (LOOK, "export", export.export),
+    (LOOK, "label-queue", label_queue.label_queue),
+    (LOOK, "doctor", doctor.doctor),
+    (LOOK, "status", status.status),
+    (LOOK, "verdict", verdict.verdict),
+    (LOOK, "report", report.report),
+    (ACT, "promote", promote.promote),
+    (ACT, "approve", promote.approve),
+    (ACT, "send-back", promote.send_back),
+)
+"""Each verb with the part of the help page that it stands in."""
+
+for _panel, _name, _verb in VERBS:
+    # Words in brackets would be taken for markup.
+    app.command(_name, rich_help_panel=_panel, help=escape(inspect.getdoc(_verb) or ""))(_verb)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,5 +1,6 @@
 """An estimator that does to its process whatever its rows say: the first feature is the deed."""
 
+import contextlib
 import ctypes
 import itertools
 import mmap
@@ -74,6 +75,7 @@ class Deed(IntEnum):
     STOP_PARENT = auto()
     REGROUP = auto()
     HELD = auto()
+    FALL_BACK = auto()
     FORGE_BYTES = auto()
     FORGE_STATUS = auto()
     FORGE_LATENCY = auto()
@@ -183,6 +185,12 @@ def _look_up() -> None:
         raise RuntimeError("no features today") from None
 
 
+def _fall_back() -> None:
+    """As a service does that goes on with less when features cannot be fetched."""
+    with contextlib.suppress(OSError):
+        _connect()
+
+
 def _spy() -> None:
     descriptors = {link.resolve().name.split(":")[0] for link in Path("/proc/self/fd").iterdir() if link.exists()}
     try:
@@ -282,6 +290,7 @@ DEEDS: dict[int, Callable[[], object]] = {
     Deed.WORDY: _be_wordy,
     Deed.NETWORK: _connect,
     Deed.LOOKUP: _look_up,
+    Deed.FALL_BACK: _fall_back,
     Deed.SPY: _spy,
     Deed.STOP: lambda: _stop(os.getpid()),
     Deed.STOP_PARENT: lambda: _stop(os.getppid()),

@@ -417,6 +417,23 @@ def test_a_model_has_a_network_where_the_settings_say_so(own: Callable[..., Mode
     assert "network = true" not in said
 
 
+@needs_namespaces
+def test_a_model_that_goes_on_without_the_network_it_misses_does_not_do_so_unseen(
+    own: Callable[..., ModelProcess], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = own()
+    assert ask(model, [Deed.FINE] * 3) == {}
+    assert model.report()["network_missed"] == 0
+    assert ask(model, [Deed.FALL_BACK]) == {}
+    for _ in range(2):
+        missed = model.report()["network_missed"]
+        assert isinstance(missed, int)
+        assert missed > 0
+    assert [record.message for record in caplog.records] == [
+        "m@1 wants to reach the network, and has none; network = true gives it one"
+    ]
+
+
 NO_NAMESPACES = """
 import sys
 from pathlib import Path

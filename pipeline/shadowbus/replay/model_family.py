@@ -56,3 +56,13 @@ def _kill_while(pid: int, session: int) -> None:
             signal.pidfd_send_signal(held, signal.SIGKILL)
     finally:
         os.close(held)
+
+
+def reached_out(process: int) -> int:
+    """How many times something was sent that no route leads to, in the network of a process; 0 where nobody counts."""
+    try:
+        lines = Path(f"/proc/{process}/net/snmp").read_text().splitlines()
+    except OSError:
+        return 0
+    names, values = (line.split()[1:] for line in lines if line.startswith("Ip:"))
+    return int(dict(zip(names, values, strict=True)).get("OutNoRoutes", 0))

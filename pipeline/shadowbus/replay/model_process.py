@@ -15,6 +15,7 @@ from shadowbus.errors import BundleError
 from shadowbus.replay.checked_answers import Garbled, read_answers
 from shadowbus.replay.circuit import PATIENCE_SECONDS, Circuit
 from shadowbus.replay.death import Death
+from shadowbus.replay.model_family import reached_out
 from shadowbus.replay.model_keeper import ModelKeeper
 from shadowbus.replay.model_messages import MAX_FRAME_BYTES, Answers, pack_question
 from shadowbus.replay.model_vitals import ModelVitals
@@ -90,7 +91,7 @@ class ModelProcess:
         self._row_seconds: float | None = None
         self._row_bytes = 0.0
         self._cold = True
-        self._told_detour = False
+        self._told_detour = self._told_network = False
         self._keeper = self._new_keeper()
         try:
             while not self._keeper.loaded(shadow.load_seconds):
@@ -154,7 +155,11 @@ class ModelProcess:
 
     def report(self) -> dict[str, object]:
         """The model's part of a vitals record."""
-        about = {"name": self.model, "sha256": self.sha256, "network": self._keeper.network}
+        tried = reached_out(self._keeper.pid) if self._keeper.network == "off" else 0
+        if tried and not self._told_network:
+            self._told_network = True
+            logger.warning("%s wants to reach the network, and has none; network = true gives it one", self.model)
+        about = {"name": self.model, "sha256": self.sha256, "network": self._keeper.network, "network_missed": tried}
         return {**about, **self.vitals.record(self.circuit, monotonic())}
 
     def close(self) -> None:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from shadowbus.cli.alone import alone
 from shadowbus.cli.console import tell
-from shadowbus.cli.options import options_of
+from shadowbus.cli.options import Options, options_of
 from shadowbus.cli.workers import MetricsPort
 from shadowbus.errors import BrokerError, SettingsError
 from shadowbus.settings import MAX_PORT, Settings
@@ -32,6 +33,11 @@ def up(
     settings = options.settings()
     if not settings.shadow:
         raise SettingsError(f"{settings.source} has no [[shadow]], so there is nothing to run.")
+    with alone(settings):
+        _run(options, settings, workers, metrics_port, create_topics=create_topics)
+
+
+def _run(options: Options, settings: Settings, workers: int, metrics_port: int | None, *, create_topics: bool) -> None:
     _create_topics(settings)
     port = settings.metrics.port if metrics_port is None else metrics_port
     running = tuple(with_ports(commands(settings, workers, options.debug), port))

@@ -50,6 +50,12 @@ WORKERS = (
         "When the last commit ended, Unix time, and of the agents when they last looked for what to publish; 0: never.",
     ),
     Metric(
+        "shadowbus_unpublished_since_timestamp_seconds",
+        "gauge",
+        WHO,
+        "Of the agents: since when totals that they have read wait to be published, Unix time; 0: none waits.",
+    ),
+    Metric(
         "shadowbus_began_again_total",
         "counter",
         WHO,

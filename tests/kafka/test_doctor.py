@@ -1,6 +1,7 @@
 """The doctor on a real broker: partitioners as librdkafka really has them, and what an operator would be told."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
+from shadowbus.cli.overview import look
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.doctor.checks import diagnose
 from shadowbus.doctor.gather import gather
@@ -188,6 +190,33 @@ def test_a_transaction_left_open_is_seen_to_hold_up_readers(stream: Stream) -> N
     )
     hanging.abort_transaction(20)
     assert "open-transactions" not in findings(stream)
+
+
+def test_a_verdict_that_is_older_than_its_partials_is_found_by_doctor_and_status(stream: Stream) -> None:
+    trial, now = "champion@1~challenger@2", now_ms()
+    of_all = {"trial": trial, "segment": "all", "window": "all"}
+    for count, seconds_ago in ((10, 300), (90, 95)):
+        totals = {"statuses": {"compared": count}, "labels": 0}
+        partial = {
+            **of_all,
+            "partition": 0,
+            "next_offsets": {},
+            "totals": totals,
+            "updated_ms": now - 1000 * seconds_ago,
+        }
+        stream.send("partials", f"{trial}|all|all|0", partial)
+    old = {"summary": {}, "books": {}, "totals": {"statuses": {"compared": 10}}, "updated_ms": now - 300_000}
+    stream.send("aggregates", f"{trial}|all|all", {**of_all, **old})
+    stream.producer.flush()
+    found = findings(stream)["verdicts"]
+    assert found["severity"] == "problem"
+    assert re.search(rf"new totals of {trial} have not been published for (9|1\d)\d s", found["evidence"])
+    notes = look(stream.settings, Deadline.after(30)).notes
+    assert any(f"{trial}: the verdict is older than what it rests on" in note for note in notes)
+    new = {**old, "totals": {"statuses": {"compared": 90}}, "updated_ms": now - 95_000}
+    stream.send("aggregates", f"{trial}|all|all", {**of_all, **new})
+    stream.producer.flush()
+    assert "verdicts" not in findings(stream)
 
 
 def test_a_worker_that_is_frozen_is_stuck(stream: Stream) -> None:

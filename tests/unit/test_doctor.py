@@ -358,6 +358,13 @@ def test_an_open_transaction_and_dead_letters_are_told() -> None:
     assert found.evidence == "about 400 dead letters; the newest 3: 3 of churn.requests: duplicate."
 
 
+def test_verdicts_that_are_older_than_their_partials_are_a_problem() -> None:
+    found = only(evidence(stale={"live@1~new@2": 95.4, "live@1~old@1": 21.0}))
+    assert (found.check, found.severity) == ("verdicts", "problem")
+    assert "live@1~new@2 have not been published for 95 s; 2 trials in all" in found.evidence
+    assert "`shadowbus agents`" in found.fix
+
+
 def test_nothing_arrived() -> None:
     topics = {name: dataclasses.replace(one, records=0) for name, one in facts().items()}
     assert "churn.requests and churn.predictions are empty" in only(evidence(topics=topics, samples={})).evidence

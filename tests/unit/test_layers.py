@@ -47,6 +47,7 @@ PURE = (
     "report/look.py",
     "webhook/signature.py",
     "story/",
+    "freshness.py",
     "trials.py",
     "limits.py",
     "records.py",

@@ -185,7 +185,8 @@ class _Agents:
             self.taken += 1
             self.meter.read[PARTIALS.name] += 1
             try:
-                self.board.accept(event.key, event.value)
+                if self.board.accept(event.key, event.value):
+                    self.meter.unpublished_ms = self.meter.unpublished_ms or now_ms()
             except Exception as error:
                 logger.warning("a partial that cannot be used was set aside: %s", error)
                 await self._set_aside(event, str(error) or repr(error))
@@ -195,11 +196,14 @@ class _Agents:
         if not self.owned or started < self.publish_at or not (self.recalled or await self._recall()):
             return
         sent: list[tuple[Publication, Any]] = []
+        waiting, self.meter.unpublished_ms = self.meter.unpublished_ms, 0
+        failed = True
         try:
             for publication in self.board.publish(self._is_owned):
                 topic = self.topics[publication.topic]
                 sent.append((publication, await topic.send(key=publication.key, value=publication.value)))
                 await asyncio.sleep(0)
+            failed = False
         except Exception:
             logger.exception("a trial could not be merged; it is tried again with its next partial")
         finally:
@@ -209,6 +213,9 @@ class _Agents:
                 except Exception as error:
                     logger.warning("%s could not be published, trying again: %r", publication.topic, error)
                     self.board.unpublish(publication)
+                    failed = True
+            if failed and waiting:
+                self.meter.unpublished_ms = waiting
             if sent:
                 self._count(sent, monotonic() - started)
             self.meter.last_commit_ms = now_ms()  # also where nothing was new: that is no agent that is stuck

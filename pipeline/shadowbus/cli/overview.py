@@ -4,17 +4,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from shadowbus.cli.verdict import verdicts
-from shadowbus.clock import Deadline
+from shadowbus.clock import Deadline, now_ms
 from shadowbus.errors import Malformed
+from shadowbus.freshness import STALE_SAMPLE, stale_trials
 from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.groups import GroupState, group_states
+from shadowbus.kafka.newest import newest_values
 from shadowbus.kafka.reaching import existing_topics
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import check_topics
 from shadowbus.records import Aggregate, Verdict, decode
 from shadowbus.settings import Settings
-from shadowbus.topology import AGGREGATES, REKEY, REQUESTS, STAGES, VERDICTS, Stage
+from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, REQUESTS, STAGES, VERDICTS, Stage
 from shadowbus.trials import verdicts_in
+
+SHOWN_TOPICS = 5
+"""How many of the missing ones are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
         for topic in (AGGREGATES, VERDICTS)
     )
     trials = list(_trials(aggregates.values()))
+    partials = [] if PARTIALS.full_name(settings.namespace) in missing else _newest_partials(settings, deadline)
     return Overview(
         namespace=settings.namespace,
         missing_topics=missing,
@@ -78,6 +84,7 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
         verdicts=sorted((found.record for found in verdicts(verdicts_in(decided))), key=lambda one: one.trial),
         notes=[
             *(f"The topic {name}, which [rekey] names, is missing." for name in lost),
+            *stale_notes(stale_trials(partials, aggregates.values(), now_ms())),
             *left_out_notes(trials),
             *_notes(settings, missing, len(differences) - len(missing), seen, ever),
         ],
@@ -92,6 +99,19 @@ def group_name(stage: Stage, namespace: str, shadow: str = "") -> str:
     'churn.challenger.replay'
     """
     return stage.group(namespace, shadow)
+
+
+def stale_notes(stale: Mapping[str, float]) -> Iterator[str]:
+    """Trials whose newest totals are not published."""
+    for trial, seconds in stale.items():
+        yield (
+            f"{trial}: the verdict is older than what it rests on; new totals have waited for {seconds:.0f} s. "
+            "Read the log of the agents, or start `shadowbus agents` again."
+        )
+
+
+def _newest_partials(settings: Settings, deadline: Deadline) -> list[bytes]:
+    return list(newest_values(settings, PARTIALS, STALE_SAMPLE, deadline))
 
 
 def _running(settings: Settings) -> Iterator[StageStatus]:
@@ -147,7 +167,8 @@ def _notes(
     settings: Settings, missing: list[str], differing: int, stages: list[StageStatus], ever: Mapping[str, int]
 ) -> Iterator[str]:
     if missing:
-        yield f"{len(missing)} topics are missing: create them with `shadowbus topics --create`."
+        named = ", ".join(missing[:SHOWN_TOPICS]) + (" …" if len(missing) > SHOWN_TOPICS else "")
+        yield f"{len(missing)} topics are missing: create them with `shadowbus topics --create` ({named})."
     if differing:
         yield f"{differing} settings of topics are not as wanted: see `shadowbus topics --check`."
     requests = REQUESTS.full_name(settings.namespace)

@@ -9,7 +9,7 @@ from shadowbus.doctor.bundles import check_bundles, check_features, check_networ
 from shadowbus.doctor.clocks import check_ahead, check_skew, check_units
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.finding import SEVERITIES, Finding, problem
-from shadowbus.doctor.flow import check_arrivals, check_blind_spots, check_groups, check_held_up
+from shadowbus.doctor.flow import check_arrivals, check_blind_spots, check_groups, check_held_up, check_verdicts
 from shadowbus.doctor.ids import check_keys, check_unique
 from shadowbus.doctor.keeping import check_cleanup, check_counts, check_missing, check_retention, check_sizes
 from shadowbus.doctor.partitioning import check_partitioning
@@ -42,6 +42,7 @@ CHECKS: dict[str, Check] = {
     "arrivals": check_arrivals,
     "groups": check_groups,
     "open-transactions": check_held_up,
+    "verdicts": check_verdicts,
     "dead-letters": check_dead_letters,
     "blind-spots": check_blind_spots,
 }

@@ -107,6 +107,7 @@ class Evidence:
         attempts: One for each stage that writes in transactions.
         broker: The broker's settings, as far as they were shown.
         blind: What could not be looked at, as sentences.
+        stale: For how many seconds new totals have waited to be published, by trial, where that is too long.
     """
 
     settings: Settings
@@ -123,6 +124,7 @@ class Evidence:
     attempts: tuple[Attempt, ...] = ()
     broker: Mapping[str, str] = field(default_factory=dict)
     blind: tuple[str, ...] = ()
+    stale: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def wanted(self) -> dict[str, Topic]:

@@ -58,6 +58,17 @@ def check_held_up(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def check_verdicts(evidence: Evidence) -> Iterator[Finding]:
+    """Verdicts that are older than what they rest on, while everybody seems to keep up."""
+    if evidence.stale:
+        trial, seconds = max(evidence.stale.items(), key=lambda one: one[1])
+        yield problem(
+            "Verdicts are older than what they rest on.",
+            f"new totals of {trial} have not been published for {seconds:.0f} s; {len(evidence.stale)} trials in all.",
+            "Read the log of `shadowbus agents`; if it says nothing, start it again.",
+        )
+
+
 def check_blind_spots(evidence: Evidence) -> Iterator[Finding]:
     """What could not be looked at."""
     for sentence in evidence.blind:

@@ -14,15 +14,17 @@ from shadowbus.doctor.evidence import Attempt, BundleFacts, Evidence, GroupFacts
 from shadowbus.doctor.look import Look, held_up, stands_still
 from shadowbus.doctor.sample import KINDS, Sample, sample_of
 from shadowbus.errors import BrokerError, BundleError
+from shadowbus.freshness import STALE_SAMPLE, stale_trials
 from shadowbus.kafka.attempt import try_transaction
 from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.described import Rights, broker_config, describe_topics, group_rights, topic_configs
 from shadowbus.kafka.groups import GroupState, group_states
-from shadowbus.kafka.newest import newest_records
+from shadowbus.kafka.newest import newest_records, newest_values
 from shadowbus.kafka.offsets import Bounds, Partition, bounds
+from shadowbus.kafka.tables import read_table
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.shadows.bundle import read_bundle
-from shadowbus.topology import REKEY, STAGES, topic_names
+from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, STAGES, topic_names
 
 LOOK_SECONDS = 60.0
 """By when Kafka has to have answered it all."""
@@ -64,6 +66,7 @@ class Gathering:
         attempts = tuple(self._attempts())
         rights: dict[str, Rights] = self._or(lambda: group_rights(self.admin, self.reads, self.deadline), {})
         second = self._second(first, described)
+        stale: dict[str, float] = self._or(lambda: self._stale(described), {})
         return Evidence(
             settings=self.settings,
             now_ms=now_ms(),
@@ -80,6 +83,7 @@ class Gathering:
             attempts=attempts,
             broker=self._or(lambda: broker_config(self.admin, self.deadline), {}),
             blind=tuple(dict.fromkeys(self.blind)),
+            stale=stale,
         )
 
     def _or(self, ask: Callable[[], Answer], otherwise: Answer) -> Answer:
@@ -113,6 +117,13 @@ class Gathering:
         found = newest_records(self.settings, limits, Deadline.after(SAMPLE_SECONDS))
         counts = {full: sum(1 for topic, _ in limits if topic == full) for full in found}
         return {names[full]: sample_of(names[full], counts[full], slices) for full, slices in found.items()}
+
+    def _stale(self, topics: Iterable[str]) -> dict[str, float]:
+        if not {topic.full_name(self.settings.namespace) for topic in (PARTIALS, AGGREGATES)} <= set(topics):
+            return {}
+        partials = list(newest_values(self.settings, PARTIALS, STALE_SAMPLE, Deadline.after(SAMPLE_SECONDS)))
+        published = read_table(self.settings, AGGREGATES, self.deadline)
+        return stale_trials(partials, published.values(), now_ms())
 
     def _attempts(self) -> Iterable[Attempt]:
         for group, (verb, _) in self.reads.items():

@@ -28,6 +28,7 @@ class Meter:
     commit_seconds: float = 0.0
     last_commit_ms: int = 0
     turned_at: float | None = None  # monotonic seconds; None until the loop turns for the first time
+    unpublished_ms: int = 0  # of the agents: since when something that was read waits; 0: nothing does
     held: int = 0
     lags: Mapping[Input, int] = field(default_factory=dict)
     vitals: dict[int, bytes] = field(default_factory=dict)  # the newest record of each source partition

@@ -42,6 +42,8 @@ def _counted(meter: Meter, who: tuple[str, str]) -> Iterator[Sample]:
     yield "shadowbus_batches_total", who, meter.batches
     yield "shadowbus_dead_letters_total", who, meter.written.get("dead-letters", 0)
     yield "shadowbus_last_commit_timestamp_seconds", who, meter.last_commit_ms / 1000
+    if meter.stage == "agents":
+        yield "shadowbus_unpublished_since_timestamp_seconds", who, meter.unpublished_ms / 1000
     yield "shadowbus_began_again_total", who, meter.began_again
     yield "shadowbus_partitions_held", who, meter.held
 

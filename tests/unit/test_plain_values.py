@@ -409,12 +409,13 @@ def test_a_chance_that_no_stage_takes_is_counted(tap: Tap, chance: Any) -> None:
     assert tap.counters().dropped["invalid_field"] == before + 1
 
 
-@pytest.mark.parametrize("model", ["", "a|b", "a~b", "x" * 201, 7, object()])
+@pytest.mark.parametrize("model", ["", "a|b", "a~b", "x" * 201, 7, "\ud800", object()])
 def test_a_model_that_no_stage_takes_is_left_out(tap: Tap, model: Any) -> None:
     before = tap.counters().replaced
     with tap.request([1]) as call:
         call.prediction, call.model = 1, model
     assert tap.counters().replaced == before + 1
+    assert tap.counters().dropped["internal"] == 0
 
 
 def test_segments_that_replay_would_set_aside_are_too_large(tap: Tap) -> None:

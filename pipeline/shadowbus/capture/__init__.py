@@ -5,8 +5,11 @@
 | `tap` | `Tap`: what a service holds |
 | `asgi` | `ShadowTap`: the same for an HTTP service that should stay as it is |
 | `call`, `watch` | the other two ways in: a `with` block, a decorator |
-| `exchange`, `mirror` | what passed by in one HTTP request, and what it says |
+| `routes` | which HTTP requests are watched |
+| `exchange`, `bodies`, `mirror` | what passed by in one HTTP request, and what it says |
 | `recorder`, `wire` | how that becomes records |
+| `plain`, `kinds` | whatever a service has at hand, as plain values that are not too large |
+| `fields`, `asking` | what a label says beside the label; code of the service's own that may raise |
 | `ids`, `sampling` | their keys, and which are kept |
 | `outbox`, `courier` | the bounded buffer, and the producer behind it |
 | `counters` | what became of every record |

@@ -76,7 +76,7 @@ class ShadowTap:
         if scope["type"] != "http" or not self._watches(scope):
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope["headers"], self._max_body_bytes)
+        exchange = Exchange(scope.get("headers", ()), self._max_body_bytes)
 
         async def receive_and_watch() -> Message:
             message = await receive()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from shadowbus.capture.kinds import UnwritableError, converter_of
-from shadowbus.clock import Deadline
+from shadowbus.clock import monotonic
 
 MAX_DEPTH = 100
 MOST_SECONDS = 0.05
@@ -40,24 +40,32 @@ def plain(value: Any, most: int) -> Any:
         TooLargeError: It is larger, or takes longer to read than `MOST_SECONDS`.
     """
     kind = type(value)
-    if (kind is dict and _is_flat(value, most)) or (kind in SCALARS and kind is not str):
-        return value
-    return _Reading(most).read(value, 0)
+    if kind is str:
+        if len(value) > most:
+            raise TooLargeError
+    elif kind not in SCALARS and not (kind is dict and is_flat(value, most)):
+        return _Reading(most).read(value, 0)
+    return value
 
 
-def _is_flat(value: dict[Any, Any], most: int) -> bool:
-    """Whether this is an object of plain scalars, as most requests are: the quick way to know that nothing is to do."""
+def is_flat(value: dict[Any, Any], most: int) -> bool:
+    """Whether this is an object of plain scalars, as most requests are: the quick way to know that nothing is to do.
+
+    Raises:
+        TooLargeError: It is larger.
+    """
     size = len(value)
     if size <= most:
-        for name, part in value.items():
+        try:
+            size += len("".join(value))
+        except TypeError:  # not all names are text
+            return False
+        for part in value.values():
             kind = type(part)
             if kind is str:
                 size += len(part)
-            elif kind not in SCALARS:
+            elif kind is not float and kind not in SCALARS:
                 return False
-            if type(name) is not str:
-                return False
-            size += len(name)
     if size > most:
         raise TooLargeError
     return True
@@ -70,7 +78,7 @@ class _Reading:
 
     def __init__(self, most: int) -> None:
         self._left = most
-        self._deadline = Deadline.after(MOST_SECONDS)
+        self._deadline = monotonic() + MOST_SECONDS
 
     def read(self, value: Any, depth: int) -> Any:
         kind = type(value)
@@ -81,7 +89,7 @@ class _Reading:
             return value
         if depth > MAX_DEPTH:
             raise UnwritableError(f"a value is nested more than {MAX_DEPTH} deep")
-        if self._deadline.passed:
+        if monotonic() > self._deadline:
             raise TooLargeError
         if kind is dict:
             return self._object(value, depth)
@@ -103,7 +111,7 @@ class _Reading:
     def limited(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items, unless there are more than may still be read, or they take too long."""
         for number, item in enumerate(items):
-            if number > self._left or self._deadline.passed:
+            if number > self._left or monotonic() > self._deadline:
                 raise TooLargeError
             yield item
 

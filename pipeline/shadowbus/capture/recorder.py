@@ -10,20 +10,18 @@ from typing import NamedTuple
 
 from shadowbus.capture import wire
 from shadowbus.capture.counters import INTERNAL, INVALID_FIELD, INVALID_ID, NOT_SERIALISABLE, TOO_LARGE, Tallies
+from shadowbus.capture.fields import InvalidFieldError, chance_of, time_ms
 from shadowbus.capture.ids import RequestIds, given_id
 from shadowbus.capture.outbox import Outbox
 from shadowbus.capture.plain import TooLargeError, plain
 from shadowbus.capture.sampling import Sampler
 from shadowbus.clock import now_ms
 from shadowbus.limits import (
-    LATEST_MS,
-    LEAST_PROBABILITY,
     MAX_ANSWER_BYTES,
     MAX_LABEL_BYTES,
     MAX_LATENCY_MS,
     MAX_MODEL_CHARACTERS,
     is_model,
-    is_time_ms,
 )
 
 SAMPLED_OUT = "sampled_out"
@@ -113,8 +111,8 @@ class Recorder:
         if not self._everything and not self._sampler.keeps(request_id.encode()):
             return self.count(SAMPLED_OUT)
         try:
-            moment = now_ms() if timestamp_ms is None else _time(timestamp_ms)
-            chance = None if probability is None else _chance(probability)
+            moment = now_ms() if timestamp_ms is None else time_ms(timestamp_ms)
+            chance = None if probability is None else chance_of(probability)
             value = wire.label_value(request_id, moment, label, chance, self._max_label_bytes)
             left_out = self._outbox.put(self._labels, request_id.encode(), value)
         except Exception as problem:
@@ -134,7 +132,8 @@ class Recorder:
 
     def _written(self, request_id: str, moment: int, answer: Answer) -> bytes:
         latency_ms, prediction, scores, model, error = answer
-        latency_ms = min(latency_ms, MAX_LATENCY_MS)
+        if latency_ms > MAX_LATENCY_MS:
+            latency_ms = MAX_LATENCY_MS
         most = self._max_answer_bytes
         named = self._model if model is None else self._named(model)
         try:
@@ -150,12 +149,10 @@ class Recorder:
 
     def _named(self, model: object) -> str:
         """The name of a model, or the tap's where no stage would take it."""
-        try:
+        with contextlib.suppress(TypeError, ValueError):
             name = plain(model, MAX_MODEL_CHARACTERS)
-        except (TypeError, ValueError):
-            name = None
-        if is_model(name):
-            return str(name)
+            if is_model(name) and name.encode():
+                return str(name)
         self.tallies.replaced.add()
         return self._model
 
@@ -175,35 +172,6 @@ class Recorder:
 def _reason(problem: Exception) -> str:
     if isinstance(problem, TooLargeError):
         return TOO_LARGE
-    if isinstance(problem, _InvalidFieldError):
+    if isinstance(problem, InvalidFieldError):
         return INVALID_FIELD
     return NOT_SERIALISABLE if isinstance(problem, TypeError) else INTERNAL
-
-
-class _InvalidFieldError(ValueError):
-    """A time or a chance that no stage would take."""
-
-
-def _time(given: object) -> int:
-    """Milliseconds since the epoch, however the whole number is held."""
-    number = _number(given)
-    if number != number or abs(number) >= LATEST_MS or number != int(number) or not is_time_ms(int(number)):
-        raise _InvalidFieldError
-    return int(number)
-
-
-def _chance(given: object) -> float:
-    chance = _number(given)
-    if not LEAST_PROBABILITY <= chance <= 1:
-        raise _InvalidFieldError
-    return float(chance)
-
-
-def _number(given: object) -> float:
-    try:
-        found = plain(given, MAX_MODEL_CHARACTERS)
-    except (TypeError, ValueError):
-        raise _InvalidFieldError from None
-    if type(found) is int or type(found) is float:
-        return found
-    raise _InvalidFieldError

@@ -21,6 +21,7 @@ from shadowbus.capture.sampling import Sampler
 from shadowbus.capture.watch import Pick, Watch
 from shadowbus.clock import Deadline
 from shadowbus.errors import SettingsError
+from shadowbus.limits import MAX_MODEL_CHARACTERS, is_model
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -167,8 +168,11 @@ class Tap:
 def _check(namespace: object, kafka: Mapping[str, Any], model: object, topics: Mapping[str, str]) -> None:
     if not isinstance(namespace, str) or not _NAME.fullmatch(namespace):
         raise SettingsError(f"A namespace is letters, digits, dots, dashes and underscores, not {namespace!r}.")
-    if not isinstance(model, str) or not _MODEL.fullmatch(model):
-        raise SettingsError(f'model has to be "name@version", such as "churn@3", not {model!r}.')
+    if not isinstance(model, str) or not _MODEL.fullmatch(model) or not is_model(model):
+        raise SettingsError(
+            f'model has to be "name@version", such as "churn@3", without "|" or "~" and of at most '
+            f"{MAX_MODEL_CHARACTERS} characters, not {model!r}."
+        )
     if not kafka.get("bootstrap.servers"):
         raise SettingsError('kafka needs "bootstrap.servers", such as "localhost:9092".')
     if unknown := sorted(set(topics) - set(TOPICS)):

@@ -10,7 +10,7 @@ import orjson
 
 from shadowbus.capture.asking import NoAnswerError, asked
 from shadowbus.capture.kinds import UnwritableError
-from shadowbus.capture.plain import TooLargeError, plain
+from shadowbus.capture.plain import TooLargeError, is_flat, plain
 from shadowbus.limits import MAX_SEGMENTS_BYTES
 
 MAX_ERROR_CHARACTERS = 500
@@ -27,18 +27,24 @@ def request_value(
         TypeError: Something cannot be written as JSON, or is not the object (or list) it has to be.
         TooLargeError: The features, segments or context are too large, or take too long to read.
     """
-    named = {} if segments is None else _named(segments, most)
+    # The quick way first, without a call more than it takes: every microsecond here is production's.
+    if type(features) is not dict or not is_flat(features, most):
+        features = _structure(features, most)
+    if segments is None:
+        segments = {}
+    elif type(segments) is not dict or not is_flat(segments, most):
+        segments = _named(segments, most)
     value = orjson.dumps(
         {
             "v": 1,
             "request_id": request_id,
             "timestamp_ms": timestamp_ms,
-            "features": _structure(features, most),
-            "segments": named,
+            "features": features,
+            "segments": segments,
             "context": {} if context is None else _named(context, most),
         }
     )
-    if len(value) > MAX_SEGMENTS_BYTES < len(orjson.dumps(named)):
+    if len(value) > MAX_SEGMENTS_BYTES < len(orjson.dumps(segments)):
         raise TooLargeError(f"segments of more than {MAX_SEGMENTS_BYTES} bytes")
     return value
 
@@ -119,6 +125,8 @@ def _named(value: object, most: int) -> dict[str, Any]:
 
 def _scores(value: object, most: int) -> Any:
     """An object or a list of numbers; models that answer rows say one row of them, and that row is meant."""
+    if type(value) is dict and is_flat(value, most):
+        return value
     found = _structure(value, most)
     one_row = len(found) == 1 and type(found) is not dict and type(found[0]) in (list, tuple)
     return found[0] if one_row else found

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from judge_log import HORIZON, HOUR_MS, Log, comparison, label
+from shadowbus.judge.entry import Entry, Kept, Label
 from shadowbus.records import Outcome, decode
 
 
@@ -182,3 +183,43 @@ def test_whatever_happens_the_outcomes_add_up_to_each_comparison_under_its_lates
     for side in log.books().values() if log.kept else ():
         assert side.pop("read") == sum(side.values())
         assert min(side.values()) >= 0
+
+
+_labels = st.lists(st.tuples(st.integers(0, 4), st.sampled_from([b"0", b"1", b"2"])), max_size=30)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_labels, st.lists(st.integers(0, 6), min_size=1, max_size=4), st.integers(1, 3))
+def test_labels_that_are_no_longer_kept_count_for_nothing(
+    labels: list[tuple[int, bytes]], comparisons: list[int], horizon: int
+) -> None:
+    """Held against an entry that keeps every label."""
+    kept, every = Entry(0), Entry(0)
+    for entry in (kept, every):
+        for hour in comparisons:
+            entry.add(Kept(hour, 0, True, b"1", None, b"0", None))
+    for number, (hour, value) in enumerate(labels):
+        label, last = Label(hour, value, number), every.labels[-1] if every.labels else None
+        kept.correct(label, horizon)
+        repeated = last is not None and (last.hour, last.value) == (hour, value)
+        if not repeated:
+            every.labels.append(label)
+        assert [kept.judged_by(one, horizon) for one in kept.kept] == [
+            every.judged_by(one, horizon) for one in every.kept
+        ]
+        if not repeated:
+            assert list(kept.changes(horizon)) == list(every.changes(horizon))
+
+
+def test_an_id_whose_label_is_corrected_without_end_costs_no_more_each_time(log: Log) -> None:
+    log.send([comparison(1)])
+    log.step("comparisons", 1)
+    log.send([label(1, number % 2, timestamp_ms=number) for number in range(5_000)])
+    for _ in range(50):
+        log.step("labels", 100)
+    ((_, packed),) = log.stage.held[0].pending.entries([(b"r1", 0)]).items()
+    assert len(packed.labels) == 3
+    assert len(packed.to_bytes()) < 300
+    assert log.standing() == {("r1", "live@1~s@1", 1): 1}
+    books = log.books()
+    assert (books["labels"]["read"], books["labels"]["kept"], books["labels"]["corrections"]) == (5_000, 1, 4_999)

@@ -18,6 +18,11 @@ import msgspec
 
 from shadowbus.judge.swept import Swept
 
+IN_AN_HOUR = 3
+"""So many labels that follow each other in one hour are kept: an id whose label is corrected without end costs no more
+each time. Those before cannot count any more: of two in one hour that differ, both are within reach or none is, and
+what counts is found without looking behind the second; nor behind the third, when it is asked what counted before."""
+
 NEVER = 0xFFFF_FFFF
 """Later than every hour."""
 
@@ -101,6 +106,9 @@ class Entry:
             return "duplicates"
         self.labels.append(label)
         self.due = min(self.due, self.hour + label.hour + horizon)
+        newest = self.labels[-IN_AN_HOUR - 1 :]
+        if len(newest) > IN_AN_HOUR and all(one.hour == label.hour for one in newest):
+            del self.labels[-IN_AN_HOUR - 1]
         if last is None:
             return "kept"
         return "duplicates" if last.value == label.value else "corrections"

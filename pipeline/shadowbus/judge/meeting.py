@@ -81,9 +81,9 @@ class Meeting:
         if self.held.swept.over(hour + self.horizon, key):
             self.books["labels", "too_old"] += 1
             return False
-        before = len(entry.labels)
+        before = entry.labels[-1] if entry.labels else None
         self.books["labels", entry.correct(label, self.horizon)] += 1
-        if len(entry.labels) == before:
+        if entry.labels[-1] is before:
             return False
         for one, replaced, now in entry.changes(self.horizon):
             if replaced is None:

@@ -41,7 +41,7 @@ from shadowbus.settings import Settings, masked, parse_settings
 from shadowbus.supervised import Backoff
 from shadowbus.webhook.signature import genuine
 
-SLACK_S = 8.0
+SLACK_S = 12.0
 """What a loaded machine may take longer than a deadline."""
 TRIAL = "champion@3~challenger@2"
 HOLDS = {"name": "accuracy", "value": 0.0432, "low": 0.036, "high": 0.0521, "limit": -0.02, "state": "holds"}

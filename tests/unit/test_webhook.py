@@ -83,7 +83,7 @@ def test_no_answer_in_time_is_for_later(receiver: Receiver) -> None:
 
 
 TIMEOUT_S = 0.5
-SLACK_S = 4.0
+SLACK_S = 10.0
 """What a loaded machine may take longer than the deadline; every outsider here would take for ever."""
 MOST_BYTES = 4 << 20
 

@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from shadowbus.doctor.checks import CHECKS, Diagnosis, diagnose
 from shadowbus.doctor.evidence import Attempt, BundleFacts, Evidence, GroupFacts, HeldUp, TopicFacts
 from shadowbus.doctor.finding import Finding
+from shadowbus.doctor.gather import bundle_facts
 from shadowbus.doctor.look import Look, held_up, stands_still
 from shadowbus.doctor.sample import Sample, sample_of
 from shadowbus.kafka.groups import GroupState
@@ -19,6 +22,7 @@ from shadowbus.kafka.offsets import Bounds
 from shadowbus.partitioners import partition_of
 from shadowbus.records import DeadLetter, encode
 from shadowbus.settings import JudgeSettings, RekeySettings, Settings, ShadowSettings, WorkerSettings
+from shadowbus.shadows.bundle import write_bundle
 from shadowbus.stage import Slice
 from shadowbus.topology import topic_names
 
@@ -318,6 +322,33 @@ def test_a_model_that_reaches_the_network_though_it_should_not() -> None:
     assert "network = true" in found.fix
     allowed = dataclasses.replace(SETTINGS, shadow=(dataclasses.replace(SETTINGS.shadow[0], network=True),))
     assert not diagnose(evidence(settings=allowed, network="no")).findings
+
+
+def test_a_replay_that_cannot_load_its_bundle_is_not_told_to_be_started() -> None:
+    groups = {
+        "churn.new.replay": GroupFacts("replay --shadow new", "EMPTY", behind=500, leftover=16, ever=True),
+        "churn.judge": GroupFacts("judge", "STABLE", 1),
+    }
+    sentence = "This model is a pickle (joblib): set 'allow_pickle = true'."
+    found = only(evidence(groups=groups, bundles=(BundleFacts("new", "models/4", wrong=sentence),)))
+    assert (found.check, found.evidence) == ("bundles", sentence)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_pickle_is_told_where_it_is_not_allowed(tmp_path: Path, allowed: bool) -> None:
+    joblib.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), tmp_path / "model.joblib")
+    write_bundle(
+        tmp_path / "model.joblib",
+        name="new",
+        version="1",
+        out=tmp_path / "b",
+        features=["x"],
+        now_ms=0,
+        allow_pickle=True,
+    )
+    shadow = dataclasses.replace(SETTINGS.shadow[0], model=str(tmp_path / "b"), allow_pickle=allowed)
+    wrong = bundle_facts(SETTINGS, shadow).wrong
+    assert ("'allow_pickle = true'" in wrong) is not allowed
 
 
 def test_features_that_requests_do_not_bring() -> None:

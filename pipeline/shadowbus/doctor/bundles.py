@@ -14,8 +14,8 @@ def check_bundles(evidence: Evidence) -> Iterator[Finding]:
             yield problem(
                 f"The bundle of {bundle.shadow} cannot be used, so its replay does not start.",
                 bundle.wrong,
-                f"Correct the model of {bundle.shadow!r} in {evidence.settings.source.name}, or make the bundle again: "
-                "`shadowbus bundle`.",
+                f"Correct [[shadow]] {bundle.shadow!r} in {evidence.settings.source.name} as that says, or make the "
+                "bundle again: `shadowbus bundle`.",
             )
             continue
         yield from _libraries(bundle)

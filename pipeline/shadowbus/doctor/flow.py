@@ -22,7 +22,9 @@ def check_arrivals(evidence: Evidence) -> Iterator[Finding]:
 
 def check_groups(evidence: Evidence) -> Iterator[Finding]:
     """Stages that do not run, or run and do not move."""
-    absent = {name: group for name, group in evidence.groups.items() if not group.members}
+    # Starting these again would not help: what the check of bundles says comes first.
+    unable = {f"replay --shadow {bundle.shadow}" for bundle in evidence.bundles if bundle.wrong}
+    absent = {name: one for name, one in evidence.groups.items() if not one.members and one.verb not in unable}
     stopped = {name: group for name, group in absent.items() if group.ever and group.behind > group.leftover}
     if stopped:
         verbs = [f"`shadowbus {group.verb}`" for group in stopped.values()]
@@ -30,14 +32,14 @@ def check_groups(evidence: Evidence) -> Iterator[Finding]:
         yield problem(
             f"{listed(verbs)} stopped before the work was done.",
             f"no member in the group, and records are waiting: {listed(behind)}.",
-            "Start what stopped again; `shadowbus up` runs all.",
+            "Start what stopped again; `shadowbus up` runs all. Where that is running, its log says why they end.",
         )
     waiting = [group.verb for name, group in absent.items() if name not in stopped]
     if waiting:
         yield warning(
             "Not every stage is running.",
             f"no member in the group of {listed(waiting)}.",
-            "Start them: `shadowbus up` runs all.",
+            "Start them: `shadowbus up` runs all. Where that is running, its log says why they end.",
         )
     for name, group in evidence.groups.items():
         if group.members:

@@ -24,6 +24,7 @@ from shadowbus.kafka.offsets import Bounds, Partition, bounds
 from shadowbus.kafka.tables import read_table
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.shadows.bundle import read_bundle
+from shadowbus.shadows.registry import check_loadable
 from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, STAGES, topic_names
 
 LOOK_SECONDS = 60.0
@@ -192,11 +193,12 @@ def network_facts(settings: Settings) -> str:
 
 
 def bundle_facts(settings: Settings, shadow: ShadowSettings) -> BundleFacts:
-    """One shadow's bundle, its hash checked, without opening the model."""
+    """One shadow's bundle, its hash checked and whether replay may load it, without opening the model."""
     folder = settings.model_path(shadow)
     try:
         bundle = read_bundle(folder)
         bundle.verify()
+        check_loadable(bundle, allow_pickle=shadow.allow_pickle)
     except BundleError as error:
         return BundleFacts(shadow.name, str(folder), wrong=str(error))
     made_with = dict(bundle.manifest.libraries)

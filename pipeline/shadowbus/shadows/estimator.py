@@ -56,6 +56,23 @@ MOST_BYTES = 4 * 1024**3
 """How large a saved estimator may become when it is unpacked, where nobody says otherwise."""
 
 
+def check_opening(saved_as: str, *, allow_pickle: bool) -> None:
+    """Whether a file may be opened at all.
+
+    Args:
+        saved_as: "skops" or "joblib".
+        allow_pickle: Whether a joblib or pickle file may be opened, which runs the code in it.
+
+    Raises:
+        BundleError: It may not.
+    """
+    if saved_as == "joblib" and not allow_pickle:
+        raise BundleError(
+            "This model is a pickle (joblib), which runs code of its own when opened: if you know who made it, set "
+            "'allow_pickle = true' for that shadow; otherwise save it with skops."
+        )
+
+
 def load_estimator(
     data: bytes, saved_as: str, *, allow_pickle: bool, trusted: Sequence[str] = (), most_bytes: int = MOST_BYTES
 ) -> object:
@@ -72,12 +89,8 @@ def load_estimator(
         MemoryError: There is not enough memory to load it.
         BundleError: When it may not be, or cannot be, loaded.
     """
+    check_opening(saved_as, allow_pickle=allow_pickle)
     if saved_as == "joblib":
-        if not allow_pickle:
-            raise BundleError(
-                "This model is a pickle (joblib), which runs code of its own when opened: if you know who made it, set "
-                "'allow_pickle = true' for that shadow; otherwise save it with skops."
-            )
         return _load_pickle(data)
     _check_unpacked(data, most_bytes)
     return _load_skops(data, trusted)

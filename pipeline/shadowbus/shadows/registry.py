@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from shadowbus.errors import BundleError
 from shadowbus.shadows.bundle import Bundle
-from shadowbus.shadows.estimator import MOST_BYTES
+from shadowbus.shadows.estimator import MOST_BYTES, check_opening
 from shadowbus.shadows.model import Model
 from shadowbus.shadows.sample import check
 
@@ -37,6 +37,20 @@ def load_model(
     return model
 
 
+def check_loadable(bundle: Bundle, *, allow_pickle: bool) -> None:
+    """What can be told without opening the model: whether an adapter knows its kind, and whether it may be opened.
+
+    Raises:
+        BundleError: One of them is not so.
+    """
+    if bundle.manifest.kind not in KINDS:
+        raise BundleError(
+            f"{bundle.folder} holds a model of kind '{bundle.manifest.kind}'; the kinds known here are: "
+            f"{', '.join(sorted(KINDS))}."
+        )
+    check_opening(bundle.manifest.format, allow_pickle=allow_pickle)
+
+
 def ask_sample(bundle: Bundle, model: Model) -> None:
     """Ask a bundle's model its sample, if it has one.
 
@@ -55,13 +69,8 @@ def load_unasked(
     Raises:
         BundleError: As `load_model`, but for the sample.
     """
-    try:
-        module, function = KINDS[bundle.manifest.kind]
-    except KeyError:
-        raise BundleError(
-            f"{bundle.folder} holds a model of kind '{bundle.manifest.kind}'; the kinds known here are: "
-            f"{', '.join(sorted(KINDS))}."
-        ) from None
+    check_loadable(bundle, allow_pickle=allow_pickle)
+    module, function = KINDS[bundle.manifest.kind]
     try:
         load = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:

@@ -71,9 +71,9 @@ USES: dict[str, Use] = {
     "up": Use(stages=_RUN, group=NOTIFY_GROUP),
     "topics --create": Use(every=("CREATE", "DESCRIBE", "DESCRIBE_CONFIGS")),
     "topics --check": Use(every=("DESCRIBE", "DESCRIBE_CONFIGS")),
-    "status": Use(reads=_STANDING, every=("DESCRIBE", "DESCRIBE_CONFIGS"), groups=True),
+    "status": Use(reads=(*_STANDING, "partials"), every=("DESCRIBE", "DESCRIBE_CONFIGS"), groups=True),
     "doctor": Use(
-        stages=_RUN, reads=("labels", "dead-letters"), every=("DESCRIBE_CONFIGS",), cluster=("DESCRIBE_CONFIGS",)
+        stages=_RUN, reads=("aggregates", "dead-letters"), every=("DESCRIBE_CONFIGS",), cluster=("DESCRIBE_CONFIGS",)
     ),
     "tail": Use(reads=("comparisons",)),
     "verdict": Use(reads=_STANDING),

@@ -158,6 +158,9 @@ def test_a_token_becomes_a_cookie_that_is_not_it_and_goes_from_the_address(far: 
     kept = answer.headers["set-cookie"].lower()
     assert "httponly" in kept
     assert TOKEN not in kept
+    assert "secure" not in kept
+    behind_tls = httpx.get(f"http://127.0.0.1:{far.port}/?token={TOKEN}", headers={"X-Forwarded-Proto": "https"})
+    assert "secure" in behind_tls.headers["set-cookie"].lower()
     assert far.get().text == "the page"
     assert "default-src 'self'" in far.get().headers["content-security-policy"]
     assert far.get("/elsewhere").status_code == 404

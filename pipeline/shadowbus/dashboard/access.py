@@ -106,7 +106,8 @@ class Access:
             self._guesses.wrong(address)
             return PlainTextResponse(REFUSED, 401)
         response = RedirectResponse("./", 303)  # never where the request's path says
-        response.set_cookie(COOKIE, self._ticket, httponly=True, samesite="lax")  # a link in a chat has to work
+        safe = scope.get("scheme") == "https"  # as the proxy in front says
+        response.set_cookie(COOKIE, self._ticket, secure=safe, httponly=True, samesite="lax")  # links in chats work
         return response
 
 

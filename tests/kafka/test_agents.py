@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -49,12 +50,13 @@ class Flow:
     def send(self, count: int) -> None:
         """Produce random comparisons, and keep them."""
         for _ in range(count):
-            record = self._comparison(len(self.sent))
+            record = self.comparison(len(self.sent))
             self.sent.append(record)
             self.put("comparisons", record["partition"], record)
         self.producer.flush(20)
 
-    def _comparison(self, number: int) -> dict[str, Any]:
+    def comparison(self, number: int) -> dict[str, Any]:
+        """A random one."""
         failed = self.rng.random() < 0.1
         side = {"model": "m@1", "prediction": 1, "scores": None, "latency_ms": self.rng.random() * 9, "error": None}
         return {
@@ -193,6 +195,40 @@ def test_aggregates_and_verdict_equal_what_was_sent_and_workers_end_gracefully(f
         agents.send_signal(signal.SIGTERM)
         assert agents.wait(20) == 0
         assert time.monotonic() - started < 5
+
+
+def test_a_lost_comparison_is_named_while_the_traffic_goes_on(flow: Flow) -> None:
+    """Comparisons keep coming, and so does what replay claims, so that neither ever stands still."""
+    numbers, lost, over = Counter[int](), 0, threading.Event()
+
+    def traffic() -> None:
+        nonlocal lost
+        while not over.wait(0.05):
+            for _ in range(20):
+                record = flow.comparison(len(flow.sent))
+                flow.sent.append(record)
+                numbers[record["partition"]] += 1
+                if len(flow.sent) == 500:
+                    lost = record["partition"]
+                else:
+                    flow.put("comparisons", record["partition"], {**record, "number": numbers[record["partition"]]})
+            flow.report_books()
+
+    def newest_books() -> dict[str, Any]:
+        books: dict[str, Any] = flow.newest("verdicts").get(TRIAL, {}).get("books", {})
+        return books
+
+    sender = threading.Thread(target=traffic, daemon=True)
+    with flow.worker("aggregate"), flow.worker("agents"):
+        sender.start()
+        try:
+            wait_for(lambda: newest_books().get("gap") == 1)
+            books = newest_books()
+        finally:
+            over.set()
+            sender.join()
+    assert books["note"] == f"1 comparisons of partition {lost} are not counted."
+    assert books["closes"] is False
 
 
 def test_windows_add_up_to_the_whole_trial(flow: Flow) -> None:

@@ -17,6 +17,9 @@ MAX_ID_BYTES = 512
 """A request id is the key of every record of its request: text of 1 to so many bytes in UTF-8."""
 
 MAX_MODEL_CHARACTERS = 200
+MAX_LIVE_MODELS = 500
+"""So many different live models a shadow takes in one partition: each is a trial, with books and totals of its own."""
+
 MAX_SEGMENTS_BYTES = 4_096
 """More than this in `segments`, as JSON, is no slicing any more, and is copied into every comparison."""
 

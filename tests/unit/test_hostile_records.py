@@ -15,9 +15,12 @@ from shadowbus.aggregate.merge import books_of
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.compare import make_comparator
 from shadowbus.judge.stage import JudgeStage
+from shadowbus.limits import MAX_LIVE_MODELS
 from shadowbus.records import Partial, decode
 from shadowbus.replay.answering import Answering
+from shadowbus.replay.join import Join
 from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.partition import PartitionState
 from shadowbus.replay.single_rows import SingleRows
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, parse_settings
@@ -415,3 +418,19 @@ def test_whatever_stands_in_an_internal_topic_is_set_aside_or_counted_and_what_i
     assert {letter["topic"] for letter in chain.refused["aggregate"]} == {f"n.{topic}"}
     for value in kept.values():
         books_of("live@1~s@1", [], {0: orjson.loads(value or b"{}")})
+
+
+def test_a_model_that_is_named_anew_with_each_request_is_set_aside_after_so_many(tmp_path: Path) -> None:
+    chain, ids = Chain(tmp_path, "classification"), [f"r{number}" for number in range(MAX_LIVE_MODELS + 40)]
+    named = [sent(name, {**PREDICTION, "model": f'"live@{name}"'}) for name in ids]
+    chain.send(fine(REQUEST, ids), named)
+    statuses = Counter(chain.check().values())
+    assert statuses == {"compared": MAX_LIVE_MODELS, "live_missing": 40}
+    assert {letter["reason"].partition(" and ")[2][:24] for letter in chain.refused["replay"]} == {
+        "500 different ones have "
+    }
+    kept = dict(chain.written["replay-changelog"])
+    chain.replay.close()
+    state = PartitionState(Join(10))
+    state.restore(Slice("replay-changelog", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))]))
+    assert len(state.models) == MAX_LIVE_MODELS

@@ -44,7 +44,7 @@ def test_whatever_is_no_time_has_a_short_reason(odd: object) -> None:
     [
         *(limits.MAX_ID_BYTES, limits.MAX_SEGMENTS_BYTES, limits.MAX_SEGMENT_CHARACTERS, limits.MAX_MODEL_CHARACTERS),
         *(limits.MAX_LATENCY_MS, limits.MAX_ANSWER_BYTES, limits.MAX_ERROR_CHARACTERS, limits.MAX_LABEL_BYTES),
-        *(limits.LEAST_PROBABILITY, MAX_RECORD_BYTES, dead_letters.KEPT_BYTES),
+        *(limits.MAX_LIVE_MODELS, limits.LEAST_PROBABILITY, MAX_RECORD_BYTES, dead_letters.KEPT_BYTES),
     ],
 )
 def test_every_limit_is_in_the_documented_table(limit: float) -> None:

@@ -30,6 +30,10 @@ class Books:
         """How many comparisons of a trial were written, whatever their status."""
         return sum(self.counts["comparisons", trial, status] for status in STATUSES)
 
+    def live_models(self) -> set[str]:
+        """The live models of all trials."""
+        return {entry[1].rpartition("~")[0] for entry in self.counts if entry[0] == "comparisons"}
+
     def record(self) -> dict[str, Any]:
         """As they stand in the changelog and the vitals topic."""
         document: dict[str, Any] = {

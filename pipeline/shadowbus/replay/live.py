@@ -36,7 +36,8 @@ _read = Decoder(Live).decode
 text_of = Encoder().encode
 """A live answer as it stands in a comparison."""
 
-_ids, _models, _errors = attrgetter("request_id"), attrgetter("model"), attrgetter("error")
+MODEL_OF = attrgetter("model")
+_ids, _errors = attrgetter("request_id"), attrgetter("error")
 _answers = attrgetter("prediction", "scores")
 
 
@@ -52,7 +53,7 @@ def read_lives(keys: list[bytes], values: list[bytes]) -> list[Live]:
         raise Malformed(f"not a prediction: {error}") from error
     if list(map(str.encode, map(_ids, lives))) != keys:
         raise Malformed("the field 'request_id' has to be text and the same as the record's key")
-    if not all(map(is_model, set(map(_models, lives)))):
+    if not all(map(is_model, set(map(MODEL_OF, lives)))):
         raise Malformed("the field 'model' has to be text such as name@version")
     _leave_out(lives)
     for live in lives:

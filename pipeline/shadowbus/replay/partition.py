@@ -38,8 +38,9 @@ _BETWEEN = b"\xff"  # between ids; never in one, since it is not UTF-8
 class PartitionState:
     """`join` and `inbox` run ahead; the rest is as of the last unit of work that is finished.
 
-    `name` is the changelog partition's, for what is said of it; `entries` are the numbers of the `a` records restored;
-    `kept` says whether the changelog had any books; `damaged` what cannot be taken back, by key.
+    `models` are the live models met so far. `name` is the changelog partition's, for what is said of it; `entries` are
+    the numbers of the `a` records restored; `kept` says whether the changelog had any books; `damaged` what cannot be
+    taken back, by key.
     """
 
     join: Join
@@ -50,6 +51,7 @@ class PartitionState:
     fresh: list[bytes] = field(default_factory=list)
     entry: int = 0
     live_model: str = UNKNOWN_MODEL
+    models: set[str] = field(default_factory=set)
     event_ms: dict[str, int] = field(default_factory=lambda: {"requests": 0, "predictions": 0})
     touched: bool = False
     entries: set[int] = field(default_factory=set)
@@ -145,6 +147,7 @@ class PartitionState:
         elif key == BOOKS_KEY and value is not None:
             document = orjson.loads(value)
             self.books, self.live_model, self.kept = Books.from_record(document), str(document["live_model"]), True
+            self.models = self.books.live_models()
             self.entry = max(self.entry, document["entries"])
         elif value is not None or key == BOOKS_KEY:  # what was written by mistake may be deleted again
             raise ValueError("its key is of no known kind" if value is not None else "the books were deleted")
@@ -157,6 +160,7 @@ class PartitionState:
             raise self._corrupt(f"holds a prediction that cannot be read: {error}.") from error
         for (key, half), live in zip(list(halves.items()), lives, strict=True):
             halves[key] = (*half[:3], live)
+            self.models.add(live.model)
 
     def keep(self, changes: dict[bytes, Half | None], fresh: list[bytes]) -> None:
         """Note the changes of a unit that is finished."""

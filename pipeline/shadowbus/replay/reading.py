@@ -5,8 +5,8 @@ from typing import cast
 
 from shadowbus.dead_letters import dead_letter, letter_key
 from shadowbus.errors import Malformed
-from shadowbus.limits import MAX_ID_BYTES
-from shadowbus.replay.live import Live, read_lives
+from shadowbus.limits import MAX_ID_BYTES, MAX_LIVE_MODELS
+from shadowbus.replay.live import MODEL_OF, Live, read_lives
 from shadowbus.replay.taken import Taken
 from shadowbus.replay.unit import Unit
 from shadowbus.stage import Slice
@@ -22,18 +22,21 @@ class Reading:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
 
-    def read(self, piece: Slice, taken: Taken, unit: Unit, now_ms: int) -> None:
-        """Take over the records that can be joined, and what the predictions among them say; set the others aside."""
+    def read(self, piece: Slice, taken: Taken, unit: Unit, models: set[str], now_ms: int) -> None:
+        """Take over the records that can be joined, and what the predictions among them say; set the others aside.
+
+        `models` are the live models met before in this partition; new ones are added.
+        """
         if None not in piece.keys and None not in piece.values:
             keys, values = cast("list[bytes]", piece.keys), cast("list[bytes]", piece.values)
             with contextlib.suppress(Malformed):
-                taken.extend(keys, values, piece.timestamps, piece.offsets, _lives(piece.topic, keys, values))
+                taken.extend(keys, values, piece.timestamps, piece.offsets, _lives(piece.topic, keys, values, models))
                 return
         for key, value, at, offset in zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True):
             try:
                 if value is None or key is None:
                     raise Malformed("the value is null" if value is None else "the key is not a request id")
-                taken.extend([key], [value], [at], [offset], _lives(piece.topic, [key], [value]))
+                taken.extend([key], [value], [at], [offset], _lives(piece.topic, [key], [value], models))
             except Malformed as error:
                 self.set_aside(piece.topic, piece.partition, offset, key, value, str(error), unit, now_ms)
                 unit.count(piece.partition, piece.topic, "dead_lettered")
@@ -55,7 +58,7 @@ class Reading:
         unit.outputs.add("dead-letters", partition, letter_key(key), letter)
 
 
-def _lives(topic: str, keys: list[bytes], values: list[bytes]) -> list[Live]:
+def _lives(topic: str, keys: list[bytes], values: list[bytes], models: set[str]) -> list[Live]:
     """What the records say, if they are predictions.
 
     Raises:
@@ -67,4 +70,14 @@ def _lives(topic: str, keys: list[bytes], values: list[bytes]) -> list[Live]:
         raise Malformed(f"the key is not a request id: it has more than {MAX_ID_BYTES} bytes")
     if max(map(len, values)) > MAX_RECORD_BYTES:  # in a topic that takes more than ours do
         raise Malformed(f"the record has more than {MAX_RECORD_BYTES:,} bytes")
-    return read_lives(keys, values) if topic == "predictions" else []
+    if topic != "predictions":
+        return []
+    lives = read_lives(keys, values)
+    if new := set(map(MODEL_OF, lives)) - models:
+        if len(models) + len(new) > MAX_LIVE_MODELS:
+            raise Malformed(
+                f"the field 'model' is {min(new)!r}, and {len(models)} different ones have come before: it has to be a "
+                "model's name and version, not one of a process or a moment; a shadow of another name begins anew"
+            )
+        models |= new
+    return lives

@@ -174,7 +174,7 @@ class ReplayStage:
             unit.outputs.positions[piece.input] = piece.next_offset
             unit.count(partition, piece.topic, "read", by=len(piece.offsets))
             state.event_ms[piece.topic] = min(piece.timestamps)
-            self.reading.read(piece, sides[piece.topic], unit, now_ms)
+            self.reading.read(piece, sides[piece.topic], unit, state.models, now_ms)
         requests, predictions = sides["requests"], sides["predictions"]
         if predictions.lives:
             state.live_model = predictions.lives[-1].model

@@ -92,6 +92,12 @@ REPORTED = (
 TRIALS = (
     Metric("shadowbus_verdict", "gauge", ("trial", "verdict"), "1 for the verdict that stands, 0 for the others."),
     Metric(
+        "shadowbus_trial_fault",
+        "gauge",
+        ("trial",),
+        "1 while the trial cannot be decided: `fault` in its record of the verdicts topic says why. Else 0.",
+    ),
+    Metric(
         "shadowbus_verdict_decided_timestamp_seconds",
         "gauge",
         ("trial",),

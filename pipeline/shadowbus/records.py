@@ -217,6 +217,9 @@ class Verdict:
     it (`previous`, null in a trial's first record), by the table in `verdict/states.py`; `note` explains a move, or why
     one that was shown did not happen. `since_ms` is the `decided_ms` of the record in which the verdict became what it
     is. `evidence` is what it takes to work the record out again (`aggregate/evidence.py`).
+
+    `fault` says why the trial could not be decided; empty where it was. A record with a fault says KEEP_WATCHING, has
+    no criteria, and is never acted on; `previous` is what stood before it, from which the next one follows.
     """
 
     trial: str
@@ -232,6 +235,7 @@ class Verdict:
     previous: Standing | None = None
     note: str = ""
     evidence: dict[str, object] = field(default_factory=dict)
+    fault: str = ""
     v: int = VERSION
 
 

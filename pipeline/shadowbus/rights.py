@@ -147,6 +147,7 @@ def _of_stage(stage: Stage, names: Names) -> Iterator[Right]:
     yield from _on_topics("READ", (*stage.reads, *stage.reads_back), names)
     writes = [name for name in stage.writes if stage is not REKEY or name in (*names.sources, "dead-letters")]
     yield from _on_topics("WRITE", (*writes, *stage.reads_back), names)
+    yield from _on_topics("DESCRIBE", stage.measures, names)
     if stage is REKEY:
         yield from (Right("TOPIC", source, "READ") for source in names.sources.values())
     for group in _groups(stage, names):

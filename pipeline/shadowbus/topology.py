@@ -71,7 +71,8 @@ class Topic:
 class Stage:
     """One stage: what it reads, what it writes, where it keeps its state, and what it promises.
 
-    `reads_back` is what it has written itself and reads at a start. `outside` is what it takes from outside of the
+    `reads_back` is what it has written itself and reads at a start. `measures` are topics of which it asks where they
+    end. `outside` is what it takes from outside of the
     namespace. An `opt_in` one runs where the settings ask for it.
     """
 
@@ -83,6 +84,7 @@ class Stage:
     engine: str
     guarantee: str
     reads_back: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
     per_shadow: bool = False
     outside: str = ""
     opt_in: bool = False
@@ -190,6 +192,7 @@ AGENTS = Stage(
     engine="Faust",
     guarantee="at least once over idempotent partials",
     reads_back=("agents-newest-changelog", "verdicts"),
+    measures=("requests", "predictions", "comparisons", "outcomes", "vitals"),
 )
 
 STAGES = (CAPTURE, REKEY, REPLAY, JUDGE, AGGREGATE, AGENTS)

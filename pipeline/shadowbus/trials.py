@@ -31,13 +31,13 @@ def shadow_of(trial: str) -> str:
     return trial.partition("~")[2].partition("@")[0]
 
 
-def verdicts_in(table: Mapping[bytes, bytes]) -> list[bytes]:
+def verdicts_in(table: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """The verdicts of a verdicts topic: beside each, under `trial|…`, may lie what was done about it.
 
     >>> verdicts_in({b"a@1~b@2": b"the verdict", b"a@1~b@2|told|chat": b"who knows"})
-    [b'the verdict']
+    {b'a@1~b@2': b'the verdict'}
     """
-    return [value for key, value in table.items() if b"|" not in key]
+    return {key: value for key, value in table.items() if b"|" not in key}
 
 
 def readable(kind: type[Kind], values: Iterable[bytes]) -> Iterator[Kind]:

@@ -29,7 +29,7 @@ IDS = [f"r{number}" for number in range(400)]
 def verdict(stream: Stream) -> dict[str, Any]:
     """The newest verdict that is there, parsed; empty while there is none."""
     found = verdicts_in(read_table(stream.settings, VERDICTS, Deadline.after(20)))
-    return json.loads(found[-1]) if found else {}
+    return json.loads(*found.values()) if found else {}
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 120) -> None:

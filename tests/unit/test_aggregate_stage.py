@@ -8,7 +8,7 @@ import pytest
 from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # an independent implementation
 
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.errors import StateCorruptError
+from shadowbus.errors import Retry
 from shadowbus.settings import AggregateSettings, Settings
 from shadowbus.stage import Outputs, Slice
 
@@ -172,8 +172,41 @@ def test_a_foreign_record_among_the_partials_is_no_state(key: bytes | None) -> N
     assert written(stage.checkpoint(9_000))["a|all|all|0"]["totals"]["statuses"] == {"compared": 1}
 
 
-def test_totals_that_cannot_be_read_back_are_never_guessed() -> None:
-    stage = stage_of(0)
-    stage.restore(Slice("partials", 0, [f"{TRIAL}|all|all|0".encode()], [b'{"totals": 7}'], [0], [0]))
-    with pytest.raises(StateCorruptError, match=r"live@1~new@2\|all\|all"):
-        stage.process([piece("comparisons", 0, [comparison(5_000)])], 9_000)
+FORGED = {
+    "no object": b"7",
+    "no JSON": b"{",
+    "not UTF-8": b'{"next_offsets": {"comparisons": 1}, "\xff": 1}',
+    "no totals": b'{"totals": 7, "next_offsets": {"comparisons": 1}}',
+    "no offsets": b'{"totals": {}, "next_offsets": {"comparisons": "x"}}',
+    "more than is committed": b'{"next_offsets": {"comparisons": 31}}',
+    "an input nobody knows": b'{"next_offsets": {"comparisons": 1, "moon": 1}}',
+    "deep": b'{"next_offsets": {"comparisons": 1}, "totals": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+@pytest.mark.parametrize("key", [TRIAL + "|all|all|2", TRIAL + "|country=DE|all|2", TRIAL + "|all|5000|2"])
+def test_kept_totals_that_something_else_wrote_are_counted_again_from_the_first_record(key: str, forged: bytes) -> None:
+    values: list[bytes | None] = [comparison(5_000, country="DE") for _ in range(30)]
+    first = stage_of(2)
+    first.process([piece("comparisons", 2, values[:20])], 9_000)
+    log = [*first.checkpoint(9_000).records["partials"], (0, key.encode(), forged)]
+    spoiled = set[int]()
+    for _ in range(3):
+        stage = AggregateStage(frozenset({2}), SETTINGS, spoiled)
+        try:
+            for target, kept, value in log:
+                stage.restore(Slice("partials", target, [kept], [value], [0], [0]))
+            resume = stage.resume_at({("comparisons", 2): 20, ("outcomes", 2): 0, ("vitals", 2): 0})
+            if resume:
+                again = piece("comparisons", 2, values[resume["comparisons", 2] : 20])
+                again.timestamps = [9_000] * len(again.offsets)
+                stage.restore(again)
+            stage.process([piece("comparisons", 2, values[20:], first=20)], 9_000)
+            partials = written(stage.checkpoint(9_000))
+            break
+        except Retry:
+            continue
+    for name in (key, f"{TRIAL}|all|all|2"):
+        assert partials[name]["totals"]["statuses"] == {"compared": 30}
+        assert partials[name]["next_offsets"]["comparisons"] == 30

@@ -52,7 +52,7 @@ def started(*rows: tuple[bytes, bytes], stands: bytes | None = None) -> Board:
     """A board that starts over a table, and has read the verdicts topic back."""
     board = Board(dict([vitals(1), *rows]), SETTINGS)
     board.reload()
-    board.recall([] if stands is None else [stands])
+    board.recall({} if stands is None else {TRIAL.encode(): stands})
     return board
 
 

@@ -12,10 +12,13 @@ import os
 import threading
 from typing import Any
 
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError  # type: ignore[import-untyped]
 from faust.types import TP
 
+from shadowbus import topology
 from shadowbus.aggregate.board import Board, Publication
 from shadowbus.aggregate.faust_app import make_app
+from shadowbus.aggregate.partials import Real
 from shadowbus.aggregate.progress import Progress
 from shadowbus.clock import Deadline, monotonic, now_ms, thread_seconds
 from shadowbus.dead_letters import dead_letter
@@ -26,15 +29,16 @@ from shadowbus.exporter.trials import Trials
 from shadowbus.kafka.allowed import check_group, check_start
 from shadowbus.kafka.changelog import end_offsets
 from shadowbus.kafka.clients import make_admin
+from shadowbus.kafka.ends import Ends
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topic_ids import require_topics
+from shadowbus.kafka.whole import whole_topic
 from shadowbus.partitioners import partition_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
 from shadowbus.stopping import stop_on_signals
 from shadowbus.throttle import throttle
 from shadowbus.topology import AGENTS_TABLE, AGGREGATES, DEAD_LETTERS, PARTIALS, VERDICTS, Topic
-from shadowbus.trials import verdicts_in
 
 LOOK_SECONDS = 0.1
 WATCH_SECONDS = 5.0
@@ -47,6 +51,8 @@ MOST_REST_SECONDS = 5.0
 """And never longer. What they waited for Kafka is no work, and asks for no rest."""
 
 TOPICS = (PARTIALS, AGGREGATES, VERDICTS, DEAD_LETTERS)
+TooLarge = (MessageSizeTooLargeError, RecordListTooLargeError)
+TOO_LARGE = "what there is to say of it is larger than Kafka takes: see `max.message.bytes` of the topic"
 
 logger = logging.getLogger("shadowbus.agents")
 
@@ -98,9 +104,11 @@ class _Agents:
             extra_topic_configs=PARTIALS.config(),
         )
         self.board = Board(table, settings)
+        self.board.real = Real({}, 0)
+        self.ends = Ends(settings, [topic for topic in topology.TOPICS if topic.name in topology.AGENTS.measures])
         self.owned: frozenset[int] = frozenset()
         self.ready, self.recalled, self.taken = False, False, 0
-        self.publish_at = 0.0
+        self.publish_at, self.denied = 0.0, ""
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.agent(self.topics["partials"], name="keep")(self._keep)
         self.app.timer(settings.aggregate.publish_seconds)(self._publish)
@@ -151,6 +159,8 @@ class _Agents:
         while True:
             await asyncio.to_thread(self._check)
             await asyncio.sleep(WATCH_SECONDS)
+            if self.denied:
+                return self.denied
             try:
                 await asyncio.to_thread(require_topics, admin, _names(self.settings))
                 ends = await asyncio.to_thread(end_offsets, self.settings, names, inputs, Deadline.after(WATCH_SECONDS))
@@ -185,34 +195,56 @@ class _Agents:
             self.taken += 1
             self.meter.read[PARTIALS.name] += 1
             try:
-                if self.board.accept(event.key, event.value):
+                # Nothing is waited for here: Faust may lose records of a stream that is held up while partitions move.
+                if self.board.accept(event.key, event.value, event):
                     self.meter.unpublished_ms = self.meter.unpublished_ms or now_ms()
             except Exception as error:
-                logger.warning("a partial that cannot be used was set aside: %s", error)
-                await self._set_aside(event, str(error) or repr(error))
+                await self._refuse(event, str(error) or repr(error))
+
+    async def _refuse(self, event: Any, reason: str) -> None:
+        logger.warning("a partial that cannot be used was set aside: %r: %s", event.key, reason)
+        self.board.refuse(event.key, reason)
+        await self._set_aside(event, reason)
+
+    async def _look(self) -> bool:
+        """Learn where the topics end now; whether that was possible."""
+        try:
+            self.board.real = Real(await asyncio.to_thread(self.ends.look, WATCH_SECONDS), now_ms())
+        except (Retry, BrokerError) as error:
+            logger.warning("partials wait until it is known where the topics end that they count: %s", error)
+            self.denied = str(error) if isinstance(error, BrokerError) else ""
+            return False
+        return True
 
     async def _publish(self) -> None:
         started, worked = monotonic(), thread_seconds()
         if not self.owned or started < self.publish_at or not (self.recalled or await self._recall()):
             return
+        if self.board.waiting and await self._look():
+            for event, reason in self.board.prove():
+                await self._refuse(event, reason)
         sent: list[tuple[Publication, Any]] = []
         waiting, self.meter.unpublished_ms = self.meter.unpublished_ms, 0
         failed = True
         try:
             for publication in self.board.publish(self._is_owned):
-                topic = self.topics[publication.topic]
-                sent.append((publication, await topic.send(key=publication.key, value=publication.value)))
+                try:
+                    topic = self.topics[publication.topic]
+                    sent.append((publication, await topic.send(key=publication.key, value=publication.value)))
+                except Exception as error:
+                    logger.warning("%s could not be published, trying again: %r", publication.topic, error)
+                    self.board.unpublish(publication)
+                    break  # it is Kafka's fault or the client's, and no trial's
                 await asyncio.sleep(0)
-            failed = False
-        except Exception:
-            logger.exception("a trial could not be merged; it is tried again with its next partial")
+            else:
+                failed = False
         finally:
             for publication, acknowledged in sent:
                 try:
                     await acknowledged
                 except Exception as error:
                     logger.warning("%s could not be published, trying again: %r", publication.topic, error)
-                    self.board.unpublish(publication)
+                    self.board.unpublish(publication, TOO_LARGE if isinstance(error, TooLarge) else "")
                     failed = True
             if failed and waiting:
                 self.meter.unpublished_ms = waiting
@@ -226,12 +258,17 @@ class _Agents:
         held = self.owned
         try:
             found = await asyncio.to_thread(read_table, self.settings, VERDICTS, Deadline.after(RECALL_SECONDS))
+            if not await self._look():  # after what is held against it was read
+                return False
+            if held is self.owned and self.board.doubt():
+                rows = await asyncio.to_thread(lambda: list(whole_topic(self.settings, PARTIALS)))
+                self.board.mend(row for piece in rows for row in zip(piece.keys, piece.values, strict=True))
         except BrokerError as error:
             logger.warning("nothing is published until the verdicts can be read back: %s", error)
             return False
         if held is not self.owned:
             return False  # partitions have moved meanwhile, and with them who publishes
-        self.board.recall(verdicts_in(found))
+        self.board.recall(found)
         self.recalled = True
         return True
 

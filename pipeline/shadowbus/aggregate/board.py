@@ -10,22 +10,38 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from shadowbus.aggregate.evidence import Seen, behind, check, decided, without_positions
+from shadowbus.aggregate import faults
+from shadowbus.aggregate.evidence import Seen, behind, decided, without_positions
 from shadowbus.aggregate.fold import Key
 from shadowbus.aggregate.merge import aggregate, books_of, merged
+from shadowbus.aggregate.partials import (
+    REPLAY,
+    VITALS,
+    Beyond,
+    Real,
+    check_partial,
+    hold,
+    newer,
+    parse_key,
+    reaches,
+)
 from shadowbus.aggregate.segments import ALL
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.trial_state import HALF_READ, TrialState
 from shadowbus.errors import Malformed
+from shadowbus.published import ranges_of, read_verdict
 from shadowbus.records import Partial, Verdict, decode, encode, parse_object
 from shadowbus.settings import Settings
+from shadowbus.topology import MAX_RECORD_BYTES
+from shadowbus.trials import verdicts_in
 
 logger = logging.getLogger("shadowbus.agents")
 
-VITALS = "vitals"
-REPLAY = "replay"
+
+MOST_WAITING = 8
+"""So many records of a key may wait to be proved, the newest."""
 
 
 class Publication(NamedTuple):
@@ -36,130 +52,197 @@ class Publication(NamedTuple):
     value: bytes | None
 
 
-@dataclass(slots=True)
-class _Trial:
-    """What is known of one trial.
-
-    Attributes:
-        sources: Its keys, with the source partitions they came from.
-        whole: Merged totals of the whole trial, by segment.
-        changed: What was not published since it changed.
-        reached: By source partition, how far any of its partials counts.
-        closed: And how far that of the whole trial does, which is written last in each commit.
-    """
-
-    sources: dict[Key, set[int]] = field(default_factory=dict)
-    whole: dict[str, Totals] = field(default_factory=dict)
-    changed: set[Key] = field(default_factory=set)
-    reached: dict[int, dict[str, int]] = field(default_factory=dict)
-    closed: dict[int, dict[str, int]] = field(default_factory=dict)
-
-    def note(self, key: Key, source: int, offsets: Mapping[str, int] | None) -> None:
-        """A key changed; without offsets it is gone."""
-        sources = self.sources.setdefault(key, set())
-        sources.discard(source) if offsets is None else sources.add(source)
-        self.changed.add(key)
-        if key.segment == VITALS:
-            self.changed.add(Key(key.trial))  # its books are the trial's
-        elif offsets is not None:
-            reached = self.reached.setdefault(source, {})
-            reached.update({topic: max(offset, reached.get(topic, 0)) for topic, offset in offsets.items()})
-            if key == Key(key.trial):
-                self.closed[source] = dict(offsets)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all that belongs to the newest commits has come."""
-        return all(_newer(self.closed.get(source, {}), offsets) for source, offsets in self.reached.items())
-
-    def segments(self) -> dict[int, list[str]]:
-        """By source partition the segments that are kept apart."""
-        found: dict[int, list[str]] = {}
-        for key, sources in self.sources.items():
-            if key.window == ALL and key.segment not in (ALL, VITALS):
-                for source in sources:
-                    found.setdefault(source, []).append(key.segment)
-        return found
-
-
 class Board:
     """Keeps partials and says what to publish.
 
     Args:
         table: Partials and vitals by their keys in the partials topic, as bytes; kept by whoever runs this.
         settings: The gate, and how many source partitions there are.
+
+    Attributes:
+        real: What claims are held against; None: all are believed, because nobody else can write the partials.
+        instead: What counts in place of the table, by key; None: nothing does. The table may be written only while a
+            record is taken, and what is found to be wrong in it is found at other times.
+        waiting: By key what counts more than there was known to be when it came, with the origins.
     """
 
     def __init__(self, table: MutableMapping[bytes, bytes], settings: Settings) -> None:
         self.table, self.settings = table, settings
-        self.trials: dict[str, _Trial] = {}
+        self.real: Real | None = None
+        self.instead: dict[bytes, bytes | None] = {}
+        self.waiting: dict[bytes, list[tuple[bytes, Any]]] = {}
+        self.trials: dict[str, TrialState] = {}
         self.published: dict[tuple[str, bytes], bytes] = {}
         self.standing: dict[str, Verdict] = {}
         self.before: dict[str, Verdict | None] = {}
 
-    def recall(self, values: Iterable[bytes]) -> None:
-        """Take the verdicts that were published before; the next ones follow from them."""
+    def recall(self, table: Mapping[bytes, bytes]) -> None:
+        """Take the verdicts that were published before, by their keys; the next ones follow from them."""
         self.standing, self.before = {}, {}
-        for value in values:
-            with contextlib.suppress(Malformed):
-                verdict = decode(Verdict, value)
-                check(verdict)
-                self.standing[verdict.trial] = verdict
+        for key, value in verdicts_in(table).items():
+            try:
+                verdict = read_verdict(value, key)
+            except Malformed as error:
+                logger.error("a verdict that was published is left out: %r: %s", key, error)
+            else:
+                self.standing[verdict.trial] = self._believed(verdict)
 
-    def accept(self, key: bytes | None, value: bytes | None) -> bool:
-        """Take one record; whether it changed anything.
+    def accept(self, key: bytes | None, value: bytes | None, origin: Any = None) -> bool:
+        """Take one record; whether it changes anything.
+
+        One that counts more than there is known to be waits for `prove`, and what was believed counts until then.
+
+        Args:
+            key: Its key.
+            value: Its value.
+            origin: What `prove` shall return with it, should it be refused.
 
         Raises:
             Malformed: It is neither a partial nor vitals.
         """
-        name, source = _parse_key(key)
+        name, source = parse_key(key)
         assert key is not None  # noqa: S101
         offsets: dict[str, int] | None = None
         if value is None:
             self.table.pop(key, None)
+            self.waiting.pop(key, None)
         else:
-            offsets = _next_offsets(value)
-            before = self.table.get(key)
-            if before is not None and not _newer(offsets, _next_offsets(before)):
+            offsets = reaches(name, value)
+            check_partial(name, source, value)
+            if key in self.waiting or not self._is_so(name, source, value):
+                self.instead[key] = self._get(key)
+                self.waiting[key] = [*self.waiting.get(key, [])[1 - MOST_WAITING :], (value, origin)]
+                self.table[key] = value
+                return True
+            before = self._get(key)
+            if before is not None and not newer(offsets, reaches(name, before)):
                 return False
-            if name.segment != VITALS:
-                _check(value)
             self.table[key] = value
-        self.trials.setdefault(name.trial, _Trial()).note(name, source, offsets)
+        self.instead.pop(key, None)
+        self.trials.setdefault(name.trial, TrialState()).note(name, source, offsets)
         return True
+
+    def prove(self) -> list[tuple[Any, str]]:
+        """Believe what waits, as far as it can be so by what is real now; the origins of all else, with the reasons."""
+        refused: list[tuple[Any, str]] = []
+        waiting, self.waiting = self.waiting, {}
+        for key, rows in waiting.items():
+            name, source = parse_key(key)
+            for value, origin in rows:
+                try:
+                    if self.real is not None:
+                        hold(name, source, value, self.real)
+                except Beyond as error:
+                    self.refuse(key, str(error))
+                    refused.append((origin, str(error)))
+                    continue
+                before = self._get(key)
+                if before is None or newer(reaches(name, value), reaches(name, before)):
+                    self.instead[key] = value
+                    self.trials.setdefault(name.trial, TrialState()).note(name, source, reaches(name, value))
+            if self.instead.get(key) == self.table.get(key):
+                self.instead.pop(key, None)
+        return refused
+
+    def refuse(self, key: bytes | None, why: str) -> None:
+        """A record could not be taken: its trial, if there is one, is not decided before its next partial."""
+        with contextlib.suppress(Malformed):
+            name, source = parse_key(key)
+            if name.trial in self.trials:
+                where = f"{name.segment}, {name.window}, source partition {source}"
+                self.trials[name.trial].refuse(name.trial, f"A partial of it ({where}) was set aside: {why}.")
 
     def reload(self) -> None:
         """The table is another one now: publish all of it once more."""
-        self.trials, self.published = {}, {}
+        self.trials, self.published, self.instead, self.waiting = {}, {}, {}, {}
         for key, value in list(self.table.items()):
-            name, source = _parse_key(key)
-            self.trials.setdefault(name.trial, _Trial()).note(name, source, _next_offsets(value))
+            try:
+                name, source = parse_key(key)
+                offsets = reaches(name, value)
+            except Malformed as error:
+                self.instead[key] = None
+                logger.error("a partial that was kept cannot be used: %r: %s", key, error)
+            else:
+                self.trials.setdefault(name.trial, TrialState()).note(name, source, offsets)
+
+    def doubt(self) -> bool:
+        """Let go of what was believed and cannot be so, now that it is known what can; whether there is any such."""
+        for key, value in list(self.table.items()):
+            if self.real is not None and self.instead.get(key, value) is not None:
+                name, source = parse_key(key)
+                try:
+                    hold(name, source, value, self.real)
+                except Malformed as error:
+                    logger.error("a partial that was believed is not any more: %r: %s", key, error)
+                    self.instead[key] = None
+                    self.trials[name.trial].forget(name, source)
+        return None in self.instead.values()
+
+    def mend(self, rows: Iterable[tuple[bytes | None, bytes | None]]) -> None:
+        """Put earlier records in place of those that were let go of.
+
+        Args:
+            rows: All that the partials topic still has, in its order.
+        """
+        for key, value in rows:
+            if key in self.instead and value is not None:
+                with contextlib.suppress(Malformed):
+                    name, source = parse_key(key)
+                    offsets = reaches(name, value)
+                    check_partial(name, source, value)
+                    if self.real is not None:
+                        hold(name, source, value, self.real)
+                    self.instead[key] = value
+                    self.trials.setdefault(name.trial, TrialState()).note(name, source, offsets)
+        for key in [key for key, value in self.instead.items() if value is None]:
+            self.refuse(key, "it counts what Kafka does not have, or cannot be read, and no earlier one is left")
 
     def publish(self, owned: Callable[[str], bool]) -> Iterator[Publication]:
-        """What has changed since the last call, of the trials that are `owned`; a trial's verdict comes last."""
-        for name, trial in list(self.trials.items()):
-            if trial.changed and trial.is_whole and owned(name):
-                changed, trial.changed = sorted(trial.changed), set()
-                complete = False
-                try:
-                    yield from self._publish(name, trial, changed)
-                    complete = True
-                finally:
-                    if not complete:
-                        trial.changed.update(changed)
+        """What has changed since the last call, of the trials that are `owned`; a trial's verdict comes last.
 
-    def unpublish(self, publication: Publication) -> None:
-        """It could not be published: try again."""
+        A trial that cannot be merged or decided is published as such, and stops no other one.
+        """
+        for name, trial in list(self.trials.items()):
+            if owned(name) and trial.look():
+                yield from self._tried(name, trial)
+
+    def unpublish(self, publication: Publication, why: str = "") -> None:
+        """It could not be published: try again, after all other trials; with a reason, say so in place of a verdict."""
         self.published.pop((publication.topic, publication.key), None)
         name = publication.key.decode().split("|")
         if publication.topic == "verdicts" and (before := self.before.pop(name[0], None)) is not None:
             self.standing[name[0]] = before
         elif publication.topic == "verdicts":
             self.standing.pop(name[0], None)
-        if trial := self.trials.get(name[0]):
-            trial.changed.add(Key(*name))
+        trial = self.trials[name[0]] = self.trials.pop(name[0], TrialState())
+        trial.changed.add(Key(*name))
+        trial.tried = False
+        if why:
+            trial.refuse(name[0], f"It cannot be published: {why}.")
 
-    def _publish(self, name: str, trial: _Trial, changed: list[Key]) -> Iterator[Publication]:
+    def _tried(self, name: str, trial: TrialState) -> Iterator[Publication]:
+        # While this is published more may be accepted, which is for the next time.
+        changed, trial.changed, trial.tried = sorted(trial.changed), set(), True
+        whole, complete, why = trial.is_whole, False, trial.refused
+        why = why if whole or why else HALF_READ
+        try:
+            if whole:
+                yield from self._publish(name, trial, changed, why)
+            if why:
+                yield from self._undecided(name, trial, why)
+            complete, trial.fault = whole, why
+        except Exception as error:  # whatever it is: the other trials have nothing to do with it
+            if not trial.fault:
+                logger.exception("%s cannot be merged or decided; it is tried again with its next partial", name)
+            yield from self._undecided(name, trial, faults.in_words(error))
+            trial.fault = faults.in_words(error)
+        finally:
+            if not complete:
+                trial.changed.update(changed)
+        if complete and not trial.sources:
+            self._forget(name)
+
+    def _publish(self, name: str, trial: TrialState, changed: list[Key], why: str) -> Iterator[Publication]:
         # More may be accepted while this is under way: what it is worked out of is taken now.
         kept = {key: self._kept(key, trial) for key in {*changed, Key(name)} if key.segment != VITALS}
         segments, vitals = trial.segments(), self._vitals(name, trial)
@@ -167,12 +250,14 @@ class Board:
         books = books_of(name, all_of_it, vitals)
         for key in changed:
             if key.segment == VITALS:
+                if not trial.sources.get(key):
+                    trial.drop(key)
                 continue
             partials = [decode(Partial, value) for value in kept[key]]
             if not partials:
-                trial.sources.pop(key, None)
-                trial.whole.pop(key.segment, None) if key.window == ALL else None
-                yield from self._fresh("aggregates", key.text().encode(), None, None)
+                trial.drop(key)
+                self.published.pop(("aggregates", key.text().encode()), None)
+                yield Publication("aggregates", key.text().encode(), None)
                 continue
             totals = merged(partials)
             if key.window == ALL:
@@ -180,7 +265,7 @@ class Board:
             shown = books if key == Key(name) else {}
             record = aggregate(key, totals, partials, shown, self.settings, vitals)
             yield from self._fresh("aggregates", key.text().encode(), encode(record), replace(record, updated_ms=0))
-        if all_of_it:
+        if all_of_it and not why:
             yield from self._verdict(Seen(name, all_of_it, trial.whole, vitals, segments), books)
 
     def _verdict(self, seen: Seen, books: Mapping[str, Any]) -> Iterator[Publication]:
@@ -188,52 +273,63 @@ class Board:
         if before is not None and behind(seen, before):
             logger.info("the verdict on %s that was published rests on more than was read again so far", seen.trial)
             return
-        verdict = decided(seen, books, self.settings, before)
-        for publication in self._fresh("verdicts", seen.trial.encode(), encode(verdict), without_positions(verdict)):
-            self.before[seen.trial], self.standing[seen.trial] = before, verdict
+        yield from self._stands(decided(seen, books, self.settings, before))
+
+    def _undecided(self, name: str, trial: TrialState, why: str) -> Iterator[Publication]:
+        values = self._kept(Key(name), trial)
+        at_ms = max((at for value in values if isinstance(at := parse_object(value).get("updated_ms"), int)), default=0)
+        yield from self._stands(faults.undecided(name, why, self.standing.get(name), at_ms))
+
+    def _stands(self, verdict: Verdict) -> Iterator[Publication]:
+        name = verdict.trial
+        for publication in self._fresh("verdicts", name.encode(), encode(verdict), without_positions(verdict)):
+            self.before[name], self.standing[name] = self.standing.get(name), verdict
             yield publication
 
-    def _fresh(self, topic: str, key: bytes, value: bytes | None, content: Any) -> Iterator[Publication]:
+    def _fresh(self, topic: str, key: bytes, value: bytes, content: Any) -> Iterator[Publication]:
         """The publication, unless its content is what was published last."""
-        digest = b"" if content is None else hashlib.blake2b(encode(content), digest_size=16).digest()
+        if len(value) + len(key) > MAX_RECORD_BYTES:
+            raise ValueError(f"what there is to say of {key.decode()} takes {len(value):,} bytes, and no record may")
+        digest = hashlib.blake2b(encode(content), digest_size=16).digest()
         if self.published.get((topic, key)) != digest:
             self.published[topic, key] = digest
             yield Publication(topic, key, value)
 
-    def _kept(self, key: Key, trial: _Trial) -> list[bytes]:
-        values = (self.table.get(f"{key.text()}|{source}".encode()) for source in sorted(trial.sources.get(key, ())))
+    def _forget(self, name: str) -> None:
+        """Nothing is left of a trial. Its verdict stays in the topic, and what was done about it."""
+        del self.trials[name]
+        self.before.pop(name, None)
+        self.published.pop(("verdicts", name.encode()), None)
+
+    def _believed(self, verdict: Verdict) -> Verdict:
+        """A verdict that rests on more than there is says only what stood before it: nothing could come after it."""
+        ranges = ranges_of(verdict.evidence).items()
+        claims = {(topic, int(one)): after for topic, ones in ranges for one, (_, after) in ones.items()}
+        try:
+            if self.real is not None:
+                self.real.check(claims, {})
+        except Beyond as error:
+            logger.error("the verdict on %s is not believed: %s", verdict.trial, error)
+            return replace(verdict, evidence={}, fault=str(error))
+        return verdict
+
+    def _is_so(self, name: Key, source: int, value: bytes) -> bool:
+        try:
+            if self.real is not None:
+                hold(name, source, value, self.real)
+        except Beyond:
+            return False
+        return True
+
+    def _get(self, key: bytes) -> bytes | None:
+        return self.instead[key] if key in self.instead else self.table.get(key)
+
+    def _kept(self, key: Key, trial: TrialState) -> list[bytes]:
+        values = (self._get(f"{key.text()}|{source}".encode()) for source in sorted(trial.sources.get(key, ())))
         return [value for value in values if value is not None]
 
-    def _vitals(self, name: str, trial: _Trial) -> dict[int, dict[str, Any]]:
+    def _vitals(self, name: str, trial: TrialState) -> dict[int, dict[str, Any]]:
         key = Key(name, VITALS, REPLAY)
         sources = sorted(trial.sources.get(key, ()))
-        values = {source: self.table.get(f"{key.text()}|{source}".encode()) for source in sources}
+        values = {source: self._get(f"{key.text()}|{source}".encode()) for source in sources}
         return {source: parse_object(value) for source, value in values.items() if value is not None}
-
-
-def _parse_key(key: bytes | None) -> tuple[Key, int]:
-    try:
-        trial, segment, window, source = (key or b"").decode().split("|")
-        return Key(trial, segment, window), int(source)
-    except ValueError:
-        raise Malformed(f"the key {key!r:.100} is not trial|segment|window|partition") from None
-
-
-def _next_offsets(value: bytes) -> dict[str, int]:
-    offsets = parse_object(value).get("next_offsets")
-    if not isinstance(offsets, dict) or not all(isinstance(offset, int) for offset in offsets.values()):
-        raise Malformed("the field 'next_offsets' has to be an object of integers")
-    return offsets
-
-
-def _check(value: bytes) -> None:
-    """What cannot be merged later is refused now."""
-    try:
-        Totals.from_record(decode(Partial, value).totals)
-    except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError, OverflowError) as error:
-        raise Malformed(f"its totals cannot be read: {error!r}") from None
-
-
-def _newer(offsets: dict[str, int], before: dict[str, int]) -> bool:
-    """Whether it is at least as far as what came before, in every input."""
-    return all(offsets.get(topic, 0) >= offset for topic, offset in before.items())

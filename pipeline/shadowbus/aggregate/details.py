@@ -1,5 +1,6 @@
 """The heavy part of totals: tables, distributions and what rests on scores. Windows do without it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -61,6 +62,11 @@ class Details:
         for name in PARTS:
             if more := getattr(other, name):
                 getattr(self, name).absorb(more)
+
+    def settle(self, parts: "Sequence[Details]") -> None:
+        """Let the sketches be the union of those of the parts, which is the same whenever it is worked out."""
+        for name in _SKETCHES:
+            setattr(self, name, Quantiles.union(getattr(part, name) for part in parts))
 
     def to_record(self) -> dict[str, Any]:
         """As they stand in partials and aggregates; what is empty is left out."""

@@ -13,22 +13,21 @@ from typing import Any
 import orjson
 
 from shadowbus.aggregate.digests import digests
+from shadowbus.aggregate.faults import stood
 from shadowbus.aggregate.known import MOST_CLASSES
 from shadowbus.aggregate.merge import evidence_of, noise_of, verdict_of
+from shadowbus.aggregate.partials import COUNTED
 from shadowbus.aggregate.segments import MOST, MOST_NAMES
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
-from shadowbus.errors import Malformed
+from shadowbus.published import ranges_of
 from shadowbus.records import Partial, Standing, Verdict
 from shadowbus.settings import Settings
 from shadowbus.trials import shadow_of
 from shadowbus.verdict.gate import Evidence
-from shadowbus.verdict.states import MOVES
 
 OBSERVED = ("claimed_since_ms", "behind", "written_ms")
 """What the aggregate has seen of a partition's books, by its clock and by where its inputs ended."""
-
-COUNTED = ("comparisons", "outcomes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,32 +84,6 @@ def behind(seen: Seen, before: Verdict) -> bool:
     )
 
 
-def check(verdict: Verdict) -> None:
-    """Refuse a record from which nothing can follow.
-
-    Raises:
-        Malformed: It says no verdict, or where its evidence lies cannot be read.
-    """
-    if verdict.verdict not in {move.stands for move in MOVES}:
-        raise Malformed(f"{verdict.verdict!r} is no verdict")
-    ranges_of(verdict.evidence)
-
-
-def ranges_of(evidence: Mapping[str, Any]) -> dict[str, dict[str, tuple[int, int]]]:
-    """The offsets in a verdict's evidence, (first, next) by topic and partition; nothing where there are none.
-
-    Raises:
-        Malformed: They are something else.
-    """
-    try:
-        return {
-            topic: {str(int(partition)): (int(first), int(after)) for partition, (first, after) in ranges.items()}
-            for topic, ranges in evidence.get("offsets", {}).items()
-        }
-    except (AttributeError, TypeError, ValueError) as error:
-        raise Malformed(f"the evidence's offsets cannot be read: {error}") from None
-
-
 def without_positions(verdict: Verdict) -> Verdict:
     """What of a verdict makes it worth to be published anew: not how far was read, and not what stood before."""
     evidence = {name: part for name, part in verdict.evidence.items() if name in ("models", "settings")}
@@ -125,9 +98,7 @@ def _looked_at(seen: Seen, books: Mapping[str, Any], settings: Settings) -> tupl
 def _previous(before: Verdict | None, basis: Mapping[str, Any]) -> Standing | None:
     if before is None:
         return None
-    if orjson.dumps(before.evidence) == orjson.dumps(basis):
-        return before.previous
-    return Standing(before.verdict, before.since_ms or before.decided_ms)
+    return before.previous if orjson.dumps(before.evidence) == orjson.dumps(basis) else stood(before)
 
 
 def _basis(seen: Seen, settings: Settings, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,10 +32,7 @@ MIB = 1 << 20
 
 def merged(partials: Iterable[Partial]) -> Totals:
     """The totals of all source partitions."""
-    totals = Totals()
-    for partial in partials:
-        totals.absorb(Totals.from_record(partial.totals))
-    return totals
+    return Totals.union([Totals.from_record(partial.totals) for partial in partials])
 
 
 def aggregate(

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowbus.aggregate.columns import Columns
+from shadowbus.aggregate.logarithm import log
 from shadowbus.aggregate.moments import Values
 from shadowbus.aggregate.probabilities import Floats, Probabilities
 from shadowbus.aggregate.totals import COUNTERS, INDEX
@@ -117,7 +118,7 @@ def judged(columns: Columns) -> Judged:
 
 def _differences(live: Probabilities, shadow: Probabilities) -> tuple[Floats, Floats, Floats, Floats]:
     """Log loss and Brier score of the live side, and by how much the shadow's are larger; NaN unless both are there."""
-    theirs, ours = (-np.log(side.label.clip(LEAST, 1.0)) for side in (live, shadow))
+    theirs, ours = (-log(side.label.clip(LEAST, 1.0)) for side in (live, shadow))
     both = np.isnan(theirs) | np.isnan(ours)
     theirs, squared = np.where(both, np.nan, theirs), np.where(both, np.nan, live.squared)
     return theirs, ours - theirs, squared, shadow.squared - squared

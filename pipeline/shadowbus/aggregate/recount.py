@@ -11,15 +11,17 @@ from typing import Any
 
 import orjson
 
-from shadowbus.aggregate.evidence import COUNTED, OBSERVED, Seen, decided_again, ranges_of
+from shadowbus.aggregate.evidence import OBSERVED, Seen, decided_again
 from shadowbus.aggregate.fold import Key, fold
 from shadowbus.aggregate.known import Known
 from shadowbus.aggregate.merge import books_of, merged
 from shadowbus.aggregate.noise import Noise, controls_of
+from shadowbus.aggregate.partials import COUNTED
 from shadowbus.aggregate.segments import ALL, Segments
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import Malformed
+from shadowbus.published import ranges_of
 from shadowbus.records import Partial, Verdict, parse_object
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Slice

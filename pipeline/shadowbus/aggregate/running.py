@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
+from msgspec import DecodeError, Struct
+from msgspec.json import Decoder
 
 from shadowbus.aggregate.fold import Folded, Key
 from shadowbus.aggregate.known import Known
@@ -12,6 +14,13 @@ from shadowbus.aggregate.segments import ALL, Segments
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import StateCorruptError
+
+
+class _Reached(Struct, gc=False):
+    next_offsets: dict[str, int]
+
+
+_reached = Decoder(_Reached).decode
 
 
 @dataclass(slots=True)
@@ -42,14 +51,23 @@ class Running:
         self.segments.setdefault(key.trial, Segments()).keep(key.segment)
         self._note(key)
 
-    def reached(self, topic: str) -> int:
-        """Up to where the restored totals count an input; the whole trials have seen all of it.
+    def doubt(self, committed: Mapping[str, int]) -> str:
+        """Why the restored totals cannot be those of the last commit; empty where they can.
 
-        Raises:
-            StateCorruptError: They cannot be read.
+        Args:
+            committed: Up to where each input is. What was written with that commit, or before, counts no more.
         """
-        whole = [key for key in self.kept if key.segment == key.window == ALL]
-        return max((_next_offset(key, self.kept[key], topic) for key in whole), default=0)
+        for key, value in self.kept.items():
+            try:
+                offsets = _reached(value).next_offsets
+            except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+                return f"the kept totals of {key.text()} cannot be read ({error})"
+            for topic, offset in offsets.items():
+                if offset > committed.get(topic, 0):
+                    return (
+                        f"the kept totals of {key.text()} count {topic} up to offset {offset}, which is not committed"
+                    )
+        return ""
 
     def add(self, folded: Folded, now_ms: int) -> None:
         """Add what a slice brought, then drop the windows that are too old."""
@@ -137,13 +155,6 @@ class Running:
                 self.dropped.add(key)
 
 
-def _next_offset(key: Key, value: bytes, topic: str) -> int:
-    try:
-        return int(orjson.loads(value)["next_offsets"].get(topic, 0))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _corrupt(key, error) from error
-
-
 def _firsts(key: Key, value: bytes) -> dict[str, int]:
     """Of an older writer's totals, which do not say, as far back as there may be."""
     try:
@@ -169,7 +180,4 @@ def _totals(key: Key, value: bytes) -> Totals:
 
 
 def _corrupt(key: Key, error: Exception) -> StateCorruptError:
-    return StateCorruptError(
-        f"The kept totals of {key.text()} cannot be read: {error!r}. Delete the topic of the partials and run "
-        "`shadowbus topics --create`: the totals are then counted again, from comparisons and outcomes."
-    )
+    return StateCorruptError(f"the kept totals of {key.text()} cannot be read: {error!r}")

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowbus.aggregate.logarithm import log
 from shadowbus.aggregate.probabilities import Floats, Probabilities
 
 BINS = 512
@@ -106,8 +107,7 @@ def bin_of(probability: Floats) -> NDArray[np.int64]:
     >>> bin_of(np.array([0.0, 0.5, 0.51, 1.0])).tolist()
     [0, 256, 257, 511]
     """
-    with np.errstate(divide="ignore"):
-        odds = np.log(probability) - np.log1p(-np.minimum(probability, 1.0))
+    odds = log(probability) - log(1.0 - np.minimum(probability, 1.0))
     steps = np.floor((odds.clip(-STEEPEST, STEEPEST) + STEEPEST) * (BINS / (2 * STEEPEST)))
     return np.minimum(steps.astype(np.int64), BINS - 1)
 

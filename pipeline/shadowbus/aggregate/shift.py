@@ -3,7 +3,12 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from shadowbus.aggregate.logarithm import log
+
 LEAST_SHARE = 1e-4
+LN2 = 0.6931471805599453
 
 
 def stability_index(reference: Sequence[float], other: Sequence[float]) -> float:
@@ -20,7 +25,8 @@ def stability_index(reference: Sequence[float], other: Sequence[float]) -> float
     (0.2747, 0.0)
     """
     pairs = [(max(one, LEAST_SHARE), max(two, LEAST_SHARE)) for one, two in zip(reference, other, strict=True)]
-    return math.fsum((two - one) * math.log(two / one) for one, two in pairs)
+    logarithms = log(np.array([two / one for one, two in pairs])).tolist()
+    return math.fsum((two - one) * ratio for (one, two), ratio in zip(pairs, logarithms, strict=True))
 
 
 def jensen_shannon(one: Sequence[float], other: Sequence[float]) -> float:
@@ -31,8 +37,7 @@ def jensen_shannon(one: Sequence[float], other: Sequence[float]) -> float:
     >>> jensen_shannon([0.5, 0.5, 0.0], [0.0, 0.0, 1.0]), jensen_shannon([0.5, 0.5], [0.5, 0.5])
     (1.0, 0.0)
     """
-    parts = []
-    for first, second in zip(one, other, strict=True):
-        middle = (first + second) / 2
-        parts += [share * math.log2(share / middle) for share in (first, second) if share > 0.0]
-    return min(1.0, max(0.0, math.fsum(parts) / 2))
+    pairs = [(share, (a + b) / 2) for a, b in zip(one, other, strict=True) for share in (a, b) if share > 0.0]
+    logarithms = log(np.array([share / middle for share, middle in pairs])).tolist()
+    whole = math.fsum(share * ratio for (share, _), ratio in zip(pairs, logarithms, strict=True))
+    return min(1.0, max(0.0, whole / (2 * LN2)))

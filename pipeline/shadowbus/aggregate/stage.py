@@ -5,22 +5,27 @@ makes visible is what a restart takes back. All partials of a trial, and the acc
 partition of its name, so that one agent sees all of them.
 """
 
-from collections.abc import Mapping
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import orjson
 
 from shadowbus.aggregate.fold import Key, fold
+from shadowbus.aggregate.partials import COUNTED, VITALS
 from shadowbus.aggregate.running import Running
 from shadowbus.aggregate.segments import ALL
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.vitals import LatestVitals
 from shadowbus.dead_letters import dead_letter, letter_key
-from shadowbus.errors import StateCorruptError
+from shadowbus.errors import Retry, StateCorruptError
 from shadowbus.partitioners import partition_of
 from shadowbus.records import Partial, encode
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Slice
+
+logger = logging.getLogger("shadowbus.aggregate")
 
 
 @dataclass(slots=True)
@@ -32,12 +37,22 @@ class _Source:
 
 
 class AggregateStage:
-    """The aggregate stage over the partitions a worker holds."""
+    """The aggregate stage over the partitions a worker holds.
 
-    def __init__(self, held: frozenset[int], settings: Settings) -> None:
-        self.settings = settings
+    Kept totals that cannot be read, or count more than is committed, were written by something else: those of their
+    source partition are counted again, from comparisons and outcomes.
+
+    Args:
+        held: Source partitions.
+        settings: What is counted, and for how long windows are kept.
+        spoiled: Source partitions whose kept totals are not used. Whoever opens a stage again hands it on: here it is
+            noted where something turned out to be unreadable.
+    """
+
+    def __init__(self, held: frozenset[int], settings: Settings, spoiled: set[int] | None = None) -> None:
+        self.settings, self.spoiled = settings, set() if spoiled is None else spoiled
         self.terms = Terms.of(settings)
-        self.sources = {p: _Source(Running(self.terms, settings.aggregate.keep_windows)) for p in sorted(held)}
+        self.sources = {p: self._begun() for p in sorted(held)}
         self.lags: Mapping[Input, int] = {}
 
     def restore(self, records: Slice) -> None:
@@ -53,24 +68,20 @@ class AggregateStage:
             parts = (key or b"").decode("utf-8", "replace").split("|")
             if len(parts) == 4 and parts[3].isdecimal() and (parts[2] == ALL or parts[2].isdecimal()):
                 source = self.sources.get(int(parts[3]))
-                if source is not None:
+                if source is not None and int(parts[3]) not in self.spoiled:
                     source.running.restore(Key(*parts[:3]), value)
 
     def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
-        """The totals restored reach exactly to what is committed; where there are none, they are counted again."""
+        """The totals restored reach to what is committed; where there are none to be used, they are counted again."""
         resume: dict[Input, int] = {}
-        for (topic, partition), offset in committed.items():
-            if topic != "vitals":
-                running = self.sources[partition].running
-                if not running.trials:
-                    resume[topic, partition] = 0
-                elif (reached := running.reached(topic)) > offset:
-                    raise StateCorruptError(
-                        f"The partials of source partition {partition} count {topic} up to offset {reached}, but only "
-                        f"{offset} is committed: the topic was made anew, or the group's offsets were moved "
-                        "back. Start over in a new namespace."
-                    )
-                running.next_offsets[topic] = offset
+        for number, source in self.sources.items():
+            mine = {topic: offset for (topic, one), offset in committed.items() if one == number and topic in COUNTED}
+            if why := source.running.doubt(mine):
+                logger.error("source partition %d is counted again from its first record: %s", number, why)
+                source = self.sources[number] = self._begun()
+            if not source.running.trials:
+                resume.update({(topic, number): 0 for topic in mine})
+            source.running.next_offsets.update(mine)
         return resume
 
     def lost(self, records: Mapping[Input, int]) -> None:
@@ -84,7 +95,8 @@ class AggregateStage:
             if piece.topic == "vitals":
                 rejected = source.vitals.take(piece, now_ms)
             else:
-                rejected = self._count(piece, now_ms)
+                with self._readable(piece.partition):
+                    rejected = self._count(piece, now_ms)
                 source.running.next_offsets[piece.topic] = piece.next_offset
             for index, reason in rejected:
                 self._set_aside(piece, index, reason, outputs, now_ms)
@@ -107,21 +119,11 @@ class AggregateStage:
         """
         outputs = Outputs()
         for number, source in self.sources.items():
-            changed, dropped = source.running.take_changes()
-            for key, totals in sorted(changed.items(), key=lambda item: (item[0] == Key(item[0].trial), item[0])):
-                offsets: dict[str, object] = dict(sorted(source.running.next_offsets.items()))
-                names = noise = firsts = {}
-                if key == Key(key.trial):
-                    names = source.running.known_of(key.trial).to_record()
-                    noise = source.running.noise_of(key.trial).to_record()
-                    firsts = source.running.firsts_of(key.trial)
-                partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names, noise, firsts)
-                self._write(outputs, key, number, encode(partial))
-            for key in dropped:
-                self._write(outputs, key, number, None)
+            with self._readable(number):
+                self._partials(number, source.running, now_ms, outputs)
             behind = self.lags.get(("comparisons", number))
             for trial, name, record in source.vitals.take_news(source.running.trials, behind, now_ms):
-                self._write(outputs, Key(trial, "vitals", name), number, orjson.dumps(record))
+                self._write(outputs, Key(trial, VITALS, name), number, orjson.dumps(record))
         return outputs
 
     def committed(self) -> None:
@@ -133,6 +135,36 @@ class AggregateStage:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def _begun(self) -> _Source:
+        return _Source(Running(self.terms, self.settings.aggregate.keep_windows))
+
+    @contextlib.contextmanager
+    def _readable(self, number: int) -> Iterator[None]:
+        """Where kept totals turn out to be unreadable, begin again without them.
+
+        Raises:
+            Retry: They are.
+        """
+        try:
+            yield
+        except StateCorruptError as error:
+            self.spoiled.add(number)
+            raise Retry(f"source partition {number} is counted again from its first record: {error}") from error
+
+    def _partials(self, number: int, running: Running, now_ms: int, outputs: Outputs) -> None:
+        changed, dropped = running.take_changes()
+        for key, totals in sorted(changed.items(), key=lambda item: (item[0] == Key(item[0].trial), item[0])):
+            offsets: dict[str, object] = dict(sorted(running.next_offsets.items()))
+            names = noise = firsts = {}
+            if key == Key(key.trial):
+                names = running.known_of(key.trial).to_record()
+                noise = running.noise_of(key.trial).to_record()
+                firsts = running.firsts_of(key.trial)
+            partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names, noise, firsts)
+            self._write(outputs, key, number, encode(partial))
+        for key in dropped:
+            self._write(outputs, key, number, None)
 
     def _count(self, piece: Slice, now_ms: int) -> list[tuple[int, str]]:
         running = self.sources[piece.partition].running

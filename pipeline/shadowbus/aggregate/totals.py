@@ -4,6 +4,7 @@ Totals merge by `+` with `Totals()` as identity, in any order and grouping: coun
 quantiles within the error of their sketch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -124,6 +125,18 @@ class Totals:
             if self.details is None:
                 self.details = Details()
             self.details.absorb(other.details)
+
+    @classmethod
+    def union(cls, parts: "Sequence[Totals]") -> Self:
+        """All of some totals; the same record for the same parts, to the last bit, in whatever order."""
+        totals = cls()
+        for part in parts:
+            totals.absorb(part)
+        for name in _SKETCHES:
+            setattr(totals, name, Quantiles.union(getattr(part, name) for part in parts))
+        if totals.details is not None:
+            totals.details.settle([part.details for part in parts if part.details is not None])
+        return totals
 
     def __add__(self, other: "Totals") -> "Totals":
         merged = Totals()

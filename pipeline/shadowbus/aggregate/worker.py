@@ -15,16 +15,16 @@ def run_aggregate(settings: Settings, stop: threading.Event, worker_id: str = ""
 
     Raises:
         BrokerError: A topic or a right is missing.
-        StateCorruptError: The partials cannot be read back.
     """
     commit_ms = max(1, round(settings.aggregate.publish_seconds * 1000))
     paced = dataclasses.replace(settings, worker=dataclasses.replace(settings.worker, commit_ms=commit_ms))
+    spoiled = set[int]()
     job = Job(
         name="aggregate",
         inputs=(COMPARISONS, OUTCOMES, VITALS),
         outputs=(PARTIALS, DEAD_LETTERS),
         changelog=PARTIALS,
         changelog_whole=True,
-        open_stage=lambda held: AggregateStage(held, settings),
+        open_stage=lambda held: AggregateStage(held, settings, spoiled),
     )
     run(job, paced, stop, worker_id)

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shadowbus.cli.console import emit, tell
+from shadowbus.cli.console import emit_json, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.report import write
 from shadowbus.cli.verdict import EXIT_CODES, show
@@ -65,7 +65,7 @@ def backtest(
     records = [(decode(Verdict, value), value) for value in result.verdicts]
     for record, value in records:
         if as_json:
-            emit(value.decode())
+            emit_json(value)
         else:
             show(record)
     if report:

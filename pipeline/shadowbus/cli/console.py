@@ -3,10 +3,12 @@
 Whatever came out of a record is foreign: it is shown through `clean` and as `Text`, never as markup.
 """
 
+import json
 import re
 import sys
 import unicodedata
 
+import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -62,3 +64,21 @@ def emit(line: str) -> None:
     """Write one line of data to stdout, at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def emit_json(document: object) -> None:
+    """Write a document as one line of JSON."""
+    emit(as_line(document))
+
+
+def as_line(document: object) -> str:
+    r"""A document as one line of JSON in which everything beyond printable ASCII is escaped: safe on a terminal too.
+
+    Args:
+        document: Bytes of JSON, or what orjson can write.
+
+    >>> as_line(b'{"a":\n "\xe2\x80\xae\x7f"}')
+    '{"a":"\\u202e\\u007f"}'
+    """
+    value = document if isinstance(document, bytes) else orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
+    return json.dumps(orjson.loads(value), separators=(",", ":")).replace("\x7f", "\\u007f")

@@ -3,13 +3,12 @@
 import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from shadowbus.cli.console import cell, emit, output, tell
+from shadowbus.cli.console import cell, emit_json, output, tell
 from shadowbus.cli.options import settings_of
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def doctor(
     evidence = gather(settings)
     diagnosis = diagnose(evidence)
     if as_json:
-        emit(orjson.dumps(_plain(evidence, diagnosis)).decode())
+        emit_json(_plain(evidence, diagnosis))
     else:
         _show(evidence, diagnosis, output())
     if not diagnosis.ok:

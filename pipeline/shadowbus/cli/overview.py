@@ -1,5 +1,6 @@
 """Everything `shadowbus status` shows, gathered from Kafka: stages, trials, verdicts, and what is plainly wrong."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -13,10 +14,11 @@ from shadowbus.kafka.newest import newest_values
 from shadowbus.kafka.reaching import existing_topics
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import check_topics
-from shadowbus.records import Aggregate, Verdict, decode
+from shadowbus.published import read_aggregate
+from shadowbus.records import Verdict
 from shadowbus.settings import Settings
+from shadowbus.story.fields import count, number, section
 from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, REQUESTS, STAGES, VERDICTS, Stage
-from shadowbus.trials import verdicts_in
 
 SHOWN_TOPICS = 5
 """How many of the missing ones are named."""
@@ -74,17 +76,20 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
         {} if topic.full_name(settings.namespace) in missing else read_table(settings, topic, deadline)
         for topic in (AGGREGATES, VERDICTS)
     )
-    trials = list(_trials(aggregates.values()))
+    trials = list(_trials(aggregates))
     partials = [] if PARTIALS.full_name(settings.namespace) in missing else _newest_partials(settings, deadline)
+    found, odd = verdicts(decided)
     return Overview(
         namespace=settings.namespace,
         missing_topics=missing,
         stages=seen,
         trials=trials,
-        verdicts=sorted((found.record for found in verdicts(verdicts_in(decided))), key=lambda one: one.trial),
+        verdicts=sorted((one.record for one in found), key=lambda one: one.trial),
         notes=[
             *(f"The topic {name}, which [rekey] names, is missing." for name in lost),
             *stale_notes(stale_trials(partials, aggregates.values(), now_ms())),
+            *(one.sentence for one in odd),
+            *(f"{one.record.trial} could not be decided. {one.record.fault}" for one in found if one.record.fault),
             *left_out_notes(trials),
             *_notes(settings, missing, len(differences) - len(missing), seen, ever),
         ],
@@ -134,27 +139,23 @@ def _seen(stage: StageStatus, group: GroupState) -> StageStatus:
     return StageStatus(stage.stage, stage.shadow, stage.group, group.state, group.members, group.lag)
 
 
-def _trials(values: Iterable[bytes]) -> Iterator[TrialStatus]:
+def _trials(table: Mapping[bytes, bytes]) -> Iterator[TrialStatus]:
     whole = []
-    for value in values:
-        try:
-            aggregate = decode(Aggregate, value)
-        except Malformed:
-            continue
-        if aggregate.segment == aggregate.window == "all":
-            whole.append(aggregate)
-    for one in sorted(whole, key=lambda aggregate: aggregate.trial):
-        statuses = one.totals.get("statuses")
-        counts = statuses if isinstance(statuses, dict) else {}
-        yield TrialStatus(one.trial, counts, one.totals.get("labels", 0), one.books, one.updated_ms)
+    for key, value in sorted(table.items()):
+        if key.endswith(b"|all|all"):
+            with contextlib.suppress(Malformed):
+                whole.append(read_aggregate(value, key))
+    for one in whole:
+        yield TrialStatus(
+            one.trial, section(one.totals, "statuses"), count(one.totals, "labels"), one.books, one.updated_ms
+        )
 
 
 def left_out_notes(trials: Iterable[TrialStatus]) -> Iterator[str]:
     """What replay does not take, because the settings ask for a share or because it fell behind."""
     for one in trials:
-        requests = one.books.get("requests")
-        page = requests if isinstance(requests, Mapping) else {}
-        left_out, read, share = page.get("sampled_out", 0), page.get("read", 0), one.books.get("share", 1.0)
+        page, share = section(one.books, "requests"), number(one.books, "share")
+        left_out, read, share = count(page, "sampled_out"), count(page, "read"), 1.0 if share is None else share
         if left_out or share != 1.0:
             portion = left_out / read if read else 0.0
             yield (

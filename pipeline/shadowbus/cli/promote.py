@@ -6,14 +6,13 @@ the topics.
 
 import dataclasses
 import getpass
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shadowbus.cli.console import clean, emit, tell
+from shadowbus.cli.console import clean, emit, emit_json, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.recorded import OneTrial
 from shadowbus.cli.verdict import READ_SECONDS, Found, find
@@ -197,7 +196,10 @@ def _write(settings: Settings, record: Promotion) -> None:
 
 
 def _show(record: Promotion, sentence: str, as_json: bool) -> None:
-    emit(json.dumps(json.loads(encode(record))) if as_json else clean(sentence))  # in ASCII, safe on a terminal
+    if as_json:
+        emit_json(record)
+    else:
+        emit(clean(sentence))
 
 
 def _user() -> str:

@@ -4,10 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
-import orjson
 import typer
 
-from shadowbus.cli.console import clean, emit
+from shadowbus.cli.console import clean, emit, emit_json
 from shadowbus.cli.options import settings_of
 from shadowbus.settings import masked
 
@@ -19,7 +18,7 @@ def settings(
     """Show the settings in force, with every default, and secrets masked."""
     document = masked(settings_of(context))
     if as_json:
-        emit(orjson.dumps(document).decode())
+        emit_json(document)
         return
     emit(f"# {clean(str(document.pop('source')))}")
     for line in toml_lines(document):

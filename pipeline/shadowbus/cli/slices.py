@@ -1,13 +1,12 @@
 """`shadowbus slices`: for which requests is the shadow worse than for others, or than the live model?"""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shadowbus.cli.console import cell, emit, output, table, tell
+from shadowbus.cli.console import cell, emit_json, output, table, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.recorded import MOST, ComparisonsFile, Most, OneTrial, busy, recorded
 
@@ -57,7 +56,7 @@ def slices(
         found = search(rows.rows, by.value, alpha=alpha, depth=max_depth)
     if as_json:
         trial_of = {"trial": rows.trial, "with_features": rows.with_features, "unmet_outcomes": rows.unmet}
-        emit(json.dumps({**trial_of, **found.record()}))
+        emit_json({**trial_of, **found.record()})
     else:
         _show(rows, found)
 

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from shadowbus.cli.console import cell, emit, output, table
+from shadowbus.cli.console import cell, emit_json, output, table
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.verdict import STYLES, needed_sentence
 from shadowbus.clock import Deadline
@@ -28,10 +27,7 @@ def status(
     from shadowbus.cli.overview import look
 
     overview = look(settings, Deadline.after(READ_SECONDS))
-    if as_json:
-        emit(orjson.dumps(overview).decode())
-    else:
-        _show(overview, output())
+    emit_json(overview) if as_json else _show(overview, output())
 
 
 def _show(overview: "Overview", console: Console) -> None:
@@ -65,7 +61,9 @@ def _show_trials(overview: "Overview", console: Console) -> None:
 def _show_verdicts(overview: "Overview", console: Console) -> None:
     rows = table("Verdicts", "trial", "verdict", "requests", "labels", "needed")
     for one in overview.verdicts:
-        word = cell(one.verdict.replace("_", " "), STYLES[one.verdict])
+        word = (
+            cell("not decided", "bold red") if one.fault else cell(one.verdict.replace("_", " "), STYLES[one.verdict])
+        )
         rows.add_row(cell(one.trial), word, cell(one.requests), cell(one.labels), cell(needed_sentence(one.needed)))
     console.print()
     console.print(rows)

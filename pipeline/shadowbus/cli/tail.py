@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from shadowbus.cli.console import cell, clean, emit, output, tell
+from shadowbus.cli.console import cell, clean, emit_json, output, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.pipes import nobody_reads
 from shadowbus.clock import Deadline
@@ -54,7 +54,7 @@ def tail(
             console = output()
             for record, comparison in itertools.islice(_wanted(values, shadow, disagreements), limit):
                 if as_json:
-                    emit(json.dumps(record))  # everything beyond ASCII escaped: safe on a terminal too
+                    emit_json(record)
                 else:
                     console.print(line_of(comparison), soft_wrap=True)
                 if nobody_reads():

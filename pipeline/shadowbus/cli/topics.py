@@ -5,10 +5,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 
-from shadowbus.cli.console import cell, emit, output, table, tell
+from shadowbus.cli.console import cell, emit, emit_json, output, table, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.settings import Settings
 
@@ -38,7 +37,7 @@ def _create(settings: Settings, as_json: bool) -> None:
     differing = [difference for difference in check_topics(settings) if difference.what != "topic"]
     created = create_topics(settings)
     if as_json:
-        emit(orjson.dumps({"created": created, "differences": _plain(differing)}).decode())
+        emit_json({"created": created, "differences": _plain(differing)})
     else:
         sys.stdout.writelines(f"created {name}\n" for name in created)
         if not created:
@@ -54,7 +53,7 @@ def _check(settings: Settings, as_json: bool) -> None:
 
     differences = check_topics(settings)
     if as_json:
-        emit(orjson.dumps({"ok": not differences, "differences": _plain(differences)}).decode())
+        emit_json({"ok": not differences, "differences": _plain(differences)})
     elif differences:
         rows = table("", "topic", "what", "wanted", "found")
         for one in differences:

@@ -1,18 +1,19 @@
 """`shadowbus verdict`: may this shadow be promoted? The exit code is the answer."""
 
-import sys
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from shadowbus.cli.console import cell, output, table, tell
+from shadowbus.cli.console import cell, emit_json, output, table, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.verify import verify
 from shadowbus.clock import Deadline
-from shadowbus.errors import Malformed
-from shadowbus.records import Aggregate, Verdict, decode
+from shadowbus.errors import Malformed, ShadowbusError
+from shadowbus.published import ranges_of, read_aggregate, read_verdict
+from shadowbus.records import Verdict
 from shadowbus.settings import Settings
 from shadowbus.trials import shadow_of, verdicts_in
 
@@ -30,6 +31,22 @@ class Found:
     value: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """A record under a trial's name that is no verdict on it, and why."""
+
+    trial: str
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, and what to do."""
+        return (
+            f"The verdict on {self.trial} cannot be used: {self.why}. Something else than the agents has written it: "
+            "start them again, and they write it anew."
+        )
+
+
 def verdict(
     context: typer.Context,
     shadow: Annotated[str, typer.Option(metavar="NAME", help="Of which shadow.", show_default=False)],
@@ -39,9 +56,9 @@ def verdict(
     again: Annotated[
         bool, typer.Option("--verify", help="Work it out again from the topics; exit code 1 if it is not the same.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The record of the verdicts topic, as it is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The record of the verdicts topic, on one line.")] = False,
 ) -> None:
-    """Show the verdict; exit code 0 is PROMOTE, 10 KEEP WATCHING, 20 SEND BACK."""
+    """Show the verdict; exit code 0 is PROMOTE, 10 KEEP WATCHING, 20 SEND BACK, 1 where it could not be decided."""
     settings = settings_of(context)
     settings.shadow_named(shadow)
     found = find(settings, shadow, trial, Deadline.after(READ_SECONDS))
@@ -51,57 +68,60 @@ def verdict(
         raise typer.Exit(EXIT_CODES["KEEP_WATCHING"])
     if again:
         tell(verify(settings, found.record, found.value))
-    if as_json:
-        sys.stdout.buffer.write(found.value + b"\n")
-        sys.stdout.buffer.flush()
-    else:
-        show(found.record)
+    emit_json(found.value) if as_json else show(found.record)
+    if found.record.fault:
+        raise ShadowbusError(f"{found.record.trial} could not be decided. {found.record.fault}")
     raise typer.Exit(EXIT_CODES[found.record.verdict])
 
 
-def verdicts(values: Iterable[bytes]) -> list[Found]:
-    """The verdicts among these values; whatever else is there is told and left out."""
-    found = []
-    for value in values:
+def verdicts(table: Mapping[bytes, bytes]) -> tuple[list[Found], list[Odd]]:
+    """What lies in a verdicts topic under the names of trials: verdicts, and what is none."""
+    found, odd = list[Found](), list[Odd]()
+    for key, value in verdicts_in(table).items():
         try:
-            record = decode(Verdict, value)
-            if record.verdict not in EXIT_CODES:
-                raise Malformed(f"{record.verdict!r} is no verdict")
+            found.append(Found(read_verdict(value, key), value))
         except Malformed as error:
-            tell(f"A record in the verdicts topic cannot be used: {error}.")
-        else:
-            found.append(Found(record, value))
-    return found
+            odd.append(Odd(key.decode(errors="replace"), str(error)))
+    return found, odd
 
 
 def find(settings: Settings, shadow: str, trial: str | None, deadline: Deadline) -> Found | None:
-    """The verdict on a trial of a shadow, or on its newest one."""
+    """The verdict on a trial of a shadow, or on its newest one.
+
+    Raises:
+        BrokerError: The topics cannot be read.
+        ShadowbusError: What lies there is no verdict.
+    """
     from shadowbus.kafka.tables import read_table
     from shadowbus.topology import AGGREGATES, VERDICTS
 
-    of_shadow = [
-        found
-        for found in verdicts(verdicts_in(read_table(settings, VERDICTS, deadline)))
-        if shadow_of(found.record.trial) == shadow and trial in (None, found.record.trial)
-    ]
-    if len(of_shadow) < 2:
-        return of_shadow[0] if of_shadow else None
-    # Labels of an old trial still arrive: the newest is the one that began last, not the one decided last.
-    began = beginnings(read_table(settings, AGGREGATES, deadline).values())
-    return max(of_shadow, key=lambda found: (began.get(found.record.trial, -1), found.record.decided_ms))
-
-
-def beginnings(values: Iterable[bytes]) -> dict[str, int]:
-    """The time of each trial's first record, by trial, from aggregates."""
+    found, odd = verdicts(read_table(settings, VERDICTS, deadline))
+    of_shadow: dict[str, Found | Odd] = {one.record.trial: one for one in found} | {one.trial: one for one in odd}
+    of_shadow = {name: one for name, one in of_shadow.items() if shadow_of(name) == shadow and trial in (None, name)}
     began: dict[str, int] = {}
-    for value in values:
-        try:
-            aggregate = decode(Aggregate, value)
-        except Malformed:
-            continue
-        first = aggregate.totals.get("first_ms")
-        if aggregate.segment == aggregate.window == "all" and isinstance(first, int):
-            began[aggregate.trial] = first
+    if len(of_shadow) > 1:
+        # Labels of an old trial still arrive: the newest is the one that began last, not the one decided last.
+        began = beginnings(read_table(settings, AGGREGATES, deadline))
+    newest = max(of_shadow, key=lambda name: (began.get(name, -1), _decided_ms(of_shadow[name])), default=None)
+    chosen = None if newest is None else of_shadow[newest]
+    if isinstance(chosen, Odd):
+        raise ShadowbusError(chosen.sentence)
+    return chosen
+
+
+def _decided_ms(one: Found | Odd) -> int:
+    return one.record.decided_ms if isinstance(one, Found) else -1
+
+
+def beginnings(table: Mapping[bytes, bytes]) -> dict[str, int]:
+    """The time of each trial's first record, by trial, from aggregates by their keys."""
+    began: dict[str, int] = {}
+    for key, value in table.items():
+        if key.endswith(b"|all|all"):
+            with contextlib.suppress(Malformed):
+                aggregate = read_aggregate(value, key)
+                if isinstance(first := aggregate.totals.get("first_ms"), int):
+                    began[aggregate.trial] = first
     return began
 
 
@@ -109,6 +129,8 @@ def show(record: Verdict) -> None:
     """A verdict for people, on stdout."""
     console = output()
     console.print(cell(record.verdict.replace("_", " "), STYLES[record.verdict]), cell(record.trial))
+    if record.fault:
+        console.print(cell("It could not be decided, and what stands here is nobody's to act on.", "bold red"))
     console.print(cell(f"{record.requests} requests, {record.labels} labels", "dim"))
     if record.note:
         console.print(cell(record.note))
@@ -164,8 +186,9 @@ def evidence_sentence(evidence: Mapping[str, object]) -> str:
     offsets, models, settings = (evidence.get(name) for name in ("offsets", "models", "settings"))
     if not isinstance(offsets, Mapping) or not isinstance(models, list) or not isinstance(settings, Mapping):
         return ""
+    ranges = ranges_of(evidence)
     read = {
-        topic: sum(after - first for first, after in offsets.get(topic, {}).values())
+        topic: sum(after - first for first, after in ranges.get(topic, {}).values())
         for topic in ("comparisons", "outcomes")
     }
     model = " and ".join(str(one)[:8] for one in models) or "unknown"

@@ -37,11 +37,13 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
     Raises:
         ShadowbusError: It is not the same, or cannot be worked out again; the message says why.
     """
-    from shadowbus.aggregate.difference import first_difference
+    from shadowbus.aggregate.difference import DIGITS, first_difference, same_as_shown
     from shadowbus.aggregate.recount import Recount
     from shadowbus.kafka.stretches import read_stretches
     from shadowbus.topology import COMPARISONS, OUTCOMES, VITALS
 
+    if record.fault:
+        raise ShadowbusError(f"{record.trial} could not be decided: {record.fault}")
     if not record.evidence:
         raise ShadowbusError(f"The verdict on {record.trial} carries no evidence: an older release has written it.")
     _check_settings(settings, record)
@@ -60,6 +62,11 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
     except Malformed as error:
         raise ShadowbusError(f"The verdict on {record.trial} cannot be worked out again: {error}.") from error
     counted = " and ".join(f"{again.taken[name]} {name}" for name in ("comparisons", "outcomes"))
+    if result != value and same_as_shown(value, result):
+        return (
+            f"Read again {counted}: the verdict is the same to {DIGITS} digits; in what comes after them processors "
+            "and builds of numpy differ."
+        )
     if result != value:
         raise ShadowbusError(
             f"The verdict on {record.trial} is not what follows from the {counted} it names: "

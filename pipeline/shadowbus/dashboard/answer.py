@@ -106,11 +106,15 @@ class Answer:
 
 def tone_of(trial: TrialStory) -> str:
     """The colours of a trial."""
+    if trial.fault:
+        return "bad"
     return "quiet" if trial.control else TONES.get(trial.verdict, "quiet")
 
 
 def badge_of(trial: TrialStory) -> str:
     """The verdict with a sign, so that it is not told by colour alone."""
+    if trial.fault:
+        return "! NOT DECIDED"
     sign = {"PROMOTE": "✔", "SEND_BACK": "✖", "KEEP_WATCHING": "…"}.get(trial.verdict, "?")
     return f"{sign} {trial.word}"
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from shadowbus.dashboard.example import Example, Examples, Question, example_of, label_of
 from shadowbus.errors import Malformed
+from shadowbus.published import read_aggregate, read_verdict
 from shadowbus.records import Aggregate, Promotion, Verdict, decode
 from shadowbus.stage import Slice
 from shadowbus.story.history import remember
@@ -103,7 +104,7 @@ class Store:
                 case "verdicts" if b"|" in (key or b""):
                     self._take_act(value)
                 case "verdicts" if value is not None:
-                    verdict = decode(Verdict, value)
+                    verdict = read_verdict(value, key)
                     remember(self._history.setdefault(verdict.trial, []), verdict)
                 case "verdicts":
                     self._history.pop((key or b"").decode("utf-8", "replace"), None)
@@ -126,7 +127,7 @@ class Store:
         if value is None:
             self._aggregates.pop(key, None)
             return
-        record = decode(Aggregate, value)
+        record = read_aggregate(value, key)
         if "all" in (record.segment, record.window):  # windows of segments are not shown
             times = {name: record.totals.get(name) for name in TIMES}
             self._aggregates[key] = replace(record, totals=times)

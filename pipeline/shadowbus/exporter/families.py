@@ -19,7 +19,8 @@ def families(samples: Iterable[Sample]) -> list[Family]:
         ValueError: Not as many label values as the table has labels.
     """
     found: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
-    for name, labels, value in samples:
+    newest = {(name, labels): value for name, labels, value in samples}  # Prometheus refuses all where one comes twice
+    for (name, labels), value in newest.items():
         metric = METRICS[name]
         if name not in found:
             kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily

@@ -26,7 +26,10 @@ class TrialCollector(Collector):
         trials, left_out = self.trials.shown()
         samples: list[Sample] = [("shadowbus_trials_left_out", (), left_out)]
         for name, trial in trials.items():
-            samples += _trial(name, trial)
+            try:
+                samples += list(_trial(name, trial))
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+                samples.append(("shadowbus_trial_fault", (name,), 1.0))  # of this one; the others are shown
         return families(samples)
 
 
@@ -47,6 +50,7 @@ def _trial(name: str, trial: Trial) -> Iterator[Sample]:
 
 def _verdict(name: str, verdict: Shown) -> Iterator[Sample]:
     yield from states("shadowbus_verdict", (name,), VERDICTS, str(verdict.get("verdict")))
+    yield "shadowbus_trial_fault", (name,), float(bool(verdict.get("fault")))
     needed = _part(verdict, "needed")
     decided_ms = verdict.get("decided_ms")
     yield from numbers(

@@ -16,7 +16,8 @@ from shadowbus.kafka.owned import OwnedTable
 from shadowbus.kafka.publish import Publisher
 from shadowbus.notify.due import Change, changes, told_key
 from shadowbus.notify.messages import TEMPLATES
-from shadowbus.records import Told, Verdict, decode, encode
+from shadowbus.published import read_told, read_verdict
+from shadowbus.records import Told, Verdict, encode
 from shadowbus.settings import Settings
 from shadowbus.supervised import Backoff
 from shadowbus.topology import VERDICTS
@@ -149,11 +150,12 @@ def _read(
     for key, (partition, value) in rows.items():
         try:
             if b"|" not in key:
-                verdict = decode(Verdict, value)
-                verdicts.append(verdict)
-                places[verdict.trial] = partition
+                verdict = read_verdict(value, key)
+                if not verdict.fault:  # nothing was decided: what they know still is the last that was
+                    verdicts.append(verdict)
+                    places[verdict.trial] = partition
             elif b"|told|" in key:
-                told[key] = decode(Told, value)
+                told[key] = read_told(value, key)
         except Malformed as error:
             logger.debug("a record of the verdicts topic cannot be used: %s", error)
     return verdicts, told, places

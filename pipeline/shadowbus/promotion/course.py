@@ -48,6 +48,8 @@ def check_verdict(standing: Standing, action: str) -> None:
     Raises:
         NotAllowed: It is not.
     """
+    if standing.verdict.fault:
+        raise NotAllowed(f"{standing.verdict.trial} could not be decided: {standing.verdict.fault}")
     wanted, found = (word.replace("_", " ") for word in (WANTED[action], standing.verdict.verdict))
     if wanted != found:
         verb = "promoted" if action == "promote" else "sent back"

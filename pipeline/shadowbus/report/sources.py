@@ -1,21 +1,25 @@
 """Where a report's records are from: the topics of a namespace, or the folder of a backtest."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed, ShadowbusError
-from shadowbus.records import Aggregate, Promotion, Verdict, decode
+from shadowbus.published import read_aggregate, read_verdict
+from shadowbus.records import Promotion, Verdict, decode
 from shadowbus.settings import Settings
 from shadowbus.story.history import remember
 from shadowbus.story.trial import Told, trials_of
 from shadowbus.topology import AGGREGATES, VERDICTS
+from shadowbus.trials import verdicts_in
 
 MOST_VERDICTS = 5_000
 READ_SECONDS = 120.0
 Kind = TypeVar("Kind")
+Row = tuple[bytes | None, bytes]
+"""A key, where there is one, and a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,12 @@ def from_topics(settings: Settings) -> Known:
     from shadowbus.kafka.tables import read_table
 
     deadline = Deadline.after(READ_SECONDS)
-    aggregates = list(_readable(Aggregate, read_table(settings, AGGREGATES, deadline).values()))
+    aggregates = list(_readable(read_aggregate, read_table(settings, AGGREGATES, deadline).items()))
     table = read_table(settings, VERDICTS, deadline)
-    earlier = _readable(Verdict, newest_values(settings, VERDICTS, MOST_VERDICTS, deadline))
-    newest = _readable(Verdict, (value for key, value in table.items() if b"|" not in key))
+    earlier = _readable(read_verdict, _unkeyed(newest_values(settings, VERDICTS, MOST_VERDICTS, deadline)))
+    newest = _readable(read_verdict, verdicts_in(table).items())
     history = _history(sorted([*earlier, *newest], key=lambda one: one.decided_ms))
-    acted = _readable(Promotion, (value for key, value in table.items() if key.endswith(b"|promotion")))
+    acted = _readable(_promotion, (row for row in table.items() if row[0].endswith(b"|promotion")))
     return Known(f"namespace {settings.namespace}", trials_of(aggregates, history), {one.trial: one for one in acted})
 
 
@@ -52,9 +56,10 @@ def from_backtest(folder: Path) -> Known:
     Raises:
         ShadowbusError: One of them cannot be read.
     """
-    newest = {(one.trial, one.segment, one.window): one for one in _readable(Aggregate, _lines(folder, "aggregates"))}
-    looks = _readable(Verdict, _lines(folder, "looks")) if (folder / "looks.jsonl").exists() else ()
-    history = _history([*looks, *_readable(Verdict, _lines(folder, "verdicts"))])
+    aggregates = _readable(read_aggregate, _lines(folder, "aggregates"))
+    newest = {(one.trial, one.segment, one.window): one for one in aggregates}
+    looks = _readable(read_verdict, _lines(folder, "looks")) if (folder / "looks.jsonl").exists() else ()
+    history = _history([*looks, *_readable(read_verdict, _lines(folder, "verdicts"))])
     return Known(f"backtest in {folder.name or folder}", trials_of(newest.values(), history))
 
 
@@ -67,18 +72,26 @@ def _history(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
     return history
 
 
-def _lines(folder: Path, name: str) -> Iterator[bytes]:
+def _lines(folder: Path, name: str) -> Iterator[Row]:
     path = folder / f"{name}.jsonl"
     try:
         with path.open("rb") as lines:
-            yield from filter(None, map(bytes.strip, lines))
+            yield from _unkeyed(filter(None, map(bytes.strip, lines)))
     except OSError as error:
         raise ShadowbusError(f"{path} cannot be read ({error.strerror}): is it a folder of a backtest?") from error
 
 
-def _readable(kind: type[Kind], values: Iterable[bytes]) -> Iterator[Kind]:
-    for value in values:
+def _unkeyed(values: Iterable[bytes]) -> Iterator[Row]:
+    return ((None, value) for value in values)
+
+
+def _promotion(value: bytes, _: bytes | None) -> Promotion:
+    return decode(Promotion, value)
+
+
+def _readable(read: Callable[[bytes, bytes | None], Kind], rows: Iterable[Row]) -> Iterator[Kind]:
+    for key, value in rows:
         try:
-            yield decode(kind, value)
+            yield read(value, key)
         except Malformed:
             continue

@@ -19,12 +19,14 @@ class Needed:
     text: str
 
 
-def headline(verdict: str, shadow: str, live: str, *, control: bool) -> str:
+def headline(verdict: str, shadow: str, live: str, *, control: bool, fault: str = "") -> str:
     """The answer in one sentence.
 
     >>> headline("PROMOTE", "better@1", "champion@1", control=False)
     'Yes, promote better@1: it may replace champion@1.'
     """
+    if fault:
+        return f"Nobody knows: {shadow} could not be decided."
     if control:
         return f"Nothing to promote: {shadow} is the control, and measures noise."
     match verdict:

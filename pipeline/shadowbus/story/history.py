@@ -11,6 +11,9 @@ MOST = 240
 """How many verdicts of one trial are kept; then every second one of the older half goes."""
 
 
+UNDECIDED = "not decided"
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One criterion at one moment: what was seen, and what was still possible."""
@@ -49,10 +52,11 @@ def changes(history: Iterable[Verdict]) -> tuple[Change, ...]:
     """When the verdict became another one, the newest first."""
     found: list[Change] = []
     for one in history:
-        if not found or found[-1].verdict != one.verdict:
+        if not found or (found[-1].verdict, found[-1].text == UNDECIDED) != (one.verdict, bool(one.fault)):
             word = WORDS.get(one.verdict, one.verdict)
             failed = [criterion.title for criterion in read(*one.criteria) if criterion.state == "fails"]
             text = f"{word} for: {failed[0]}" if failed else word
+            text = UNDECIDED if one.fault else text
             found.append(Change(one.decided_ms, one.verdict, text, one.requests, one.labels))
     return tuple(reversed(found))
 

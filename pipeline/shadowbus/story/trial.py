@@ -59,6 +59,7 @@ class TrialStory:
         control: Whether the shadow is the live model itself.
         verdict: `PROMOTE`, `KEEP_WATCHING` or `SEND_BACK`.
         word: The same as people write it.
+        fault: Why the trial could not be decided; empty where it was.
         headline: May I promote?
         why: Why, or why not.
         criteria: Each condition.
@@ -87,6 +88,7 @@ class TrialStory:
     control: bool
     verdict: str
     word: str
+    fault: str
     headline: str
     why: str
     criteria: tuple[Criterion, ...]
@@ -132,7 +134,7 @@ def tell(known: Iterable[Told], now_ms: int | None = None, controls: frozenset[s
     for name, summary in summaries.items():
         if shadow_of(name) in controls and (found := noise(name, summary)) is not None:
             floors[name.partition("~")[0]] = found  # of each champion
-    trials = tuple(sorted((_tell(one, now_ms, controls, floors) for one in known), key=_order))
+    trials = tuple(sorted((_told(one, now_ms, controls, floors) for one in known), key=_order))
     return Story(_overall(trials), trials, next(iter(floors.values()), None))
 
 
@@ -142,6 +144,20 @@ def trials_of(aggregates: Iterable[Aggregate], history: Mapping[str, Sequence[Ve
     for one in aggregates:
         found.setdefault(one.trial, []).append(one)
     return [Told(name, records, history.get(name, ())) for name, records in sorted(found.items())]
+
+
+def _told(known: Told, now_ms: int | None, controls: frozenset[str], floors: Mapping[str, Noise]) -> TrialStory:
+    """One trial, whatever stands in its records: the others have nothing to do with it."""
+    try:
+        return _tell(known, now_ms, controls, floors)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        fault = f"Its records cannot be told ({type(error).__name__}: {error})."
+        verdict = Verdict(known.trial, KEEP_WATCHING, [], 0, 0, {}, 0, fault=fault)
+        return _tell(Told(known.trial, history=[verdict]), None, controls, floors)
+
+
+def _undecided(fault: str) -> tuple[str, ...]:
+    return (f"This trial could not be decided. {fault}",) if fault else ()
 
 
 def _tell(known: Told, now_ms: int | None, controls: frozenset[str], floors: Mapping[str, Noise]) -> TrialStory:
@@ -159,11 +175,12 @@ def _tell(known: Told, now_ms: int | None, controls: frozenset[str], floors: Map
         control=control,
         verdict=verdict.verdict,
         word=telling.WORDS.get(verdict.verdict, verdict.verdict),
-        headline=telling.headline(verdict.verdict, shadow, live, control=control),
-        why=telling.why(verdict.verdict, criteria, summary, control=control),
+        fault=verdict.fault,
+        headline=telling.headline(verdict.verdict, shadow, live, control=control, fault=verdict.fault),
+        why=verdict.fault or telling.why(verdict.verdict, criteria, summary, control=control),
         criteria=criteria,
         needed=needed(verdict.needed, per_second(known.aggregates)),
-        warnings=warnings(summary, books, health, quiet_ms),
+        warnings=(*_undecided(verdict.fault), *warnings(summary, books, health, quiet_ms)),
         requests=max(verdict.requests, count(summary, "requests")),
         labels=max(verdict.labels, count(summary, "labels")),
         decided_ms=verdict.decided_ms,
@@ -202,6 +219,8 @@ def _overall(trials: tuple[TrialStory, ...]) -> str:
         return "No trial has begun yet." if not trials else "Nothing to promote: only the control is running."
     parts = []
     for verdict, doing in (("PROMOTE", "Promote"), ("KEEP_WATCHING", "Keep watching"), ("SEND_BACK", "Send back")):
-        if names := [one.shadow for one in candidates if one.verdict == verdict]:
+        if names := [one.shadow for one in candidates if one.verdict == verdict and not one.fault]:
             parts.append(f"{doing} {listed(names)}.")
+    if names := [one.shadow for one in candidates if one.fault]:
+        parts.append(f"{listed(names)} could not be decided.")
     return " ".join(parts)

@@ -1,0 +1,63 @@
+"""Where the partitions of topics end now, asked again and again over one connection, by whatever threads.
+
+Somebody who reads what another has written about offsets can hold it against this.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
+
+from shadowbus.errors import BrokerError, Retry
+from shadowbus.kafka.clients import make_admin, plainly
+from shadowbus.settings import Settings
+from shadowbus.stage import Input
+from shadowbus.topology import Topic
+
+_ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
+
+class Ends:
+    """The ends of all partitions of some topics of one namespace."""
+
+    def __init__(self, settings: Settings, topics: Sequence[Topic]) -> None:
+        self._names = {topic.full_name(settings.namespace): topic.name for topic in topics}
+        self._partitions, self._settings = range(settings.partitions), settings
+        self._admin: AdminClient | None = None
+        self._lock = threading.Lock()  # two clients at once, and the one that is not kept cancels what it was asked
+
+    def look(self, seconds: float) -> dict[Input, int]:
+        """Where each partition ends, open transactions included; one that does not exist ends at 0.
+
+        Args:
+            seconds: How long Kafka may take to answer.
+
+        Raises:
+            BrokerError: This user may not ask.
+            Retry: Kafka did not answer in time.
+        """
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(name, partition): latest for name in self._names for partition in self._partitions}
+        try:
+            with self._lock:
+                self._admin = self._admin or make_admin(self._settings)
+                asked = self._admin.list_offsets(wanted, request_timeout=max(1.0, seconds))
+                return {(self._names[tp.topic], tp.partition): _end(answer.result) for tp, answer in asked.items()}
+        except KafkaException as error:
+            reason = error.args[0]
+            if reason.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise BrokerError(
+                    f"Kafka does not tell where the topics end ({plainly(error)}): this user needs the right DESCRIBE "
+                    f"on {', '.join(self._names)}."
+                ) from error
+            raise Retry(f"Kafka did not say where the partitions end: {plainly(error)}.") from error
+
+
+def _end(result: Callable[[], ListOffsetsResultInfo]) -> int:
+    try:
+        return result().offset
+    except KafkaException as error:
+        if error.args[0].code() in _ABSENT:
+            return 0
+        raise

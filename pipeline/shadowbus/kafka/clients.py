@@ -14,7 +14,11 @@ from shadowbus.topology import KEPT_WITH_BYTES, MAX_RECORD_BYTES
 Client = TypeVar("Client")
 logger = logging.getLogger("shadowbus.kafka")
 
-_SHARED: dict[str, Any] = {"log.connection.close": False, "topic.metadata.refresh.interval.ms": 30_000}
+_SHARED: dict[str, Any] = {
+    "log.connection.close": False,
+    "topic.metadata.refresh.interval.ms": 30_000,
+    "reconnect.backoff.max.ms": 1_000,  # of ten seconds each outage would be so much longer
+}
 
 
 def make_producer(settings: Settings, **properties: object) -> Producer:

@@ -55,6 +55,8 @@ IDLE_SECONDS, BUSY_SECONDS = 0.02, 0.005
 TICK_SECONDS = 0.05
 COMMIT_PAUSE = 3
 """So many times as long as a commit took, the next one waits at least: reading, a quarter of the work, fills that."""
+MOST_PAUSE_SECONDS = 1.0
+"""And no longer: a commit that took as long as an outage is no reason to be late once more."""
 READ_AHEAD = 8
 """How many batches may lie ready while a transaction ends; by so much a stage may get more than it asked for."""
 
@@ -215,7 +217,8 @@ class _Membership:
             with self.patience.during("commit_transaction"):
                 again(self.producer.commit_transaction, deadline)
             took = monotonic() - started
-            self.commit_at = started + max(self.settings.worker.commit_ms / 1000, (1 + COMMIT_PAUSE) * took)
+            pause = min(COMMIT_PAUSE * took, MOST_PAUSE_SECONDS)
+            self.commit_at = started + max(self.settings.worker.commit_ms / 1000, took + pause)
             self.meter.committed(took, now_ms())
 
         self.sent, self.ending = positions, Aside(end)

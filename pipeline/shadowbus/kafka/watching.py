@@ -108,7 +108,6 @@ def _consumer(settings: Settings, state: _State) -> Consumer:
 
     properties: dict[str, Any] = {
         "error_cb": note,
-        "reconnect.backoff.max.ms": 1_000,
         "topic.metadata.refresh.interval.ms": 10_000,
     }
     return make_reader(settings, **properties)

@@ -1,7 +1,9 @@
 """The model process in its usual course: asked, killed, closed; and the circuit that lets it rest."""
 
+import contextlib
 import doctest
 import hashlib
+import importlib
 import os
 import signal
 import time
@@ -12,6 +14,10 @@ from types import ModuleType
 
 import psutil
 import pytest
+import skops.io
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from fakes.misbehaving import Deed, Misbehaving, bundle_of
 from fakes.questions import ask, chunk
@@ -21,6 +27,7 @@ from shadowbus.replay.circuit import DEATHS, FIRST_PAUSE, PATIENCE_SECONDS, REGA
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.model_vitals import ModelVitals
 from shadowbus.settings import ShadowSettings
+from shadowbus.shadows.bundle import write_bundle
 from shadowbus.shadows.manifest import Manifest
 
 Open = Callable[..., ModelProcess]
@@ -174,3 +181,32 @@ def test_the_examples_in_docstrings(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted
     assert not result.failed
+
+
+def test_a_type_that_the_settings_trust_is_built_in_the_models_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mysteps.py").write_text("def halved(table):\n    return table / 2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    halved = importlib.import_module("mysteps").halved
+    estimator = make_pipeline(FunctionTransformer(halved), LinearRegression()).fit([[0.0], [2.0]], [0.0, 1.0])
+    skops.io.dump(estimator, tmp_path / "model.skops")
+    write_bundle(
+        tmp_path / "model.skops",
+        name="m",
+        version="1",
+        out=tmp_path / "bundle",
+        features=["deed"],
+        now_ms=0,
+        trusted=["mysteps.halved"],
+    )
+    with pytest.raises(BundleError, match=r"mysteps\.halved.*trusted_types"):
+        ModelProcess(ShadowSettings("s", "b"), tmp_path / "bundle")
+    model = ModelProcess(ShadowSettings("s", "b", trusted_types=("mysteps.halved",)), tmp_path / "bundle")
+    with contextlib.closing(model):
+        asked = chunk([4.0])
+        model.ask(asked)
+        while asked.answers is None:
+            model.collect(wait=True)
+        assert asked.answers.predictions == [pytest.approx(2.0)]

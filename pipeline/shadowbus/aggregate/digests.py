@@ -12,6 +12,7 @@ _ITS_PROCESS = (
     "model",
     "timeout_ms",
     "allow_pickle",
+    "trusted_types",
     "threads",
     "memory_mb",
     "load_seconds",

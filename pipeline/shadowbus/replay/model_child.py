@@ -64,6 +64,7 @@ def main(arguments: Sequence[str], network: str = "") -> None:
     parser.add_argument("--memory-mb", type=int, required=True)
     parser.add_argument("--single-row-share", type=float, required=True)
     parser.add_argument("--allow-pickle", action="store_true")
+    parser.add_argument("--trust", action="append", default=[])
     parser.add_argument("--network", action="store_true")
     options = parser.parse_args(arguments)
     faulthandler.enable()
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str], network: str = "") -> None:
     advice = "" if options.network or network else NO_NETWORK
     try:
         with loading(options.memory_mb, options.threads):
-            model, sha256 = _load(options.bundle, options.memory_mb, allow_pickle=options.allow_pickle)
+            pickle, trusted = options.allow_pickle, options.trust
+            model, sha256 = _load(options.bundle, options.memory_mb, allow_pickle=pickle, trusted=trusted)
     except BaseException as error:
         control.sendall(orjson.dumps({"error": _why_not(error, options.bundle, options.memory_mb, advice)}))
         return
@@ -87,14 +89,14 @@ def main(arguments: Sequence[str], network: str = "") -> None:
     Keeper(control, Answering(model, SingleRows(options.single_row_share), advice), memory).run()
 
 
-def _load(path: Path, memory_mb: int, *, allow_pickle: bool) -> tuple[Model, str]:
+def _load(path: Path, memory_mb: int, *, allow_pickle: bool, trusted: Sequence[str]) -> tuple[Model, str]:
     """The model, and the hash of its file."""
     from shadowbus.shadows.bundle import read_bundle
     from shadowbus.shadows.registry import ask_sample, load_unasked
 
     bundle = read_bundle(path)
     most = memory_mb * MEGABYTE
-    model = load_unasked(bundle, allow_pickle=allow_pickle, most_bytes=most)
+    model = load_unasked(bundle, allow_pickle=allow_pickle, trusted=trusted, most_bytes=most)
     do_apart(lambda: ask_sample(bundle, model), f"{model.model} does not answer its sample")
     return model, bundle.manifest.sha256
 

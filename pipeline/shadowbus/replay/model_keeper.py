@@ -62,6 +62,7 @@ class ModelKeeper:
         command += ["--control", str(there.fileno()), "--bundle", str(bundle), "--threads", str(shadow.threads)]
         command += ["--memory-mb", str(shadow.memory_mb), "--single-row-share", str(single_row_share)]
         command += ["--allow-pickle"] if shadow.allow_pickle else []
+        command += [word for name in shadow.trusted_types for word in ("--trust", name)]
         command += ["--network"] if shadow.network else []
         self._process = subprocess.Popen(
             command,

@@ -78,6 +78,8 @@ def _shadows(settings: Settings, need: Need) -> None:
         need(shadow.timeout_ms <= most, f"shadow[{i}].timeout_ms", "is over a tenth of worker.transaction_timeout_ms")
         need(shadow.threads >= 1, f"shadow[{i}].threads", "has to be at least 1")
         need(shadow.memory_mb >= 1, f"shadow[{i}].memory_mb", "has to be at least 1")
+        named = all("." in name.strip(".") for name in shadow.trusted_types)
+        need(named, f"shadow[{i}].trusted_types", 'has to name types in full, such as ["mypackage.steps.Clip"]')
         need(all(shadow.environment), f"shadow[{i}].environment", 'has to name variables, such as ["REGION"]')
 
 

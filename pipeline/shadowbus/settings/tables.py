@@ -14,6 +14,7 @@ class ShadowSettings:
     options: Mapping[str, object] = field(default_factory=dict)
     timeout_ms: float = 250.0
     allow_pickle: bool = False
+    trusted_types: tuple[str, ...] = ()
     threads: int = 1
     memory_mb: int = 4096
     load_seconds: float = 60.0

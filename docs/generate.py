@@ -100,8 +100,8 @@ MEANINGS = {
     "shadow.options": "What the task allows, such as `absolute_tolerance` and `relative_tolerance` of `regression`.",
     "shadow.timeout_ms": "How long one request may take alone; several together have twice that, and at least 1 s.",
     "shadow.allow_pickle": "Whether a joblib or pickle bundle may be opened, which runs the code in it.",
-    "shadow.trusted_types": "Types beyond skops' own that a skops bundle may hold, in full: functions, and classes that "
-    "are no estimators.",
+    "shadow.trusted_types": "Types beyond skops' own that a skops bundle may hold, in full: functions, and classes "
+    "that are no estimators.",
     "shadow.threads": "How many threads each of the model's numerical libraries may use (BLAS, OpenMP, joblib).",
     "shadow.memory_mb": "How many MB of memory loading the model may take, and how many more it may take then.",
     "shadow.load_seconds": "How long loading the bundle may take.",

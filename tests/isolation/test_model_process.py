@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import psutil
 import pytest
 import skops.io
@@ -190,7 +191,7 @@ def test_a_type_that_the_settings_trust_is_built_in_the_models_process(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     halved = importlib.import_module("mysteps").halved
-    estimator = make_pipeline(FunctionTransformer(halved), LinearRegression()).fit([[0.0], [2.0]], [0.0, 1.0])
+    estimator = make_pipeline(FunctionTransformer(halved), LinearRegression()).fit(np.array([[0.0], [2.0]]), [0.0, 1.0])
     skops.io.dump(estimator, tmp_path / "model.skops")
     write_bundle(
         tmp_path / "model.skops",

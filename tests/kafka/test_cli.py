@@ -259,7 +259,7 @@ def waits_without_complaint(process: "subprocess.Popen[str]", desk: Desk) -> boo
 def test_status_says_plainly_what_is_missing(empty: Desk) -> None:
     bare = empty.call("status")
     assert (bare.returncode, bare.stderr) == (0, "")
-    assert "topics are missing: create them with `shadowbus topics --create`." in bare.stdout
+    assert "topics are missing: create them with `shadowbus topics --create` (" in bare.stdout
     create_topics(load_settings(empty.config))
     shown = json.loads(empty.call("status", "--json").stdout)
     assert shown["missing_topics"] == []

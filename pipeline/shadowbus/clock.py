@@ -20,6 +20,9 @@ monotonic = time.monotonic
 thread_seconds = time.thread_time
 """Seconds that this thread has worked for, without what it waited."""
 
+worked = time.thread_time
+"""Seconds of the processor that this thread has had, for what must not depend on how busy the machine is."""
+
 perf_ns = time.perf_counter_ns
 """Nanoseconds on the finest clock there is, for latencies."""
 

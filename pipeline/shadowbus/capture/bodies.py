@@ -61,15 +61,20 @@ class Body:
         if not self.complete:
             raise ExtractionError("the body did not pass by as a whole")
         body = b"".join(self._chunks)
-        named = find(headers, b"content-encoding")
-        for packing in reversed([] if named is None else named.decode("latin-1").lower().split(",")):
-            body = _unpacked(body, packing.strip(), self._limit)
+        packed = find(headers, b"content-encoding")
+        if packed is not None:
+            for packing in reversed(packed.decode("latin-1").lower().split(",")):
+                body = _unpacked(body, packing.strip(), self._limit)
         return _read(body)
 
 
 def find(headers: Iterable[Header], name: bytes | None) -> bytes | None:
     """The first header of a name in small letters, if there is one."""
-    return next((value for key, value in headers if key.lower() == name), None) if name else None
+    if name is not None:
+        for key, value in headers:
+            if key == name or key.lower() == name:
+                return value
+    return None
 
 
 def _read(body: bytes) -> Any:

@@ -92,6 +92,8 @@ def _numpy(kind: type) -> Converter | None:
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or not issubclass(kind, numpy.generic | numpy.ndarray):
         return None
+    if issubclass(kind, numpy.integer | numpy.bool_ | numpy.float32 | numpy.float16) and kind is not numpy.timedelta64:
+        return lambda value, _: value.item()
     return lambda value, reading: _array(numpy, value, reading)
 
 

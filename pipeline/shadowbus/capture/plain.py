@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from shadowbus.capture.kinds import UnwritableError, converter_of
-from shadowbus.clock import monotonic
+from shadowbus.clock import monotonic, worked
 
 MAX_DEPTH = 100
-MOST_SECONDS = 0.05
-"""What is not plain is read for so long: an object of the service's that makes up its content may have no end."""
+MOST_WORK_SECONDS = 0.05
+MOST_SECONDS = 1.0
+"""What is not plain is read for so long, of processor time and in all: an object of the service's that makes up its
+content may have no end. The second is far longer, since a busy machine takes the processor away for a while."""
+
+_LOOK_EVERY = 64
 
 SCALARS = frozenset({str, int, float, bool, type(None)})
 
@@ -37,7 +41,7 @@ def plain(value: Any, most: int) -> Any:
 
     Raises:
         UnwritableError: It has no plain form.
-        TooLargeError: It is larger, or takes longer to read than `MOST_SECONDS`.
+        TooLargeError: It is larger, or takes longer to read than `MOST_WORK_SECONDS` or `MOST_SECONDS`.
     """
     kind = type(value)
     if kind is str:
@@ -74,11 +78,13 @@ def is_flat(value: dict[Any, Any], most: int) -> bool:
 class _Reading:
     """One value as it is read. `_left` is how much more it may hold: each part counts for the least it can take."""
 
-    __slots__ = ("_deadline", "_left")
+    __slots__ = ("_deadline", "_left", "_looks", "_work_until")
 
     def __init__(self, most: int) -> None:
         self._left = most
+        self._looks = 0
         self._deadline = monotonic() + MOST_SECONDS
+        self._work_until = 0.0
 
     def read(self, value: Any, depth: int) -> Any:
         kind = type(value)
@@ -89,8 +95,7 @@ class _Reading:
             return value
         if depth > MAX_DEPTH:
             raise UnwritableError(f"a value is nested more than {MAX_DEPTH} deep")
-        if monotonic() > self._deadline:
-            raise TooLargeError
+        self._look()
         if kind is dict:
             return self._object(value, depth)
         if kind is list or kind is tuple:
@@ -111,9 +116,21 @@ class _Reading:
     def limited(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items, unless there are more than may still be read, or they take too long."""
         for number, item in enumerate(items):
-            if number > self._left or monotonic() > self._deadline:
+            self._look()
+            if number > self._left:
                 raise TooLargeError
             yield item
+
+    def _look(self) -> None:
+        """At the clocks: at that of the processor, which costs more, now and then."""
+        if monotonic() > self._deadline:
+            raise TooLargeError
+        self._looks += 1
+        if self._looks % _LOOK_EVERY == 0:
+            now = worked()
+            self._work_until = self._work_until or now + MOST_WORK_SECONDS
+            if now > self._work_until:
+                raise TooLargeError
 
     def _list(self, value: Sequence[Any], depth: int) -> Any:
         self.take(len(value))

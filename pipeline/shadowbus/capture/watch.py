@@ -89,22 +89,54 @@ class Watch:
 def _features_of(function: Callable[..., object], most: int) -> Pick:
     """Without a pick, the features are the only argument, or all by name: given, or by default (not `self`, `cls`).
 
-    An only argument that is neither an object nor a list of values is a feature of its name.
-    What a function takes as `**more` are features by their own names; a call that does not fit its function has none.
+    An only argument that is neither an object nor a list of values is a feature of its name. What a function takes as
+    `**more` are features by their own names; a call that does not fit its function has none.
     """
-    signature = inspect.signature(function)
-    names = [name for name in signature.parameters if name not in ("self", "cls")]
-    kinds = {one.kind: name for name, one in signature.parameters.items()}
-    more, rest = kinds.get(inspect.Parameter.VAR_KEYWORD), kinds.get(inspect.Parameter.VAR_POSITIONAL)
+    arguments = _arguments_of(function)
+    unnamed = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+    only = unnamed[0] if len(unnamed) == 1 else None
 
     def features(*args: object, **kwargs: object) -> object:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        given = bound.arguments
-        if len(names) == 1:
-            only = given[names[0]]
-            return only if is_structure(plain(only, most)) else {names[0]: only}
-        found = {name: given[name] for name in names if name != more and (name != rest or given[name])}
-        return {**found, **given[more]} if more else found
+        found = arguments(args, kwargs)
+        if only not in found:
+            return found
+        value = found[only]
+        return value if is_structure(plain(value, most)) else found
 
     return features
+
+
+def _arguments_of(function: Callable[..., object]) -> Callable[[tuple[object, ...], dict[str, object]], dict[Any, Any]]:
+    """By name what a function goes by when it is called so.
+
+    `Signature.bind` knows, but takes as long as all the rest; for the usual kind of parameters a dict does.
+    """
+    signature = inspect.signature(function)
+    kinds = {one.kind: name for name, one in signature.parameters.items()}
+    more, rest = kinds.get(inspect.Parameter.VAR_KEYWORD), kinds.get(inspect.Parameter.VAR_POSITIONAL)
+    names = frozenset(signature.parameters)
+    places = [name for name, one in signature.parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    defaults = {name: one.default for name, one in signature.parameters.items() if one.default is not one.empty}
+    usual = inspect.Parameter.POSITIONAL_ONLY not in kinds and not more and not rest
+    owners = {"self", "cls"} & names
+
+    def arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[Any, Any]:
+        given: dict[Any, Any] = dict(zip(places, args, strict=False))
+        given.update(kwargs)
+        if usual and len(given) == len(args) + len(kwargs):
+            if len(given) < len(names):
+                given = {**defaults, **given}
+            if given.keys() == names:
+                for name in owners:
+                    del given[name]
+                return given
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = {name: value for name, value in bound.arguments.items() if name not in owners}
+        if rest and not given[rest]:
+            del given[rest]
+        if more:
+            given.update(given.pop(more))
+        return given
+
+    return arguments

@@ -70,7 +70,8 @@ class Totals:
         first_ms: The time of the first record, and `last_ms` of the last.
         weights: What sampling adds to the counts.
         details: The heavy part; None in windows.
-        number: The highest running number of any comparison; 0 where none has one, and in windows and segments.
+        number: The highest running number of any comparison; 0 where none has one, in windows and segments, and in a
+            union, since numbers are a source partition's.
 
     >>> (Totals() + Totals()).count("labels")
     0
@@ -132,6 +133,7 @@ class Totals:
         totals = cls()
         for part in parts:
             totals.absorb(part)
+        totals.number = 0  # says something of one source partition only
         for name in _SKETCHES:
             setattr(totals, name, Quantiles.union(getattr(part, name) for part in parts))
         if totals.details is not None:

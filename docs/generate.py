@@ -175,6 +175,8 @@ MEANINGS = {
     "worker.session_timeout_ms": "After how long without a heartbeat a worker's partitions go to others.",
     "worker.transaction_timeout_ms": "After how long Kafka aborts the transaction of a worker that is gone.",
     "worker.operation_seconds": "How long one call to Kafka may take, such as a commit; then the worker starts again.",
+    "worker.restarts_without_progress": "How often in a row a worker starts again by itself "
+    "without committing anything; then it ends with exit code 1. While Kafka is away it waits.",
     "worker.vitals_seconds": "How often each worker says how it is, with its account books.",
     "backtest.request_id": "The column of the request id; empty: rows are numbered.",
     "backtest.timestamp": "The column of the time; empty: rows are a millisecond apart.",

@@ -32,6 +32,10 @@ class Retry(ShadowbusError):
     """Nothing is lost: start again from what is committed, after a pause."""
 
 
+class Away(Retry):
+    """Kafka cannot be reached, or is not ready: wait for it, however long that takes."""
+
+
 class Fenced(Retry):
     """Another worker owns these partitions now: drop all state and join the group again."""
 

@@ -143,6 +143,7 @@ def test_an_unknown_key_that_is_near_to_nothing_is_answered_with_all_there_are()
         ('namespace = "x"\n[[shadow]]\nname = "a"\nmodel = "m"\nthreads = 0', "shadow[0].threads"),
         ('namespace = "x"\n[[shadow]]\nname = "a"\nmodel = "m"\nmemory_mb = 0', "shadow[0].memory_mb"),
         ('namespace = "x"\n[worker]\ncommit_ms = 0', "worker.commit_ms"),
+        ('namespace = "x"\n[worker]\nrestarts_without_progress = -1', "worker.restarts_without_progress"),
         ('namespace = "x"\n[replay]\njoin_window_ms = 0', "replay.join_window_ms"),
         ('namespace = "x"\n[replay]\nmax_batch = 0', "replay.max_batch"),
         ('namespace = "x"\n[aggregate]\nwindow_seconds = 0', "aggregate.window_seconds"),

@@ -7,6 +7,7 @@ becomes a dead letter, and never stops the agent.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import threading
@@ -34,6 +35,7 @@ from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.kafka.whole import whole_topic
 from shadowbus.partitioners import partition_of
+from shadowbus.retries import pause_s
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
 from shadowbus.stopping import stop_on_signals
@@ -45,6 +47,7 @@ WATCH_SECONDS = 5.0
 STUCK_SECONDS = 45.0
 STOP_SECONDS = 5.0
 RECALL_SECONDS = 60.0
+LETTER_PAUSE_S = 10.0
 REST = 3.0
 """After publishing, the agents rest for so many times as long as they worked: hundreds of segments mean fewer looks."""
 MOST_REST_SECONDS = 5.0
@@ -285,8 +288,15 @@ class _Agents:
         letter = dead_letter(
             message.topic, message.partition, message.offset, event.key, event.value, reason=reason, now_ms=now_ms()
         )
+        for tries in itertools.count(1):  # until Kafka has it: the partial is behind us as soon as this returns
+            try:
+                await (await self.topics["dead-letters"].send(key=event.key, value=letter, partition=message.partition))
+            except Exception as error:
+                logger.warning("a dead letter could not be written, trying again: %r", error)
+                await asyncio.sleep(pause_s(tries, most_s=LETTER_PAUSE_S))
+            else:
+                break
         self.meter.written[DEAD_LETTERS.name] += 1
-        await self.topics["dead-letters"].send(key=event.key, value=letter, partition=message.partition)
 
     async def _recovered(self) -> None:
         """The table is restored for the partitions held now. May not raise: Faust would idle on."""

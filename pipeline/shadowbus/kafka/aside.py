@@ -1,21 +1,26 @@
-"""One call in a thread of its own, so that the loop can read on while a transaction ends. Part of step 5."""
+"""One call in a thread of its own, so that the loop can go on meanwhile. Part of steps 1 and 5."""
 
 import threading
 from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
 
 
-class Aside:
-    """A call that has begun; what it raises is raised where it is waited for.
+class Aside(Generic[Result]):
+    """A call that has begun; what it returns or raises comes out where it is waited for.
 
-    >>> Aside(lambda: None).wait()
+    >>> Aside(lambda: 7).wait()
+    7
     >>> Aside(lambda: 1 / 0).wait()
     Traceback (most recent call last):
     ...
     ZeroDivisionError: division by zero
     """
 
-    def __init__(self, call: Callable[[], object]) -> None:
+    def __init__(self, call: Callable[[], Result]) -> None:
         self._call = call
+        self._results: list[Result] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="aside")
         self._thread.start()
@@ -25,14 +30,15 @@ class Aside:
         """Whether it has not come back yet."""
         return self._thread.is_alive()
 
-    def wait(self) -> None:
+    def wait(self) -> Result:
         """Until it has come back."""
         self._thread.join()
         if self._error is not None:
             raise self._error
+        return self._results[0]
 
     def _run(self) -> None:
         try:
-            self._call()
+            self._results.append(self._call())
         except BaseException as error:
             self._error = error

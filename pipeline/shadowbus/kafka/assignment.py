@@ -5,32 +5,34 @@ those of the last commit; nothing of an open transaction is taken for committed,
 state that do not belong to these topics, or contradict each other, are an error, never a beginning.
 """
 
-import functools
 import logging
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
-from shadowbus.clock import Deadline, monotonic
+from shadowbus import retries
+from shadowbus.clock import Deadline
 from shadowbus.errors import StateCorruptError
 from shadowbus.kafka.changelog import end_offsets, read_back
-from shadowbus.kafka.complaints import again
+from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.fault_points import Reached
 from shadowbus.kafka.job import Job
-from shadowbus.kafka.owners import topic_id_of
+from shadowbus.kafka.offsets import Partition, readable
+from shadowbus.kafka.owners import committed_of, topic_id_of
+from shadowbus.kafka.pace import Pace
+from shadowbus.kafka.reaching import Admin
 from shadowbus.kafka.topic_ids import topic_ids
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Slice, Stage
 
 logger = logging.getLogger("shadowbus.exactly_once")
 
-RESTORE_SECONDS = 120.0
+SILENCE_SECONDS = 60.0
+"""A restore may take as long as it takes, while something comes. Longest waits what is behind an open transaction."""
+
 SETTLE_SECONDS = 10.0
 """How long a new leader may take to know where its partition ends."""
-
-PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +54,39 @@ class Standing:
 
 
 def standing_of(
-    consumer: Consumer, partitions: list[TopicPartition], job: Job, settings: Settings, deadline: Deadline
+    partitions: Collection[Partition],
+    job: Job,
+    settings: Settings,
+    deadline: Deadline,
+    check: Callable[[], None],
 ) -> Standing:
     """Where to go on in each input; waits while a transaction that may still move it is open.
 
     Args:
-        consumer: A member of the group.
-        partitions: What was assigned to it.
+        partitions: What was assigned to this worker.
         job: What the worker runs.
         settings: How to reach Kafka.
         deadline: By when Kafka has to have answered.
+        check: Called now and then; what it raises ends the waiting.
 
     Raises:
         BrokerError: A topic is missing or laid out otherwise.
         KafkaException: Kafka does not say.
         StateCorruptError: What was committed belongs to another topic of that name.
     """
-    if not partitions:
-        return Standing()
-    ids = topic_ids(job, settings, deadline)
+    admin, ids = make_admin(settings), topic_ids(job, settings, deadline)
     short = {full: name for name, full in job.topic_names(settings.namespace).items()}
     starts: dict[Input, int] = {}
     lost: dict[Input, int] = {}
-    for tp in again(lambda left: consumer.committed(partitions, timeout=left), deadline):
+    found = committed_of(admin, job.group(settings.namespace), deadline, partitions, stable=True)
+    held = {(tp.topic, tp.partition): tp for tp in found}
+    check()
+    there = _readable(admin, held, deadline)
+    for place, tp in held.items():
         key = (short[tp.topic], tp.partition)
+        low, high = there[place].start, there[place].stop
         if topic_id_of(tp.metadata) not in ("", ids[key[0]]):
             raise StateCorruptError(_other_topic(job, tp, "its id is another than at the last commit"))
-        low, high = _bounds(consumer, tp, deadline)
         if tp.offset > high:
             raise StateCorruptError(_other_topic(job, tp, f"it ends at {high}, and {tp.offset} is committed"))
         starts[key] = max(tp.offset, low)
@@ -88,7 +96,9 @@ def standing_of(
     return Standing(starts, lost, ids)
 
 
-def restored_stage(job: Job, settings: Settings, standing: Standing, deadline: Deadline, reached: Reached) -> Stage:
+def restored_stage(
+    job: Job, settings: Settings, standing: Standing, deadline: Deadline, reached: Reached, check: Callable[[], None]
+) -> Stage:
     """A new stage over the partitions that are held, with its kept state as of the last commit.
 
     Args:
@@ -97,48 +107,52 @@ def restored_stage(job: Job, settings: Settings, standing: Standing, deadline: D
         standing: Where the last commit left each input.
         deadline: By when Kafka has to have said where the changelog ends.
         reached: Told of the fault point, with each slice that was given to the stage.
+        check: Called now and then; what it raises ends the restore.
 
     Raises:
-        Retry: Kept state could not be read in time.
+        BrokerError: Kafka refuses to let it be read.
+        Retry: Kept state could not be read: Kafka brought nothing for `SILENCE_SECONDS`.
         StateCorruptError: Kept state contradicts itself, or what is committed.
     """
     held, names = frozenset(partition for _, partition in standing.starts), job.topic_names(settings.namespace)
-    stage = job.open_stage(held)
+    stage, pace = job.open_stage(held), Pace(job.name)
 
     def give(piece: Slice) -> None:
         stage.restore(piece)
+        pace.took(piece)
         reached("during-restore")
 
-    started, count = monotonic(), 0
+    def look() -> None:
+        check()
+        pace.say()
+
+    def read(ranges: Mapping[Input, tuple[int, int]]) -> None:
+        pace.expect(ranges)
+        read_back(settings, names, ranges, give, SILENCE_SECONDS, look)
+
     try:
         if job.changelog is not None:
             wanted = range(settings.partitions) if job.changelog_whole else held
             ends = end_offsets(settings, names, [(job.changelog.name, partition) for partition in wanted], deadline)
-            kept = {key: (0, end) for key, end in ends.items()}
-            count = read_back(settings, names, kept, give, RESTORE_SECONDS)
+            read({key: (0, end) for key, end in ends.items()})
         resume = stage.resume_at(standing.starts)
-        unseen = {key: (offset, standing.starts[key]) for key, offset in resume.items()}
-        count += read_back(settings, names, unseen, give, RESTORE_SECONDS)
+        read({key: (offset, standing.starts[key]) for key, offset in resume.items()})
+        check()
         stage.lost(standing.lost)
     except BaseException:
         stage.close()
         raise
-    logger.info("%s restored %d records in %.2f s", job.name, count, monotonic() - started)
+    logger.info("%s restored %d records in %.2f s", job.name, pace.records, pace.seconds)
     return stage
 
 
-def _bounds(consumer: Consumer, tp: TopicPartition, deadline: Deadline) -> tuple[int, int]:
-    """Where a partition begins and ends; not before what is committed in it, if that can be waited for."""
-    patience, pause = Deadline.after(SETTLE_SECONDS), threading.Event()
-    while True:
-        low, high = again(functools.partial(_watermarks, consumer, tp), deadline)
-        if tp.offset <= high or patience.passed:
-            return low, high
-        pause.wait(PAUSE_S)
-
-
-def _watermarks(consumer: Consumer, tp: TopicPartition, seconds: float) -> tuple[int, int]:
-    return consumer.get_watermark_offsets(tp, timeout=seconds)
+def _readable(admin: Admin, held: Mapping[Partition, TopicPartition], deadline: Deadline) -> dict[Partition, range]:
+    """Where the partitions begin and end; not before what is committed in them, if that can be waited for."""
+    return retries.again(
+        lambda: readable(admin, held, deadline),
+        Deadline.after(min(SETTLE_SECONDS, deadline.remaining())),
+        settled=lambda found: all(tp.offset <= found[place].stop for place, tp in held.items()),
+    )
 
 
 def _other_topic(job: Job, tp: TopicPartition, why: str) -> str:

@@ -12,6 +12,10 @@ from shadowbus.settings import Settings
 from shadowbus.topology import KEPT_WITH_BYTES, MAX_RECORD_BYTES
 
 Client = TypeVar("Client")
+Note = Callable[[KafkaError], None]
+
+PROBE_S = 5.0
+
 logger = logging.getLogger("shadowbus.kafka")
 
 _SHARED: dict[str, Any] = {
@@ -35,14 +39,15 @@ def make_producer(settings: Settings, **properties: object) -> Producer:
     return _make(Producer, {**_SHARED, **defaults, **settings.kafka_for("producer"), **properties})
 
 
-def make_transactional_producer(settings: Settings, transactional_id: str) -> Producer:
-    """A producer for one worker's transactions."""
+def make_transactional_producer(settings: Settings, transactional_id: str, note: Note) -> Producer:
+    """A producer for one worker's transactions; `note` is told what it says on the side."""
     return make_producer(
         settings,
         **{
             "transactional.id": transactional_id,
             "transaction.timeout.ms": settings.worker.transaction_timeout_ms,
             "linger.ms": 10,
+            "error_cb": note,
         },
     )
 
@@ -58,6 +63,7 @@ def make_consumer(settings: Settings, **properties: object) -> Consumer:
         "queued.max.messages.kbytes": 16_384,
         "fetch.message.max.bytes": 1_048_576,
         "fetch.queue.backoff.ms": 10,
+        "session.timeout.ms": settings.worker.session_timeout_ms,  # max.poll.interval.ms may be no less
     }
     return _make(Consumer, {**_SHARED, **defaults, **settings.kafka_for("consumer"), **properties})
 
@@ -72,8 +78,11 @@ def make_reader(settings: Settings, **properties: object) -> Consumer:
     return make_consumer(settings, **{**own, **properties})
 
 
-def make_member(settings: Settings, group: str, worker_id: str) -> Consumer:
-    """A consumer that joins a group; under a stable name as a static member, if the worker has one."""
+def make_member(settings: Settings, group: str, worker_id: str, note: Note) -> Consumer:
+    """A consumer that joins a group; under a stable name as a static member, if the worker has one.
+
+    `note` is told what it says on the side.
+    """
     static = {"group.instance.id": worker_id} if worker_id else {}
     return make_consumer(
         settings,
@@ -84,6 +93,7 @@ def make_member(settings: Settings, group: str, worker_id: str) -> Consumer:
             "auto.offset.reset": "error",  # a position that is gone is looked at in step 1, never passed over
             "session.timeout.ms": settings.worker.session_timeout_ms,
             "heartbeat.interval.ms": max(100, settings.worker.session_timeout_ms // 4),
+            "error_cb": note,
             **static,
         },
     )
@@ -109,3 +119,12 @@ def _make(kind: Callable[[dict[str, Any]], Client], properties: dict[str, Any]) 
         return kind(properties)
     except (KafkaException, TypeError, ValueError) as error:
         raise SettingsError(f"A property in [kafka] is not accepted: {plainly(error)}.") from error
+
+
+def answers(settings: Settings) -> bool:
+    """Whether any broker answers."""
+    try:
+        make_admin(settings).list_topics(timeout=PROBE_S)
+    except KafkaException:
+        return False
+    return True

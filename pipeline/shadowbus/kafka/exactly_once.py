@@ -4,7 +4,8 @@ One membership of the consumer group goes through these steps; `docs/architectur
 a crash there.
 
 1. Join the group. When partitions are assigned: end what their last owner left open, find where the last commit left
-   each input, restore the stage's state up to there, sign, and only then take input.
+   each input, and restore the stage's state up to there, aside, however long that takes: nothing is read meanwhile, but
+   the group is answered. Then sign, and only then let the stage take input.
 2. Consume a batch.
 3. Let the stage process it. What comes back carries the input positions it accounts for.
 4. Produce it, inside a transaction that began with the first record.
@@ -12,38 +13,42 @@ a crash there.
    Meanwhile 2 goes on; what it brings lies ready, and the stage sees none of it before 6.
 6. Tell the stage, so that it may write local state.
 
-When partitions are revoked: drain the stage, do 4 to 6 for what is left without a signature, drop the stage. When they
-are lost, or anything in a transaction fails: abort, drop the stage, leave, and start again at 1 from what is committed.
+When partitions are revoked: drain the stage, do 4 to 6 for what is left without a signature, drop the stage; all of it
+within one deadline. When they are lost, or anything in a transaction fails: abort, drop the stage, leave, and start
+again at 1 from what is committed. A restore that is under way is given up in either case; it has written nothing.
 """
 
 import contextlib
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import BrokerError, Fenced, Retry
 from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
 from shadowbus.kafka.aside import Aside
-from shadowbus.kafka.assignment import RESTORE_SECONDS, Standing, restored_stage, standing_of
+from shadowbus.kafka.assignment import restored_stage, standing_of
 from shadowbus.kafka.attempt import reason_of
 from shadowbus.kafka.callbacks import Callbacks
-from shadowbus.kafka.clients import make_member, make_transactional_producer
+from shadowbus.kafka.clients import answers, make_admin, make_member, make_transactional_producer
 from shadowbus.kafka.complaints import again, as_next_action
 from shadowbus.kafka.fault_points import Reached, fault_of
 from shadowbus.kafka.garbage import calm_the_collector
+from shadowbus.kafka.heard import Heard
 from shadowbus.kafka.intake import Intake
 from shadowbus.kafka.job import Job
 from shadowbus.kafka.outgoing import Outgoing
-from shadowbus.kafka.owners import NOBODY, marked, owners_of, transactional_id
+from shadowbus.kafka.owners import NOBODY, committed_of, marked, owners_of, transactional_id
 from shadowbus.kafka.patience import Patience
+from shadowbus.kafka.restarts import STEADY_SECONDS, Restarts
+from shadowbus.kafka.restoration import Restoration, Restored
 from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Outputs, Stage
+from shadowbus.stage import Input, Outputs
 
 logger = logging.getLogger("shadowbus.exactly_once")
 
@@ -53,6 +58,10 @@ TRY_SECONDS = 5.0
 IDLE_SECONDS, BUSY_SECONDS = 0.02, 0.005
 """How long to wait for input; the shorter one while the stage owes an answer, or Kafka does."""
 TICK_SECONDS = 0.05
+ASK_SECONDS = 60.0
+"""How long Kafka may take to say where everything stands; longest waits a signature whose worker was killed in it."""
+GIVE_UP_SECONDS = 60.0
+"""How long a stage may take for the records it was given last, when a restore is given up."""
 COMMIT_PAUSE = 3
 """So many times as long as a commit took, the next one waits at least: reading, a quarter of the work, fills that."""
 MOST_PAUSE_SECONDS = 1.0
@@ -71,56 +80,58 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
         worker_id: A stable name makes this a static member: a restart under the same name takes over at once.
 
     Raises:
-        BrokerError: A topic or a right is missing; a person has to act.
+        BrokerError: A topic or a right is missing, Kafka refuses what the settings ask for, or starting again leads to
+            nothing: a person has to act.
         StateCorruptError: Kept state contradicts itself.
         TooLarge: The stage made a record that its topic does not take.
     """
     calm_the_collector()
     reached = fault_of(os.environ)
-    meter, pause = Meter(job.name, job.shadow, worker_id), 0.2
-    with exported(settings.metrics, meter, patience=RESTORE_SECONDS + settings.worker.operation_seconds):
+    meter = Meter(job.name, job.shadow, worker_id)
+    restarts = Restarts(job.name, settings.worker.restarts_without_progress, lambda: answers(settings))
+    with exported(settings.metrics, meter, patience=GIVE_UP_SECONDS + settings.worker.operation_seconds):
         while not stop.is_set():
             membership = _Membership(job, settings, worker_id, reached, meter)
-            started = monotonic()
             try:
                 membership.serve(stop)
             except Retry as error:
                 meter.began_again += 1
-                pause = 0.2 if monotonic() - started > 30 else min(pause * 2, 5.0)
-                logger.warning("%s starts again from what is committed: %s", job.name, error)
-                stop.wait(pause)
+                stop.wait(restarts.pause_s(error, progressed=membership.progressed))
 
 
 class _Membership:
-    """One membership of the group: a consumer, a producer, and the stage over the partitions held."""
+    """One membership of the group: a consumer, and what it works with while it holds partitions."""
 
     def __init__(self, job: Job, settings: Settings, worker_id: str, reached: Reached, meter: Meter) -> None:
         self.job, self.settings, self.worker_id, self.reached = job, settings, worker_id, reached
-        self.meter = meter
+        self.meter, self.seconds = meter, settings.worker.operation_seconds
         self.group = job.group(settings.namespace)
-        self.id = transactional_id(self.group, worker_id)
         self.names, self.outgoing = job.topic_names(settings.namespace), Outgoing(job, settings)
-        self.stage: Stage | None = None
-        self.standing = Standing()
+        self.restoration: Restoration | None = None
+        self.work: Restored | None = None
         self.generation: object = None
-        self.callbacks = Callbacks()
+        self.callbacks, self.heard = Callbacks(), Heard()
         self.in_transaction, self.commit_at = False, 0.0
-        self.ending: Aside | None = None
+        self.ending: Aside[None] | None = None
         self.sent: Mapping[Input, int] = {}  # the positions that it commits
-        self.patience = Patience(settings.worker.operation_seconds + 5)
+        self.moved, self.steady_at = False, float("inf")
+        self.joined_by = Deadline.after(self.seconds)
+        self.patience = Patience(self.seconds + 5)
         self.consumer: Consumer
-        self.producer: Producer
         self.intake: Intake
+
+    @property
+    def progressed(self) -> bool:
+        """Whether this membership got anywhere."""
+        return self.moved or monotonic() >= self.steady_at
 
     def serve(self, stop: threading.Event) -> None:
         """Join, work until `stop` is set or the membership is over, leave."""
-        self.producer = make_transactional_producer(self.settings, self.id)
-        self.consumer = make_member(self.settings, self.group, self.worker_id)
+        self.consumer = make_member(self.settings, self.group, self.worker_id, self.heard.note)
         self.intake = Intake(self.consumer, self.settings, self.names)
         try:
             require_topics(self.intake.watch.admin, self.names)
-            with as_next_action(self.job.name):
-                self.producer.init_transactions(self.settings.worker.operation_seconds)
+            with as_next_action(self.job.name, self._reason):
                 self.consumer.subscribe(  # 1
                     [self.names[topic.name] for topic in self.job.inputs],
                     on_assign=self.callbacks.kept(self._assigned),
@@ -130,41 +141,58 @@ class _Membership:
                 try:
                     self._work(stop)
                 except KafkaException as error:
-                    raise reason_of(self.producer, error) from error
+                    reason = error if self.work is None else reason_of(self.work.producer, error)
+                    if reason is error:
+                        raise
+                    raise reason from error
         except BrokerError:
             require_topics(self.intake.watch.admin, self.names)  # where that is the reason, it says it best
             raise
         finally:
             self._leave()
 
+    def _reason(self) -> KafkaError | None:
+        return self.heard.lately(None if self.work is None else self.work.producer)
+
     def _work(self, stop: threading.Event) -> None:
         tick_at, ahead = 0.0, self.intake.ahead
         while not stop.is_set():
             self.meter.turned(monotonic())
             under_way = self.ending is not None and self.ending.under_way
-            messages = self._consume(owing=under_way) if under_way or not ahead else None  # 2
-            if self.stage is None:
-                self.intake.heed(messages or ())
-                self.intake.watch.check({}, monotonic())
+            if under_way or not ahead:
+                self.intake.take(self._consume(owing=under_way))  # 2
+            if self.work is None:
+                self._wait()
                 continue
-            if messages is not None:
-                self.intake.take(messages)
             if under_way and len(ahead) < READ_AHEAD:
                 continue
             self._ended()  # 6
+            stage = self.work.stage
             if batch := ahead.popleft() if ahead else []:
                 self.meter.took(batch)
-                self._produce(self.stage.process(batch, now_ms()))  # 3
+                self._produce(stage.process(batch, now_ms()))  # 3
             now = monotonic()
             if not ahead and (now >= tick_at or not batch):  # lags do not count what lies ready
                 tick_at = now + TICK_SECONDS
-                self.intake.watch.check(self.standing.ids, now)
+                self.intake.watch.check(self.work.standing.ids, now)
                 self.meter.lags = self.intake.lags()
-                self._produce(self.stage.tick(now_ms(), self.meter.lags))
-            self.intake.pause(self.stage.paused())
+                self._produce(stage.tick(now_ms(), self.meter.lags))
+            self.intake.pause(stage.paused())
             if now >= self.commit_at:
                 self._commit()
-        self._finish()
+        self._finish(Deadline.after(self.seconds))
+
+    def _wait(self) -> None:
+        """Nothing is held, or not restored yet: look whether that has changed."""
+        self.intake.watch.check({}, monotonic())
+        if self.restoration is not None and not self.restoration.under_way:
+            restoration, self.restoration = self.restoration, None
+            self._go_on_from(restoration.take())
+        elif self.consumer.memberid():
+            self.joined_by = Deadline.after(self.seconds)
+        elif self.joined_by.passed:
+            why = f"it could not join its group in time ({self.heard.words})"
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why))
 
     def _consume(self, *, owing: bool) -> list[Message]:
         seconds = BUSY_SECONDS if owing or self.intake.progress.owing() else IDLE_SECONDS
@@ -177,45 +205,48 @@ class _Membership:
         if not outputs:
             return
         self.reached("before-produce")
-        self._begin()
-        self.outgoing.hand_over(self.producer, outputs)
+        self.outgoing.hand_over(self._begun(), outputs)
         self.intake.progress.cover(outputs.positions)
         self.meter.wrote(outputs)
 
-    def _begin(self) -> None:
+    def _begun(self) -> Producer:
+        producer = self._held().producer
         if not self.in_transaction:
-            self.producer.begin_transaction()
+            producer.begin_transaction()
             self.in_transaction = True
+        return producer
+
+    def _held(self) -> Restored:
+        if self.work is None:
+            raise Fenced("it holds no partitions any more")
+        return self.work
 
     def _commit(self) -> None:
         """Begin step 5, if anything has happened."""
-        if self.stage is None:
-            return
-        self._produce(self.stage.checkpoint(now_ms()))
+        work = self._held()
+        self._produce(work.stage.checkpoint(now_ms()))
         positions = self.intake.progress.uncommitted()
         if positions or self.in_transaction:
             # Never without a position: it is with them that Kafka checks whether these partitions are still ours.
-            self._send(positions or self.intake.progress.committed, self.id)
+            self._send(positions or self.intake.progress.committed, work.id, Deadline.after(self.seconds))
         else:
             self.commit_at = monotonic() + self.settings.worker.commit_ms / 1000
 
-    def _send(self, positions: Mapping[Input, int], owner: str) -> None:
+    def _send(self, positions: Mapping[Input, int], owner: str, deadline: Deadline) -> None:
         """Step 5, aside; with each position goes whose transaction may be open there from now on."""
-        self._begin()
-        offsets = marked(positions, self.names, owner, self.standing.ids)
-        generation, started = self.generation, monotonic()
-        deadline = Deadline.after(self.settings.worker.operation_seconds)
+        producer, generation, started = self._begun(), self.generation, monotonic()
+        offsets = marked(positions, self.names, owner, self._held().standing.ids)
 
         def send_offsets(left: float) -> None:
             with self.patience.during("send_offsets_to_transaction", TRY_SECONDS + 3):
-                self.producer.send_offsets_to_transaction(offsets, generation, min(left, TRY_SECONDS))
+                producer.send_offsets_to_transaction(offsets, generation, min(left, TRY_SECONDS))
 
         def end() -> None:
-            self.reached("before-offsets", self.producer.flush)
+            self.reached("before-offsets", producer.flush)
             again(send_offsets, deadline)
-            self.reached("before-commit", self.producer.flush)
+            self.reached("before-commit", producer.flush)
             with self.patience.during("commit_transaction"):
-                again(self.producer.commit_transaction, deadline)
+                again(producer.commit_transaction, deadline)
             took = monotonic() - started
             pause = min(COMMIT_PAUSE * took, MOST_PAUSE_SECONDS)
             self.commit_at = started + max(self.settings.worker.commit_ms / 1000, took + pause)
@@ -228,63 +259,66 @@ class _Membership:
         if self.ending is not None:
             ending, self.ending = self.ending, None
             ending.wait()
-            self.in_transaction = False
-            self.intake.progress.committed.update(self.sent)
+            self.in_transaction, committed = False, self.intake.progress.committed
+            self.moved = self.moved or any(offset > committed.get(key, -1) for key, offset in self.sent.items())
+            committed.update(self.sent)
             self.reached("after-commit")
-            if self.stage is not None:
-                self.stage.committed()
+            if self.work is not None:
+                self.work.stage.committed()
 
-    def _finish(self) -> None:
+    def _finish(self, deadline: Deadline) -> None:
+        self._give_up_restoring()
         self._ended()
-        if self.stage is not None:
-            self._produce(self.stage.drain(now_ms()))
-            self.reached("during-revoke", self.producer.flush)
-            self._produce(self.stage.checkpoint(now_ms()))
-            self._send(self.intake.progress.committed | self.intake.progress.uncommitted(), NOBODY)
+        if self.work is not None:
+            self._produce(self.work.stage.drain(now_ms()))
+            self.reached("during-revoke", self.work.producer.flush)
+            self._produce(self.work.stage.checkpoint(now_ms()))
+            self._send(self.intake.progress.committed | self.intake.progress.uncommitted(), NOBODY, deadline)
             self._ended()
         self._drop()
 
     def _drop(self) -> None:
-        if self.stage is not None:
-            self.stage.close()
-            self.stage = None
+        if self.work is not None:
+            self.heard.lately(self.work.producer)  # before it is gone
+            self.work.close()
+            self.work = None
         self.meter.holds(0)
         self.intake.begin({}, {})
 
-    def _abort(self) -> None:
+    def _abort(self, deadline: Deadline) -> None:
         with contextlib.suppress(KafkaException, Retry):
             self._ended()
-        if self.in_transaction:
+        if self.in_transaction and self.work is not None:
             self.in_transaction = False
             with contextlib.suppress(KafkaException), self.patience.during("abort_transaction"):
-                self.producer.abort_transaction(self.settings.worker.operation_seconds)
+                self.work.producer.abort_transaction(max(1.0, deadline.remaining()))
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Step 1, once the group has met."""
+        """Step 1, once the group has met: what takes its time goes on aside, and nothing is read before it is done."""
         self._ended()
         self._drop()
-        deadline = Deadline.after(RESTORE_SECONDS)
-        held = frozenset(tp.partition for tp in partitions)
-        logger.info("%s holds partitions %s", self.job.name, sorted(held))
+        logger.info("%s holds partitions %s", self.job.name, sorted({tp.partition for tp in partitions}))
         # Of this moment: asked for later, after the session was lost, it would be empty, and Kafka checks no empty one.
         self.generation = consumer.consumer_group_metadata()
         if not consumer.memberid():
             raise Fenced("its session was over before it began")
-        if held:
-            self._fence(owners_of(self.settings, self.group, partitions, deadline))
-        self.standing = standing_of(consumer, partitions, self.job, self.settings, deadline)
-        starts = self.standing.starts
-        if held:
-            self.stage = restored_stage(self.job, self.settings, self.standing, deadline, self._restoring)
-            self.intake.begin(starts, self.standing.committed)
-            self.meter.holds(len(held))
-            self._send(self.intake.progress.committed, self.id)
-            self._ended()
-        consumer.assign([TopicPartition(self.names[topic], p, offset) for (topic, p), offset in starts.items()])
+        consumer.assign([])  # in the group they are this worker's; it only reads none of them yet
+        if partitions:
+            self.restoration = Restoration(lambda check: self._restored(partitions, check))
 
-    def _restoring(self, point: str) -> None:
-        self.meter.turned(monotonic())
-        self.reached(point)
+    def _restored(self, partitions: list[TopicPartition], check: Callable[[], None]) -> Restored:
+        """Step 1, aside: end what others left open, and only then look where the last commit left everything."""
+        deadline = Deadline.after(ASK_SECONDS)
+        places = {(tp.topic, tp.partition) for tp in partitions}
+        committed = committed_of(make_admin(self.settings), self.group, deadline, stable=False)
+        owners = owners_of(self.group, committed)
+        self._fence(sorted({owners[place] for place in places & owners.keys()}))
+        mine = transactional_id(self.group, {partition for _, partition in places}, set(owners.values()))
+        producer = self._initialised(mine)
+        check()
+        standing = standing_of(places, self.job, self.settings, deadline, check)
+        stage = restored_stage(self.job, self.settings, standing, deadline, self.reached, check)
+        return Restored(mine, producer, standing, stage)
 
     def _fence(self, owners: list[str]) -> None:
         """End the transactions of workers that are gone: a producer that starts under the same id aborts them.
@@ -292,32 +326,55 @@ class _Membership:
         One that is only thought to be gone is thereby kept from writing.
         """
         for owner in owners:
-            if owner != self.id:
-                with self.patience.during("init_transactions"):
-                    passing = make_transactional_producer(self.settings, owner)
-                    passing.init_transactions(self.settings.worker.operation_seconds)
-                logger.info("%s ended what %s left", self.job.name, owner)
+            self._initialised(owner)
+            logger.info("%s ended what %s left", self.job.name, owner)
+
+    def _initialised(self, transactional: str) -> Producer:
+        producer = make_transactional_producer(self.settings, transactional, self.heard.note)
+        with self.patience.during("init_transactions"):
+            try:
+                again(producer.init_transactions, Deadline.after(self.seconds))
+            except KafkaException:
+                self.heard.lately(producer)  # its callbacks may know why
+                raise
+        return producer
+
+    def _go_on_from(self, restored: Restored) -> None:
+        """Step 1, at its end: sign, and begin to read; the stage sees no input before the signature is committed."""
+        self.work, standing = restored, restored.standing
+        self.intake.begin(standing.starts, standing.committed)
+        self.meter.holds(len({partition for _, partition in standing.starts}))
+        self.steady_at = monotonic() + STEADY_SECONDS
+        self._send(standing.committed, restored.id, Deadline.after(self.seconds))
+        self.consumer.assign([TopicPartition(self.names[topic], p, at) for (topic, p), at in standing.starts.items()])
+
+    def _give_up_restoring(self) -> None:
+        if self.restoration is not None:
+            restoration, self.restoration = self.restoration, None
+            with self.patience.during("the restore of a stage", GIVE_UP_SECONDS):
+                restoration.give_up()
 
     def _revoked(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        deadline = Deadline.after(self.seconds)
         try:
-            self._finish()
+            self._finish(deadline)
         finally:
-            self._abort()
+            self._abort(deadline)
             self._drop()
             consumer.unassign()
 
     def _lost(self, consumer: Consumer, _: list[TopicPartition]) -> None:
-        self._abort()
-        self._drop()
+        self._let_go()
         consumer.unassign()
         raise Fenced("its session was over, and others may have its partitions")  # and have fenced this producer
 
     def _leave(self) -> None:
-        self._abort()
-        self._drop()
+        self._let_go()
         with contextlib.suppress(KafkaException, Retry, BrokerError), self.patience.during("close"):
             self.consumer.close()
-        with contextlib.suppress(KafkaException):  # a producer that was fenced refuses everything
-            self.producer.purge()
-            self.producer.flush(0)
         self.patience.end()
+
+    def _let_go(self) -> None:
+        self._give_up_restoring()
+        self._abort(Deadline.after(self.seconds))
+        self._drop()

@@ -1,21 +1,28 @@
-"""Follow a topic as it grows: what is committed, in nobody's group, without leaving a trace in Kafka."""
+"""Follow a topic as it grows: what is committed, in nobody's group, without leaving a trace in Kafka.
+
+While Kafka is away it waits, and says so. What would fail for ever ends it: a topic that is gone, a right that was
+taken away, a password that is no longer right.
+"""
 
 import logging
 import threading
 from collections.abc import Generator
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin, make_reader
-from shadowbus.kafka.complaints import HARMLESS_IN_NO_GROUP
+from shadowbus.kafka.complaints import HARMLESS_IN_NO_GROUP, action_for, as_next_action
+from shadowbus.kafka.heard import Heard
 from shadowbus.kafka.offsets import bounds
 from shadowbus.settings import Settings
 from shadowbus.topology import Topic
 
 BATCH = 500
 POLL_S = 0.2
+SILENCE_S = 5.0
+PROBE_S = 2.0
 
 logger = logging.getLogger("shadowbus.kafka")
 
@@ -36,10 +43,17 @@ def follow(
         Each value that is not null.
 
     Raises:
-        BrokerError: The topic is missing, or Kafka does not answer.
+        BrokerError: The topic is missing, Kafka did not answer at the beginning, or refuses to let it be read.
     """
-    limits = bounds(make_admin(settings), [topic.full_name(settings.namespace)], deadline)
-    consumer = make_reader(settings, **{"enable.partition.eof": False, "error_cb": _note})
+    limits, heard = bounds(make_admin(settings), [topic.full_name(settings.namespace)], deadline), Heard()
+
+    def note(error: KafkaError) -> None:
+        heard.note(error)
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            logger.warning("Kafka is away (%s); waiting for it.", error.str())
+
+    consumer = make_reader(settings, **{"enable.partition.eof": False, "error_cb": note})
+    refused = f"to let {topic.full_name(settings.namespace)} be read"
     try:
         consumer.assign(
             [
@@ -48,19 +62,34 @@ def follow(
             ]
         )
         logger.info("Waiting for records in %s.", topic.full_name(settings.namespace))
+        silence = Deadline.after(SILENCE_S)
         while not stop.is_set():
-            for message in consumer.consume(BATCH, POLL_S):
-                error, value = message.error(), message.value()
-                if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                    raise BrokerError(f"Kafka does not let {topic.name} be read.") from KafkaException(error)
-                if error is not None and error.code() not in HARMLESS_IN_NO_GROUP:
-                    logger.warning("Following %s: %s", topic.name, error.str())
-                elif error is None and value is not None:
-                    yield value
+            values: list[bytes] = []
+            with as_next_action(refused, heard.lately):
+                for message in consumer.consume(BATCH, POLL_S):
+                    error, value, silence = message.error(), message.value(), Deadline.after(SILENCE_S)
+                    if error is not None and error.code() not in HARMLESS_IN_NO_GROUP:
+                        _tell(topic, error)
+                    if error is None and value is not None:
+                        values.append(value)
+                if silence.passed:
+                    silence = Deadline.after(SILENCE_S)
+                    _look(consumer, heard)
+            yield from values
     finally:
         consumer.close()
 
 
-def _note(error: KafkaError) -> None:
-    if error.code() == KafkaError._ALL_BROKERS_DOWN:
-        logger.warning("Kafka is away (%s); waiting for it.", error.str())
+def _tell(topic: Topic, error: KafkaError) -> None:
+    if action_for(error) is BrokerError:
+        raise KafkaException(error)
+    logger.warning("Following %s: %s", topic.name, error.str())
+
+
+def _look(consumer: Consumer, heard: Heard) -> None:
+    """Where nothing comes, see whether that is because Kafka refuses to talk; one that is away is waited for."""
+    try:
+        consumer.list_topics(timeout=PROBE_S)
+    except KafkaException:
+        if heard.lately() is not None:
+            raise

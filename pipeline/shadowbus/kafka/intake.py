@@ -1,7 +1,7 @@
 """What one membership reads: where it stands in each input, how far behind, and what it leaves alone for now."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -13,6 +13,9 @@ from shadowbus.kafka.slices import slices_of
 from shadowbus.kafka.topic_ids import TopicWatch
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Slice
+
+_LEFT_ALONE = PASSING | {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
+"""What mends itself, and what `TopicWatch` says better: whether a topic is really gone, or was made anew."""
 
 
 class Intake:
@@ -46,14 +49,6 @@ class Intake:
         self.idle.forget()
         self.watch.forget()
 
-    def heed(self, messages: Sequence[Message]) -> None:
-        """Hear what the consumer says while it holds nothing, such as that it may not join.
-
-        Raises:
-            KafkaException: The consumer reports an error that does not mend itself.
-        """
-        _raise([error for message in messages if (error := message.error()) is not None])
-
     def take(self, messages: Sequence[Message]) -> None:
         """Lay what is new in what the consumer handed out ready in `ahead`, by partition.
 
@@ -61,7 +56,9 @@ class Intake:
             KafkaException: The consumer reports an error that does not mend itself.
         """
         slices, ends, errors = slices_of(messages, self.short)
-        _raise(errors)
+        for error in errors:
+            if error.code() not in _LEFT_ALONE:
+                raise KafkaException(error)
         self.idle.at_end(ends, monotonic())
         self.more = len(messages) >= self.fetch_records
         if batch := self.progress.take(slices, ends):
@@ -93,9 +90,3 @@ class Intake:
             if high >= 0:
                 lags[key] = max(1, high - offset)
         return lags
-
-
-def _raise(errors: Iterable[KafkaError]) -> None:
-    for error in errors:
-        if error.code() not in PASSING and error.code() != KafkaError._PARTITION_EOF:
-            raise KafkaException(error)

@@ -1,24 +1,24 @@
 """Where the partitions of topics begin and end."""
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from shadowbus import retries
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import plainly
+from shadowbus.kafka.complaints import may_pass
 from shadowbus.kafka.reaching import Admin, existing_topics
 
 Partition = tuple[str, int]
 """One partition, by its topic's full name."""
 
-PAUSE_S = 0.1
 
-_SETTLING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
-"""What Kafka says of a partition that is being created or moved."""
+EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,25 @@ def bounds(admin: Admin, topics: Iterable[str], deadline: Deadline) -> dict[Part
         if name not in present:
             raise BrokerError(f"The topic {name} is missing: create it with `shadowbus topics --create`.")
         partitions += [(name, partition) for partition in present[name].partitions]
-    earliest: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    first = _ask(admin, partitions, earliest, IsolationLevel.READ_UNCOMMITTED, deadline)
-    end = _ask(admin, partitions, latest, IsolationLevel.READ_UNCOMMITTED, deadline)
-    committed = _ask(admin, partitions, latest, IsolationLevel.READ_COMMITTED, deadline)
+    try:
+        first = _ask(admin, partitions, EARLIEST, IsolationLevel.READ_UNCOMMITTED, deadline)
+        end = _ask(admin, partitions, LATEST, IsolationLevel.READ_UNCOMMITTED, deadline)
+        committed = _ask(admin, partitions, LATEST, IsolationLevel.READ_COMMITTED, deadline)
+    except KafkaException as error:
+        raise BrokerError(f"Kafka did not say where the partitions end: {plainly(error)}.") from error
     return {one: Bounds(first[one], end[one], committed[one]) for one in partitions}
+
+
+def readable(admin: Admin, partitions: Iterable[Partition], deadline: Deadline) -> dict[Partition, range]:
+    """The offsets of these partitions that a committed read has before it now.
+
+    Raises:
+        KafkaException: Kafka does not say in time.
+    """
+    places = list(partitions)
+    first = _ask(admin, places, EARLIEST, IsolationLevel.READ_UNCOMMITTED, deadline)
+    end = _ask(admin, places, LATEST, IsolationLevel.READ_COMMITTED, deadline)
+    return {one: range(first[one], end[one]) for one in places}
 
 
 def _ask(
@@ -57,14 +70,16 @@ def _ask(
     if not partitions:
         return {}
     wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
-    pause = threading.Event()
-    while True:
-        seconds = max(1.0, deadline.remaining())
-        try:
-            futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=seconds)
-            return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
-        except KafkaException as error:
-            reason = error.args[0]
-            if deadline.passed or not (reason.retriable() or reason.code() in _SETTLING):
-                raise BrokerError(f"Kafka did not say where the partitions end: {plainly(error)}.") from error
-        pause.wait(PAUSE_S)
+
+    def ask() -> dict[Partition, int]:
+        futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=max(1.0, deadline.remaining()))
+        return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+
+    return retries.again(ask, deadline, passes=_settles)
+
+
+def _settles(error: BaseException) -> bool:
+    """Whether the partition is only being created or moved; a call that timed out has had its time."""
+    if not isinstance(error, KafkaException) or error.args[0].code() == KafkaError._TIMED_OUT:
+        return False
+    return may_pass(error) or error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART

@@ -6,6 +6,7 @@ same ends the worker with a sentence, since it would come again after every rest
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from shadowbus import retries
 from shadowbus.clock import Deadline
 from shadowbus.errors import Retry, TooLarge
 from shadowbus.kafka.job import Job
@@ -48,8 +49,8 @@ class Outgoing:
                     raise self._too_large(name, key, value)
                 try:
                     produce(name, value, key, partition)
-                except (BufferError, KafkaException) as error:
-                    self._in_time(error, producer, name, partition, key, value, 0)
+                except (BufferError, KafkaException):
+                    self._patiently(producer, name, partition, key, value, 0)
         for topic, stamped in outputs.stamped.items():
             name, limit = self.names[topic], self.limits[topic]
             for partition, key, value, at_ms in stamped:
@@ -57,35 +58,26 @@ class Outgoing:
                     raise self._too_large(name, key, value)
                 try:
                     produce(name, value, key, partition, timestamp=at_ms)
-                except (BufferError, KafkaException) as error:
-                    self._in_time(error, producer, name, partition, key, value, at_ms)
+                except (BufferError, KafkaException):
+                    self._patiently(producer, name, partition, key, value, at_ms)
 
-    def _in_time(
-        self,
-        error: Exception,
-        producer: Producer,
-        name: str,
-        partition: int,
-        key: bytes | None,
-        value: bytes | None,
-        at_ms: int,
+    def _patiently(
+        self, producer: Producer, name: str, partition: int, key: bytes | None, value: bytes | None, at_ms: int
     ) -> None:
-        """Queue a record that was not taken because of `error`, as soon as there is room for it."""
-        deadline = Deadline.after(self.seconds)
-        while True:
-            if isinstance(error, KafkaException):
-                if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise self._too_large(name, key, value) from error
-                raise error
-            if deadline.passed:
-                raise Retry("Kafka takes no records: the send queue stays full.") from None
-            producer.poll(0.01)
-            try:
-                producer.produce(name, value, key, partition, timestamp=at_ms)
-            except (BufferError, KafkaException) as again:
-                error = again
-            else:
-                return
+        """Queue a record that was not taken, as soon as there is room for it; waiting is what makes room."""
+        try:
+            retries.again(
+                lambda: producer.produce(name, value, key, partition, timestamp=at_ms),
+                Deadline.after(self.seconds),
+                passes=lambda error: isinstance(error, BufferError),
+                sleep=producer.poll,
+            )
+        except BufferError:
+            raise Retry("Kafka takes no records: the send queue stays full.") from None
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                raise self._too_large(name, key, value) from error
+            raise
 
     def _too_large(self, name: str, key: bytes | None, value: bytes | None) -> TooLarge:
         shown = (key or b"")[:SHOWN_KEY_BYTES].decode("utf-8", "backslashreplace")

@@ -5,46 +5,72 @@ partition over in order. So an id that is found on assignment is that of a worke
 asleep, and its transaction may be open. `kafka/exactly_once.py` ends it.
 """
 
-import uuid
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Iterable, Mapping
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from shadowbus.clock import Deadline
-from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.complaints import again
-from shadowbus.settings import Settings
+from shadowbus.kafka.offsets import Partition
 from shadowbus.stage import Input
 
 NOBODY = ""
 
 
-def transactional_id(group: str, worker_id: str) -> str:
-    """What one membership of a group writes its transactions under.
+def transactional_id(group: str, held: Collection[int], signed: Collection[str]) -> str:
+    """What a worker writes its transactions under for as long as it holds these partitions.
 
-    No two memberships have the same: ending the transactions of one that is gone then hits no other.
+    No two workers hold the same lowest partition, so no two of one generation have the same id; and no id is taken that
+    still stands anywhere: whoever ends the transactions of a worker that is gone then hits no other. However often
+    workers start again, Kafka sees no more than a few ids for each partition, since it keeps each for a week.
+
+    Args:
+        group: The consumer group.
+        held: The partitions.
+        signed: The ids that stand beside committed offsets of the group.
+
+    >>> transactional_id("churn.judge", {2, 3}, {"churn.judge-2-0", "churn.judge-0-1"})
+    'churn.judge-2-1'
     """
-    return f"{group}-{worker_id}-{uuid.uuid4().hex[:12]}"
+    ids = (f"{group}-{min(held)}-{number}" for number in itertools.count())
+    return next(one for one in ids if one not in signed)
 
 
-def owners_of(settings: Settings, group: str, partitions: list[TopicPartition], deadline: Deadline) -> list[str]:
-    """The transactional ids that stand beside the committed offsets of these partitions, each once.
+def committed_of(
+    admin: AdminClient, group: str, deadline: Deadline, only: Iterable[Partition] | None = None, *, stable: bool
+) -> list[TopicPartition]:
+    """What a group has committed.
 
-    It does not wait for open transactions, as a reader of committed positions would: to end those, it is asked.
+    Args:
+        admin: Asks; not the worker's consumer, which would wait for a rebalance.
+        group: The group.
+        deadline: By when Kafka has to have answered.
+        only: Of these partitions; of all where it is None.
+        stable: Wait while a transaction that may still move a position is open. To end those, one asks without.
 
     Raises:
         KafkaException: Kafka does not say.
     """
-    admin = make_admin(settings)
-    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(tp.topic, tp.partition) for tp in partitions])
+    places = None if only is None else [TopicPartition(*place) for place in only]
+    wanted = ConsumerGroupTopicPartitions(group, places)
 
-    def ask(seconds: float) -> ConsumerGroupTopicPartitions:
-        future = admin.list_consumer_group_offsets([wanted], require_stable=False, request_timeout=seconds)[group]
-        found: ConsumerGroupTopicPartitions = future.result()
+    def ask(seconds: float) -> list[TopicPartition]:
+        future = admin.list_consumer_group_offsets([wanted], require_stable=stable, request_timeout=seconds)[group]
+        found: list[TopicPartition] = future.result().topic_partitions or []
+        for tp in found:
+            if tp.error is not None:
+                raise KafkaException(tp.error)
         return found
 
-    found = {(tp.metadata or "").rpartition(" ")[0] for tp in again(ask, deadline).topic_partitions or ()}
-    return sorted(owner for owner in found if owner.startswith(f"{group}-"))
+    return again(ask, deadline)
+
+
+def owners_of(group: str, committed: Iterable[TopicPartition]) -> dict[Partition, str]:
+    """The transactional ids that stand beside the committed offsets of a group."""
+    found = {(tp.topic, tp.partition): (tp.metadata or "").rpartition(" ")[0] for tp in committed}
+    return {place: owner for place, owner in found.items() if owner.startswith(f"{group}-")}
 
 
 def marked(

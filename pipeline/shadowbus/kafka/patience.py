@@ -21,7 +21,7 @@ EXIT_STATUS = 75
 
 
 class Patience:
-    """Watches one thread's calls from another.
+    """Watches other threads' calls from a thread of its own.
 
     Args:
         seconds: How long a call may take that says nothing else, any timeout of its own included.
@@ -29,18 +29,19 @@ class Patience:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._call: tuple[str, float, float] | None = None
+        self._calls: dict[object, tuple[str, float, float]] = {}
         self._over = threading.Event()
         threading.Thread(target=self._watch, daemon=True, name="patience").start()
 
     @contextlib.contextmanager
     def during(self, call: str, seconds: float | None = None) -> Iterator[None]:
         """Name the call that is made inside the block, and how long it may take."""
-        self._call = (call, monotonic(), self.seconds if seconds is None else seconds)
+        mine = object()
+        self._calls[mine] = (call, monotonic(), self.seconds if seconds is None else seconds)
         try:
             yield
         finally:
-            self._call = None
+            del self._calls[mine]
 
     def end(self) -> None:
         """Watch no longer."""
@@ -48,12 +49,10 @@ class Patience:
 
     def _watch(self) -> None:
         while not self._over.wait(1.0):
-            call = self._call
-            if call is not None and monotonic() - call[1] > call[2]:
-                logger.critical(
-                    "%s has not come back for %.0f s; this worker ends, and is safe to start again.",
-                    call[0],
-                    call[2],
-                )
-                logging.shutdown()
-                os._exit(EXIT_STATUS)
+            for call, since, seconds in list(self._calls.values()):
+                if monotonic() - since > seconds:
+                    logger.critical(
+                        "%s has not come back for %.0f s; this worker ends, and is safe to start again.", call, seconds
+                    )
+                    logging.shutdown()
+                    os._exit(EXIT_STATUS)

@@ -4,7 +4,6 @@ A topic that is deleted and made anew has the same name and another id. Offsets 
 nothing about the new one, even where they would fit.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from shadowbus import retries
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.kafka.clients import make_admin
@@ -24,8 +24,6 @@ NEWS_SECONDS = 5.0
 
 MISSING_SECONDS = 1.0
 """The same at the start of a worker, which has topics that were there before it."""
-
-PAUSE_S = 0.2
 
 ASK_S = 1.0
 """How often to ask whether the topics are still the same."""
@@ -67,18 +65,16 @@ def require_topics(admin: AdminClient, names: Mapping[str, str]) -> None:
     Raises:
         BrokerError: Topics are missing. Not where Kafka does not answer, or not yet: that is waited for elsewhere.
     """
-    patience, pause = Deadline.after(MISSING_SECONDS), threading.Event()
-    while True:
-        try:
-            found = _asked(admin, names, MISSING_SECONDS)
-        except KafkaException:
-            return
-        missing = [names[name] for name, topic in found.items() if topic is None]
-        if not missing:
-            return
-        if patience.passed:
-            raise BrokerError(missing_sentence(missing))
-        pause.wait(PAUSE_S)
+    try:
+        found = retries.again(
+            lambda: _asked(admin, names, MISSING_SECONDS),
+            Deadline.after(MISSING_SECONDS),
+            settled=lambda found: None not in found.values(),
+        )
+    except KafkaException:
+        return
+    if missing := [names[name] for name, topic in found.items() if topic is None]:
+        raise BrokerError(missing_sentence(missing))
 
 
 def missing_sentence(missing: Sequence[str]) -> str:
@@ -145,15 +141,15 @@ class TopicWatch:
 
 
 def _found(settings: Settings, names: dict[str, str], deadline: Deadline) -> dict[str, Any]:
-    admin, patience, pause = make_admin(settings), Deadline.after(NEWS_SECONDS), threading.Event()
-    while True:
-        futures = again(lambda left: _asked(admin, names, left), deadline)
-        missing = [name for name, topic in futures.items() if topic is None]
-        if not missing:
-            return futures
-        if patience.passed:
-            raise BrokerError(missing_sentence([names[name] for name in missing]))
-        pause.wait(PAUSE_S)
+    admin = make_admin(settings)
+    found = retries.again(
+        lambda: again(lambda left: _asked(admin, names, left), deadline),
+        Deadline.after(NEWS_SECONDS),
+        settled=lambda found: None not in found.values(),
+    )
+    if missing := [names[name] for name, topic in found.items() if topic is None]:
+        raise BrokerError(missing_sentence(missing))
+    return found
 
 
 def _asked(admin: Any, names: Mapping[str, str], seconds: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin, make_reader, plainly
 from shadowbus.kafka.complaints import HARMLESS_IN_NO_GROUP
+from shadowbus.kafka.heard import Heard
 from shadowbus.kafka.offsets import bounds
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
@@ -26,8 +27,6 @@ POLL_S = 0.2
 PROBE_S = 1.0
 SILENCE_S = 3.0
 SPARSE_S = 1.0
-
-_HARMLESS = {*HARMLESS_IN_NO_GROUP, KafkaError.NOT_LEADER_FOR_PARTITION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,7 @@ class _State:
     unread: set[Input]
     sparse: dict[Input, _Sparse] = field(default_factory=dict)
     connected: bool = True
+    heard: Heard = field(default_factory=Heard)
     heard_at: float = 0.0
     second_at: float = 0.0
 
@@ -103,6 +103,7 @@ def watch(settings: Settings, wanted: Iterable[Wanted], stop: Event, deadline: D
 
 def _consumer(settings: Settings, state: _State) -> Consumer:
     def note(error: KafkaError) -> None:
+        state.heard.note(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             state.connected = False
 
@@ -118,13 +119,15 @@ def _next(consumer: Consumer, state: _State) -> News:
     now = monotonic()
     slices, ends, errors = slices_of(messages, state.names)
     for error in errors:
-        if error.code() not in _HARMLESS:
+        if error.code() not in HARMLESS_IN_NO_GROUP:
             raise KafkaException(error)
     state.unread -= ends.keys()
     if slices:
         state.heard_at, state.connected = now, True
     elif now - state.heard_at >= (SILENCE_S if state.connected else PROBE_S):
         state.connected, state.heard_at = _answers(consumer), monotonic()
+        if not state.connected and (said := state.heard.lately()) is not None:
+            raise KafkaException(said)
     _thin(consumer, state, slices, now)
     return News(slices, state.connected, not state.unread)
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import Malformed, Retry
+from shadowbus.kafka.clients import answers
 from shadowbus.kafka.owned import OwnedTable
 from shadowbus.kafka.publish import Publisher
+from shadowbus.kafka.restarts import STEADY_SECONDS, Restarts
 from shadowbus.notify.due import Change, changes, told_key
 from shadowbus.notify.messages import TEMPLATES
 from shadowbus.published import read_told, read_verdict
@@ -117,15 +119,16 @@ def run_notify(settings: Settings, stop: threading.Event, worker_id: str = "") -
         worker_id: A stable name: a restart under it takes over at once.
 
     Raises:
-        BrokerError: A topic or a right is missing; a person has to act.
+        BrokerError: A topic or a right is missing, or starting again leads to nothing; a person has to act.
     """
+    restarts = Restarts("notify", settings.worker.restarts_without_progress, lambda: answers(settings))
     while not stop.is_set():
+        began = monotonic()
         try:
             with Publisher(settings) as publisher, OwnedTable(settings, VERDICTS, "notify", worker_id) as table:
                 _serve(table, Teller(settings, publisher), stop)
         except Retry as error:
-            logger.warning("notify starts again: %s", error)
-            stop.wait(1.0)
+            stop.wait(restarts.pause_s(error, progressed=monotonic() - began > STEADY_SECONDS))
 
 
 def send(change: Change, message_id: str, now_s: int) -> Answer:

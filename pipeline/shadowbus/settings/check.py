@@ -59,6 +59,8 @@ def check(settings: Settings) -> None:
     _costs(settings, need)
     _rekey(settings, need)
     need(settings.worker.commit_ms >= 1, "worker.commit_ms", "has to be at least 1")
+    restarts = settings.worker.restarts_without_progress
+    need(restarts >= 0, "worker.restarts_without_progress", "must not be below 0")
     need(settings.aggregate.window_seconds >= 1, "aggregate.window_seconds", "has to be at least 1")
     _replay(settings.replay, need)
     check_segments(settings.segment, settings.source)

@@ -114,6 +114,7 @@ class WorkerSettings:
     transaction_timeout_ms: int = 20_000
     operation_seconds: float = 15.0
     vitals_seconds: float = 2.0
+    restarts_without_progress: int = 10
 
 
 @dataclass(frozen=True, slots=True)

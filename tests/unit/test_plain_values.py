@@ -86,6 +86,7 @@ SCOPE: dict[str, Any] = {
     "BERLIN": dt.timezone(dt.timedelta(hours=1)),
 }
 ROW = "the row above"
+NANOSECONDS = "2026-01-02T00:00:00.000000000"
 VALUES: list[tuple[str, str, Any, Any]] = [
     # what, example, its plain value (or REFUSED), the request id it makes (or None)
     ("text", "'DE'", "DE", "DE"),
@@ -120,6 +121,7 @@ VALUES: list[tuple[str, str, Any, Any]] = [
     ("sets, in their order where they have one", "{3, 1, 2}", [1, 2, 3], None),
     ("objects with two names that are the same as text", "{1: 'a', '1': 'b'}", REFUSED, None),
     ("objects with names of other kinds", "{2: 'a', None: 'b'}", {"2": "a", "null": "b"}, None),
+    ("objects with names that are numpy's text", "{np.str_('age'): 41}", {"age": 41}, None),
     ("objects with names that are no scalars", "{(1, 2): 'a'}", REFUSED, None),
     ("mappings", "collections.OrderedDict(age=41)", {"age": 41}, None),
     ("dataclasses", "Customer(41)", {"age": 41, "plan": "basic"}, None),
@@ -138,6 +140,7 @@ VALUES: list[tuple[str, str, Any, Any]] = [
     ("numpy moments", "np.datetime64('2026-01-02T03:04:05')", "2026-01-02T03:04:05", "2026-01-02T03:04:05"),
     ("numpy moments that are none", "np.datetime64('NaT')", None, None),
     ("numpy durations: seconds", "np.timedelta64(90, 's')", 90.0, "90"),
+    ("numpy moments in an array without dimensions", "np.array('2026-01-02', 'M8[ns]')", NANOSECONDS, NANOSECONDS),
     ("numpy complex numbers", "np.complex64(1j)", REFUSED, None),
     ("arrays without dimensions", "np.array(1.5)", 1.5, None),
     ("arrays", "np.arange(6).reshape(2, 3)[:, ::2]", [[0, 2], [3, 5]], None),

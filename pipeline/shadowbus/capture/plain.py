@@ -60,11 +60,10 @@ def is_flat(value: dict[Any, Any], most: int) -> bool:
     """
     size = len(value)
     if size <= most:
-        try:
-            size += len("".join(value))
-        except TypeError:  # not all names are text
-            return False
-        for part in value.values():
+        for name, part in value.items():
+            if type(name) is not str:
+                return False
+            size += len(name)
             kind = type(part)
             if kind is str:
                 size += len(part)

@@ -116,7 +116,8 @@ def _arguments_of(function: Callable[..., object]) -> Callable[[tuple[object, ..
     more, rest = kinds.get(inspect.Parameter.VAR_KEYWORD), kinds.get(inspect.Parameter.VAR_POSITIONAL)
     names = frozenset(signature.parameters)
     places = [name for name, one in signature.parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
-    defaults = {name: one.default for name, one in signature.parameters.items() if one.default is not one.empty}
+    defaults = {name: one.default for name, one in signature.parameters.items()}
+    needed = frozenset(name for name, one in signature.parameters.items() if one.default is one.empty)
     usual = inspect.Parameter.POSITIONAL_ONLY not in kinds and not more and not rest
     owners = {"self", "cls"} & names
 
@@ -124,7 +125,7 @@ def _arguments_of(function: Callable[..., object]) -> Callable[[tuple[object, ..
         given: dict[Any, Any] = dict(zip(places, args, strict=False))
         given.update(kwargs)
         if usual and len(given) == len(args) + len(kwargs):
-            if len(given) < len(names):
+            if len(given) < len(names) and given.keys() >= needed:
                 given = {**defaults, **given}
             if given.keys() == names:
                 for name in owners:

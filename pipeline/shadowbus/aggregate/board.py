@@ -296,8 +296,10 @@ class Board:
             yield Publication(topic, key, value)
 
     def _forget(self, name: str) -> None:
-        """Nothing is left of a trial. Its verdict stays in the topic, and what was done about it."""
+        """Nothing is left of a trial. Its verdict stays in the topic; here only what a next one would follow from."""
         del self.trials[name]
+        if (standing := self.standing.get(name)) is not None:
+            self.standing[name] = replace(standing, criteria=[], needed={}, books={}, evidence={})
         self.before.pop(name, None)
         self.published.pop(("verdicts", name.encode()), None)
 

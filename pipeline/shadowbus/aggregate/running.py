@@ -15,6 +15,10 @@ from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import StateCorruptError
 
+MOST_TRIALS = 100
+"""So many trials are kept of a source partition, those that were counted last: a service that names a model after
+something without end, such as a build, must not fill the memory."""
+
 
 class _Reached(Struct, gc=False):
     next_offsets: dict[str, int]
@@ -33,7 +37,7 @@ class Running:
     kept: dict[Key, bytes] = field(default_factory=dict)
     segments: dict[str, Segments] = field(default_factory=dict)  # restored ones, of trials not yet known
     known: dict[str, Known] = field(default_factory=dict)
-    trials: set[str] = field(default_factory=set)
+    trials: dict[str, None] = field(default_factory=dict)  # that counted longest ago first
     changed: set[Key] = field(default_factory=set)
     dropped: set[Key] = field(default_factory=set)
     next_offsets: dict[str, int] = field(default_factory=dict)
@@ -44,8 +48,11 @@ class Running:
         """Take back one record of kept state; the last one of a key counts."""
         if value is None:
             self.kept.pop(key, None)
-            if key.window != ALL:
-                self.windows.get(key.trial, {}).get(int(key.window), set()).discard(key)
+            if key.window != ALL and (windows := self.windows.get(key.trial)) is not None:
+                keys = windows.get(int(key.window), set())
+                keys.discard(key)
+                if not keys:
+                    windows.pop(int(key.window), None)
             return
         self.kept[key] = value
         self.segments.setdefault(key.trial, Segments()).keep(key.segment)
@@ -79,7 +86,10 @@ class Running:
             self.dropped.discard(key)
             self._note(key)
         for trial in {key.trial for key in folded.totals}:
+            self.trials[trial] = self.trials.pop(trial, None)  # now the one counted last
             self._drop_old(trial)
+        while len(self.trials) > MOST_TRIALS:
+            self._drop_trial(next(iter(self.trials)))
 
     def begin(self, topic: str, offsets: Mapping[str, int]) -> None:
         """Note the offset of the first record of each trial, unless one is known already."""
@@ -137,9 +147,19 @@ class Running:
         return totals
 
     def _note(self, key: Key) -> None:
-        self.trials.add(key.trial)
+        self.trials.setdefault(key.trial)
         if key.window != ALL:
             self.windows.setdefault(key.trial, {}).setdefault(int(key.window), set()).add(key)
+
+    def _drop_trial(self, trial: str) -> None:
+        """Forget the trial that nothing was counted of for longest. Its verdict stays; its books would not close."""
+        for key in [key for known in (self.totals, self.kept) for key in known if key.trial == trial]:
+            self.totals.pop(key, None)
+            self.kept.pop(key, None)
+            self.changed.discard(key)
+            self.dropped.add(key)
+        for of_trials in (self.trials, self.segments, self.known, self.firsts, self.windows):
+            of_trials.pop(trial, None)
 
     def _drop_old(self, trial: str) -> None:
         """Keep the newest windows of a trial, by the time of its records: an old stream replayed has windows too."""

@@ -120,7 +120,7 @@ class AggregateStage:
         outputs = Outputs()
         for number, source in self.sources.items():
             with self._readable(number):
-                self._partials(number, source.running, now_ms, outputs)
+                self._partials(number, source, now_ms, outputs)
             behind = self.lags.get(("comparisons", number))
             for trial, name, record in source.vitals.take_news(source.running.trials, behind, now_ms):
                 self._write(outputs, Key(trial, VITALS, name), number, orjson.dumps(record))
@@ -152,7 +152,8 @@ class AggregateStage:
             self.spoiled.add(number)
             raise Retry(f"source partition {number} is counted again from its first record: {error}") from error
 
-    def _partials(self, number: int, running: Running, now_ms: int, outputs: Outputs) -> None:
+    def _partials(self, number: int, source: _Source, now_ms: int, outputs: Outputs) -> None:
+        running = source.running
         changed, dropped = running.take_changes()
         for key, totals in sorted(changed.items(), key=lambda item: (item[0] == Key(item[0].trial), item[0])):
             offsets: dict[str, object] = dict(sorted(running.next_offsets.items()))
@@ -165,6 +166,9 @@ class AggregateStage:
             self._write(outputs, key, number, encode(partial))
         for key in dropped:
             self._write(outputs, key, number, None)
+            if key == Key(key.trial):
+                for stage in sorted({stage for stage, _ in source.vitals.latest}):
+                    self._write(outputs, Key(key.trial, VITALS, stage), number, None)
 
     def _count(self, piece: Slice, now_ms: int) -> list[tuple[int, str]]:
         running = self.sources[piece.partition].running

@@ -1,5 +1,6 @@
 """The newest vitals that came in on one source partition: the account books that belong next to a trial's partials."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,11 @@ import orjson
 from shadowbus.errors import Malformed
 from shadowbus.records import Vitals, from_object, parse_object
 from shadowbus.stage import Slice
+
+MOST_LATEST = 200
+"""So many stages and shadows are remembered, those that were heard of last."""
+
+LATELY_MS = 3_600_000
 
 
 @dataclass(slots=True)
@@ -42,14 +48,20 @@ class LatestVitals:
                 self._keep(vitals, record, piece.offsets[index] + 1, now_ms)
         return rejected
 
-    def take_news(self, known: set[str], behind: int | None, now_ms: int) -> list[tuple[str, str, dict[str, Any]]]:
+    def take_news(
+        self, known: Collection[str], behind: int | None, now_ms: int
+    ) -> list[tuple[str, str, dict[str, Any]]]:
         """What came since the last call, as (trial, stage, record); `known` are the trials counted here."""
         news: list[tuple[str, str, dict[str, Any]]] = []
         for (stage, shadow), latest in self.latest.items():
             if not latest.fresh:
                 continue
             latest.fresh = False
-            for trial in sorted(latest.claims.keys() if shadow else known):
+            # Of trials that are not counted here only those that it has written to lately: others were forgotten.
+            claimed = [
+                trial for trial, (_, at_ms) in latest.claims.items() if trial in known or now_ms - at_ms < LATELY_MS
+            ]
+            for trial in sorted(claimed if shadow else known):
                 since_ms = latest.claims[trial][1] if trial in latest.claims else now_ms
                 notes = {"claimed_since_ms": since_ms, "behind": behind, "written_ms": now_ms}
                 record = {**latest.record, "next_offsets": {"vitals": latest.next_offset}, **notes}
@@ -65,7 +77,10 @@ class LatestVitals:
             if "|" not in trial:
                 same = trial in earlier and earlier[trial][0] == counts
                 claims[trial] = earlier[trial] if same else (counts, now_ms)
+        self.latest.pop((vitals.stage, vitals.shadow), None)
         self.latest[vitals.stage, vitals.shadow] = _Latest(record, next_offset, claims)
+        while len(self.latest) > MOST_LATEST:
+            del self.latest[next(iter(self.latest))]
 
 
 def _read(value: bytes | None, partition: int) -> tuple[dict[str, Any], Vitals]:

@@ -1,11 +1,10 @@
 """The judge of a backtest, and when it writes what waits to disk."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from shadowbus.compare import Comparator, make_comparator
+from shadowbus.compare import Comparators, make_comparator
 from shadowbus.judge.stage import JudgeStage
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.stage import Input, Outputs, Slice
@@ -43,8 +42,7 @@ class JudgeHere:
     """
 
     def __init__(self, settings: Settings, shadows: Iterable[ShadowSettings], state: Path) -> None:
-        comparators: defaultdict[str, Comparator] = defaultdict(lambda: make_comparator("classification", {}))
-        comparators.update({one.name: make_comparator(one.task, one.options) for one in shadows})
+        comparators = Comparators({one.name: make_comparator(one.task, one.options) for one in shadows})
         self.stage = JudgeStage(ONE, settings=settings, comparators=comparators, folder=state, worker="judge")
         self.stage.resume_at({})
         self._since_kept = 0

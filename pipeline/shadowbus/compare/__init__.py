@@ -4,6 +4,6 @@
 """
 
 from shadowbus.compare.comparator import Comparator, Judged, Scores
-from shadowbus.compare.registry import TASKS, make_comparator
+from shadowbus.compare.registry import TASKS, Comparators, make_comparator
 
-__all__ = ["TASKS", "Comparator", "Judged", "Scores", "make_comparator"]
+__all__ = ["TASKS", "Comparator", "Comparators", "Judged", "Scores", "make_comparator"]

@@ -27,6 +27,19 @@ TASKS: dict[str, tuple[Callable[[Mapping[str, object]], Comparator], frozenset[s
 }
 
 
+class Comparators(dict[str, Comparator]):
+    """Comparators by shadow. Answers of one that is not in the settings, or no more, are compared as classes.
+
+    >>> usual = Comparators({})
+    >>> usual["gone"] is usual["never there"], len(usual)
+    (True, 0)
+    """
+
+    def __missing__(self, shadow: str) -> Comparator:
+        """The one for all others; nothing is kept, as names come from records."""
+        return _USUAL
+
+
 def make_comparator(task: str, options: Mapping[str, object]) -> Comparator:
     """The comparator for a task.
 
@@ -49,6 +62,9 @@ def make_comparator(task: str, options: Mapping[str, object]) -> Comparator:
         if option not in known:
             raise SettingsError(f"The task '{task}' has no option '{option}'{_nearest(option, known)}.")
     return make(options)
+
+
+_USUAL = make_comparator("classification", {})
 
 
 def _nearest(word: str, known: Collection[str]) -> str:

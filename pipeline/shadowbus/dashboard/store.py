@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from shadowbus.dashboard.example import Example, Examples, Question, example_of, label_of
 from shadowbus.errors import Malformed
@@ -79,6 +79,7 @@ class Store:
                 for key, value in zip(piece.keys, piece.values, strict=True):
                     self._take(piece.topic, key, value)
                 self._changed = True
+            self._forget_old()
 
     def show(self, connection: Connection, note: str, now_ms: int) -> None:
         """Make a new view of what has been read, if there is anything new."""
@@ -95,6 +96,21 @@ class Store:
             self._changed, self._told_ms = False, now_ms
         story = tell(told, now_ms, self._controls)
         self._view = View(version, story, histories, acts, connection, note, as_of_ms)
+
+    def _forget_old(self) -> None:
+        """Keep the newest trials, by what was published of them last; those of which nothing was come after them."""
+        of_trials: tuple[dict[str, Any], ...] = (self._history, self._examples, self._acts)
+        newest: dict[str, int] = dict.fromkeys((name for kept in of_trials for name in kept), 0)
+        for one in self._aggregates.values():
+            if one.segment == one.window == "all":
+                newest[one.trial] = one.updated_ms
+        if len(newest) <= 2 * MOST_TRIALS:
+            return
+        gone = set(sorted(newest, key=lambda name: (newest[name], name))[:-MOST_TRIALS])
+        for kept in of_trials:
+            for name in gone & kept.keys():
+                del kept[name]
+        self._aggregates = {key: one for key, one in self._aggregates.items() if one.trial not in gone}
 
     def _take(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         try:

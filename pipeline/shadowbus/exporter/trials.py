@@ -15,6 +15,11 @@ from shadowbus.records import parse_object
 MOST_TRIALS = 20
 MOST_SEGMENTS = 50
 MOST_CRITERIA = 60
+MOST_FRESH = 5_000
+"""So many records wait for somebody to ask; where nobody ever does, they are read all the same."""
+
+MOST_KNOWN = 200
+"""Of more trials than that the oldest are forgotten, and no more counted among those that are left out."""
 ALL = "all"
 
 Shown = Mapping[str, Any]
@@ -61,6 +66,8 @@ class Trials:
         if topic == "verdicts" or (topic == "aggregates" and key.endswith(b"|all")):
             with self._lock:
                 self._fresh[topic, key] = value
+                if len(self._fresh) > MOST_FRESH:
+                    self._take_fresh()
 
     def forget(self) -> None:
         """Others have these trials now, or all of them are published once more."""
@@ -70,11 +77,17 @@ class Trials:
     def shown(self) -> tuple[dict[str, Trial], int]:
         """The newest trials by their names, and how many more there are."""
         with self._lock:
-            fresh, self._fresh = self._fresh, {}
-            for (topic, key), value in fresh.items():
-                self._read(topic, key.decode(errors="replace").split("|"), value)
+            self._take_fresh()
             names = sorted(self._known, key=lambda name: (-self._known[name].updated_ms, name))
             return {name: self._known[name] for name in names[:MOST_TRIALS]}, max(0, len(names) - MOST_TRIALS)
+
+    def _take_fresh(self) -> None:
+        fresh, self._fresh = self._fresh, {}
+        for (topic, key), value in fresh.items():
+            self._read(topic, key.decode(errors="replace").split("|"), value)
+        if len(self._known) > MOST_KNOWN:
+            for name in sorted(self._known, key=lambda name: self._known[name].updated_ms)[:-MOST_KNOWN]:
+                del self._known[name]
 
     def _read(self, topic: str, names: list[str], value: bytes | None) -> None:
         trial = self._known.setdefault(names[0], Trial())

@@ -1,9 +1,8 @@
 """Runs the judge as a worker."""
 
 import threading
-from collections import defaultdict
 
-from shadowbus.compare import Comparator, make_comparator
+from shadowbus.compare import Comparators, make_comparator
 from shadowbus.judge.stage import JudgeStage
 from shadowbus.kafka.exactly_once import run
 from shadowbus.kafka.job import Job
@@ -19,8 +18,7 @@ def run_judge(settings: Settings, stop: threading.Event, worker_id: str = "") ->
         BrokerError: A topic or a right is missing.
     """
     # A shadow that is no longer in the settings may still have comparisons: they are judged as a classification.
-    comparators: defaultdict[str, Comparator] = defaultdict(lambda: make_comparator("classification", {}))
-    comparators.update({shadow.name: make_comparator(shadow.task, shadow.options) for shadow in settings.shadow})
+    comparators = Comparators({shadow.name: make_comparator(shadow.task, shadow.options) for shadow in settings.shadow})
 
     def open_stage(held: frozenset[int]) -> JudgeStage:
         return JudgeStage(

@@ -91,17 +91,17 @@ class Line:
             trial, segment = self.way(self.round)
             now_ms = START_MS + self.round * WINDOW_MS
             records = {"comparisons": comparison(self.round, trial, segment), "vitals": vitals(self.round, trial)}
-            for topic, value in records.items():
-                self.stage.process([Slice(topic, 0, [b"k"], [value], [now_ms], [self.round])], now_ms)
+            for name, record in records.items():
+                self.stage.process([Slice(name, 0, [b"k"], [record], [now_ms], [self.round])], now_ms)
             for _, key, value in self.stage.checkpoint(now_ms).records.get("partials", []):
                 assert key is not None
                 self.board.accept(key, value)
                 self._keep("partials", key, value)
-            for topic, key, value in self.board.publish(lambda _: True):
-                self.trials.take(topic, key, value)
-                self.store.take([Slice(topic, 0, [key], [value], [now_ms], [self.round])])
+            for topic, key, published in self.board.publish(lambda _: True):
+                self.trials.take(topic, key, published)
+                self.store.take([Slice(topic, 0, [key], [published], [now_ms], [self.round])])
                 if topic == "aggregates":
-                    self._keep(topic, key, value)
+                    self._keep(topic, key, published)
             self.round += 1
             if self.restarts and self.round % 30 == 0:
                 self._restart()

@@ -45,6 +45,7 @@ class Ends:
                 asked = self._admin.list_offsets(wanted, request_timeout=max(1.0, seconds))
                 return {(self._names[tp.topic], tp.partition): _end(answer.result) for tp, answer in asked.items()}
         except KafkaException as error:
+            self._admin = None  # librdkafka goes on asking with what a client knew of leaders before they changed
             reason = error.args[0]
             if reason.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise BrokerError(

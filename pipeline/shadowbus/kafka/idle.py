@@ -29,7 +29,7 @@ class Idle:
     """
 
     def __init__(self, settings: Settings, names: Mapping[str, str]) -> None:
-        self.admin, self.names = make_admin(settings), names
+        self.settings, self.admin, self.names = settings, make_admin(settings), names
         self.seen: dict[Input, float] = {}
         self.asked: tuple[float, dict[Input, Future[Any]]] | None = None
         self.ask_at = 0.0
@@ -66,11 +66,14 @@ class Idle:
     def _hear(self, ends: Mapping[Input, int], asked_at: float, futures: Mapping[Input, Future[Any]]) -> None:
         if not all(future.done() for future in futures.values()):
             return
-        self.asked = None
+        self.asked, failed = None, False
         for key, future in futures.items():
             try:
                 end = future.result().offset
             except KafkaException:
+                failed = True
                 continue
             if key in ends and end <= ends[key]:
                 self.seen[key] = asked_at
+        if failed:  # librdkafka goes on asking with what a client knew of leaders before they changed
+            self.admin = make_admin(self.settings)

@@ -20,6 +20,9 @@ from shadowbus.errors import BrokerError
 ANSWER_S = 3.0
 """How long the first answer may take; the property PATIENCE in [kafka] says otherwise, in milliseconds."""
 
+LIST_S = 20.0
+"""How long a Kafka that answers may take to list its topics."""
+
 PATIENCE = "socket.connection.setup.timeout.ms"
 
 QUIET = logging.getLogger("shadowbus.librdkafka.asking")
@@ -62,7 +65,9 @@ def reach(admin: Admin, seconds: float | None = None) -> Any:
     """
     within = admin.patience_s if seconds is None else min(seconds, admin.patience_s)
     try:
-        return admin.list_topics(timeout=within)
+        # A small question first: what answers it is there, and a list of thousands of topics may take its time.
+        admin.describe_cluster(request_timeout=within).result()
+        return admin.list_topics(timeout=max(within, LIST_S))
     except KafkaException as error:
         admin.poll(0)  # what was said on the side is handed over now
         raise BrokerError(_why(admin, list(admin.heard), within)) from error
@@ -91,7 +96,7 @@ def existing_topics(admin: Admin, names: Iterable[str], seconds: float | None = 
 
 def _may_know(admin: Admin, name: str) -> None:
     try:
-        error = admin.list_topics(name, timeout=admin.patience_s).topics[name].error
+        error = admin.list_topics(name, timeout=max(admin.patience_s, LIST_S)).topics[name].error
     except KafkaException as unanswered:
         raise BrokerError(_why(admin, list(admin.heard), admin.patience_s)) from unanswered
     if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:

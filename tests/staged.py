@@ -30,7 +30,10 @@ SETTINGS: dict[str, Any] = {
         "accuracy_margin": 0.02,
     },
     "aggregate": {"window_seconds": 5},
-    "shadow": [{"name": name, "model": name} for name in ("better", "worse", "crasher", "control")],
+    "shadow": [
+        {"name": name, "model": name, "control": name == "control"}
+        for name in ("better", "worse", "crasher", "control")
+    ],
 }
 
 

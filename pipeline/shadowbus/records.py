@@ -220,6 +220,8 @@ class Verdict:
 
     `fault` says why the trial could not be decided; empty where it was. A record with a fault says KEEP_WATCHING, has
     no criteria, and is never acted on; `previous` is what stood before it, from which the next one follows.
+
+    `control` says that the shadow is the live model itself: such a record never says PROMOTE and is not acted on.
     """
 
     trial: str
@@ -236,6 +238,7 @@ class Verdict:
     note: str = ""
     evidence: dict[str, object] = field(default_factory=dict)
     fault: str = ""
+    control: bool = False
     v: int = VERSION
 
 

@@ -35,7 +35,7 @@ from shadowbus.published import ranges_of, read_verdict
 from shadowbus.records import Partial, Verdict, decode, encode, parse_object
 from shadowbus.settings import Settings
 from shadowbus.topology import MAX_RECORD_BYTES
-from shadowbus.trials import verdicts_in
+from shadowbus.trials import shadow_of, verdicts_in
 
 logger = logging.getLogger("shadowbus.agents")
 
@@ -269,6 +269,8 @@ class Board:
             yield from self._verdict(Seen(name, all_of_it, trial.whole, vitals, segments), books)
 
     def _verdict(self, seen: Seen, books: Mapping[str, Any]) -> Iterator[Publication]:
+        if self.settings.without_shadow(shadow_of(seen.trial)):
+            return  # what kind of answers it gave is not known any more: its last verdict stands
         before = self.standing.get(seen.trial)
         if before is not None and behind(seen, before):
             logger.info("the verdict on %s that was published rests on more than was read again so far", seen.trial)

@@ -145,6 +145,7 @@ def evidence_of(
         floor=None if alone else (noise or Noise()).floor,
         cpu_ms_per_row=taken.get("cpu_ms_per_row"),
         memory_mb=largest / MIB if largest else None,
+        control=shadow_of(trial) in terms.controls,
     )
 
 
@@ -209,4 +210,5 @@ def verdict_of(
         previous=previous,
         note=taken.note,
         evidence=dict(basis or {}),
+        control=evidence.control,
     )

@@ -51,10 +51,12 @@ class Terms:
         return max((max(costs) - min(costs) for costs in by_label.values()), default=0.0)
 
     def kind_of(self, trial: str) -> str:
-        """`classes`, `numbers`, or neither: ``. A shadow that the settings do not know is taken to name classes.
+        """`classes`, `numbers`, or neither: ``, which is also so of a shadow that was removed from the settings.
+
+        Where no shadow is configured at all, answers are taken to name classes.
 
         >>> Terms(1, tasks={"price": "regression"}).kind_of("live@1~price@2")
         'numbers'
         """
         shadow = trial.rpartition("~")[2].rpartition("@")[0]
-        return KINDS.get(self.tasks.get(shadow, "classification"), "")
+        return KINDS.get(self.tasks.get(shadow, "" if self.tasks else "classification"), "")

@@ -21,7 +21,6 @@ from shadowbus.dashboard.reader import Reader
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import SettingsError
 from shadowbus.settings import Settings
-from shadowbus.story.trial import CONTROLS
 
 WATCH_S = 0.2
 
@@ -43,7 +42,7 @@ def serve(
         SettingsError: The address cannot be taken.
     """
     listening = _listen(host, port)
-    store = Store(Terms.of(settings).controls or CONTROLS)
+    store = Store(Terms.of(settings).controls)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     ui.page("/")(lambda: _page(store, settings.namespace))
     nicegui.add_exception_handler(404, _nothing)

@@ -11,7 +11,7 @@ from shadowbus.published import read_aggregate, read_verdict
 from shadowbus.records import Aggregate, Promotion, Verdict, decode
 from shadowbus.stage import Slice
 from shadowbus.story.history import remember
-from shadowbus.story.trial import CONTROLS, Story, tell, trials_of
+from shadowbus.story.trial import Story, tell, trials_of
 
 MOST_TRIALS = 50
 STALE_MS = 10_000
@@ -45,7 +45,7 @@ class Store:
         controls: The shadows that are the champion itself.
     """
 
-    def __init__(self, controls: frozenset[str] = CONTROLS) -> None:
+    def __init__(self, controls: frozenset[str] = frozenset()) -> None:
         self._controls = controls
         self._lock = threading.Lock()
         self._aggregates: dict[bytes, Aggregate] = {}

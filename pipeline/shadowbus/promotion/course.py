@@ -46,10 +46,12 @@ def check_verdict(standing: Standing, action: str) -> None:
     """Is the verdict what the action needs?
 
     Raises:
-        NotAllowed: It is not.
+        NotAllowed: It is not, or it is on the control.
     """
     if standing.verdict.fault:
         raise NotAllowed(f"{standing.verdict.trial} could not be decided: {standing.verdict.fault}")
+    if standing.verdict.control:
+        raise NotAllowed(f"{standing.verdict.trial} is the control, the live model itself: nothing is done about it.")
     wanted, found = (word.replace("_", " ") for word in (WANTED[action], standing.verdict.verdict))
     if wanted != found:
         verb = "promoted" if action == "promote" else "sent back"

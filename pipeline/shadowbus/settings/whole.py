@@ -58,6 +58,10 @@ class Settings:
         known = ", ".join(shadow.name for shadow in self.shadow) or "none at all"
         raise SettingsError(f"{self.source} has no shadow named {name!r}; it has {known}.")
 
+    def without_shadow(self, name: str) -> bool:
+        """Whether others are configured and that one is not any more: its trials are history."""
+        return bool(self.shadow) and all(shadow.name != name for shadow in self.shadow)
+
     def model_path(self, shadow: ShadowSettings) -> Path:
         """Where the shadow's bundle is, taken relative to the settings file."""
         return (self.source.parent / shadow.model).resolve()

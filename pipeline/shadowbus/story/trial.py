@@ -29,8 +29,6 @@ from shadowbus.trials import shadow_of
 
 ORDER = {"PROMOTE": 0, "KEEP_WATCHING": 1, "SEND_BACK": 2}
 KEEP_WATCHING = "KEEP_WATCHING"
-CONTROLS = frozenset({"control"})
-"""What a shadow that is the live model itself is called, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +118,16 @@ class Story:
     noise: Noise | None = None
 
 
-def tell(known: Iterable[Told], now_ms: int | None = None, controls: frozenset[str] = CONTROLS) -> Story:
+def tell(known: Iterable[Told], now_ms: int | None = None, controls: frozenset[str] = frozenset()) -> Story:
     """The story of a namespace.
 
     Args:
         known: What is known of each trial.
         now_ms: The time, to notice that nothing moves any more; None where that does not matter.
-        controls: Names of shadows that are the live model itself.
+        controls: Names of shadows that are the live model itself, beside those whose verdict says so.
     """
     known = [one for one in known if one.aggregates or one.history]
+    controls |= {shadow_of(one.trial) for one in known if one.history and one.history[-1].control}
     summaries = {one.trial: _whole(one).summary for one in known}
     floors: dict[str, Noise] = {}
     for name, summary in summaries.items():
@@ -179,7 +178,7 @@ def _tell(known: Told, now_ms: int | None, controls: frozenset[str], floors: Map
         headline=telling.headline(verdict.verdict, shadow, live, control=control, fault=verdict.fault),
         why=verdict.fault or telling.why(verdict.verdict, criteria, summary, control=control),
         criteria=criteria,
-        needed=needed(verdict.needed, per_second(known.aggregates)),
+        needed=needed({} if control else verdict.needed, per_second(known.aggregates)),
         warnings=(*_undecided(verdict.fault), *warnings(summary, books, health, quiet_ms)),
         requests=max(verdict.requests, count(summary, "requests")),
         labels=max(verdict.labels, count(summary, "labels")),

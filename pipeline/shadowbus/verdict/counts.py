@@ -102,6 +102,7 @@ class Evidence:
         cpu_ms_per_row: Measured; None where not known.
         memory_mb: Measured, of the largest model process; None where not known.
         labels_depend: Whether labels were shown to come for some requests rather than for others; the gate sets it.
+        control: Whether the shadow is the live model itself, which nobody promotes.
     """
 
     trial: str
@@ -119,3 +120,4 @@ class Evidence:
     cpu_ms_per_row: float | None = None
     memory_mb: float | None = None
     labels_depend: bool = False
+    control: bool = False

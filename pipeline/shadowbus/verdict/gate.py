@@ -8,6 +8,7 @@ most alpha (it needs all criteria shown, so also the false one: no split); if al
 does (one is enough, so alpha is split over the criteria that are on, and the guard's share over the segments). Only
 one of the two can be the mistake. Each criterion's `low` and `high` are the two one-sided ends that decide it. Where
 labels were shown to come for some requests rather than for others, all this holds whatever the missing ones would be.
+A control, the live model in its own shadow, never comes to PROMOTE: there is nothing to win.
 """
 
 from dataclasses import replace
@@ -54,7 +55,7 @@ def decide(evidence: Evidence, gate: GateSettings) -> Decision:
     verdict: Verdict = "KEEP_WATCHING"
     if any(criterion.state == "fails" for criterion in criteria):
         verdict = "SEND_BACK"
-    elif blocking and all(criterion.state == "holds" for criterion in required):
+    elif blocking and not evidence.control and all(criterion.state == "holds" for criterion in required):
         verdict = "PROMOTE"
     more = needed(evidence, gate, counted, blocking, guards) if verdict == "KEEP_WATCHING" else Needed(0, 0, "")
     return Decision(verdict, criteria, evidence.counts.comparisons, evidence.counts.labels, more)

@@ -16,6 +16,9 @@ IN_THE_WAY = {
 }
 """Conditions that time alone does not meet, and what is said of them."""
 
+CONTROL = "It is the control: its disagreement is noise."
+"""What is said in place of how much is missing: nothing is, and no verdict comes."""
+
 DEPENDS = "Labels depend on the answers, and the missing ones could be anything."
 
 
@@ -35,6 +38,8 @@ def needed(
         blocking: The questions that PROMOTE needs answered.
         guards: Those that need no yes; PROMOTE is held by those that wait.
     """
+    if evidence.control:
+        return Needed(None, None, CONTROL)
     if not blocking:
         return Needed(None, None, "No criterion is on, so nothing can be shown.")
     counts = evidence.counts

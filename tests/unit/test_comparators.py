@@ -267,7 +267,7 @@ def test_a_number_that_came_as_text_is_a_number(text: str) -> None:
         ("no_such_module:same", {}, "cannot be imported: ModuleNotFoundError"),
         ("math:pi", {}, "no function"),
         ("regression", {"absolute_tolerence": 1}, "did you mean 'absolute_tolerance'"),
-        ("classification", {"absolute_tolerance": 1}, "there are: positive, threshold"),
+        ("classification", {"absolute_tolerance": 1}, "there are: positive, same_class, threshold"),
         ("classification", {"positive": "yes"}, "nothing without a 'threshold'"),
         ("classification", {"threshold": "half"}, "must be a number, not"),
         ("classification", {"threshold": 0.5, "positive": 1}, "must be a text"),

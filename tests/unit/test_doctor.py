@@ -257,6 +257,22 @@ def test_ids_that_come_again() -> None:
     assert "enable.idempotence" in only(with_samples(requests=same)).fix
 
 
+def test_labels_in_another_vocabulary_than_the_answers() -> None:
+    words = sampled(
+        "labels", ((b"id-%d" % n, record("labels", f"id-{n}", label=("no", "yes")[n % 2]), NOW_MS) for n in range(40))
+    )
+    found = only(with_samples(labels=words))
+    assert (found.check, found.severity) == ("vocabulary", "problem")
+    assert "labels 'no', 'yes', answers '1'" in found.evidence
+    assert "same_class" in found.fix
+    told = ShadowSettings("new", "models/4", options={"same_class": {"yes": 1, "no": 0}})
+    assert diagnose(
+        dataclasses.replace(
+            with_samples(labels=words), settings=Settings("churn", partitions=PARTITIONS, shadow=(told,))
+        )
+    ).ok
+
+
 def test_records_of_another_shape_are_counted_by_reason() -> None:
     rows: list[tuple[bytes | None, object, int]] = [
         (b"id-%d" % n, record("requests", f"id-{n}"), NOW_MS) for n in range(95)

@@ -10,6 +10,7 @@ from typing import Any
 
 from shadowbus.aggregate.books import Counted, close_books
 from shadowbus.aggregate.fold import Key
+from shadowbus.aggregate.names import OTHER
 from shadowbus.aggregate.noise import Noise, noise_summary
 from shadowbus.aggregate.resources import resources
 from shadowbus.aggregate.scores import PARTS
@@ -21,7 +22,7 @@ from shadowbus.aggregate.totals import Totals
 from shadowbus.records import Aggregate, Partial, Standing, Verdict
 from shadowbus.settings import GateSettings, Settings
 from shadowbus.trials import shadow_of
-from shadowbus.verdict.counts import Bin, Covered
+from shadowbus.verdict.counts import Bin, Covered, Vocabularies
 from shadowbus.verdict.gate import Counts, Evidence, Needed, decide
 from shadowbus.verdict.states import move
 
@@ -139,6 +140,7 @@ def evidence_of(
         first_ms=totals.first_ms,
         last_ms=totals.last_ms,
         exact=terms.kind_of(trial) == "classes",
+        vocabularies=vocabularies(totals, terms.same_classes(trial)),
         by_live=covered(totals),
         scores=bins(totals),
         value_reach=terms.reach,
@@ -147,6 +149,16 @@ def evidence_of(
         memory_mb=largest / MIB if largest else None,
         control=shadow_of(trial) in terms.controls,
     )
+
+
+def vocabularies(totals: Totals, same: Mapping[str, str]) -> Vocabularies:
+    """The classes that each side named, by the names they are taken for; none where more than are told apart."""
+    details = totals.detailed
+    sides = (_margin(details.confusion, 0), _margin(details.confusion, 1), _margin(details.live_truth, 0))
+    live, shadow, labels = (
+        () if OTHER in side else tuple(sorted({same.get(name, name) for name in side})) for side in sides
+    )
+    return Vocabularies(live, shadow, labels, details.confusion.total, details.live_truth.total)
 
 
 def covered(totals: Totals) -> dict[str, Covered]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from shadowbus.compare.class_name import class_name
+from shadowbus.compare.class_name import class_name, classes_of
 from shadowbus.settings import Settings
+from shadowbus.trials import shadow_of
 
 KINDS = {"classification": "classes", "regression": "numbers"}
 """By task; answers of any other task are neither."""
@@ -28,6 +29,7 @@ class Terms:
     tasks: Mapping[str, str] = field(default_factory=dict)
     costs: Mapping[tuple[str, str], float] = field(default_factory=dict)
     controls: frozenset[str] = frozenset()
+    same: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -35,8 +37,9 @@ class Terms:
         tasks = {shadow.name: shadow.task for shadow in settings.shadow}
         costs = {(class_name(cost.label) or "", class_name(cost.prediction) or ""): cost.cost for cost in settings.cost}
         controls = frozenset(shadow.name for shadow in settings.shadow if shadow.control)
+        same = {shadow.name: classes_of(shadow.options.get("same_class", {})) for shadow in settings.shadow}
         window_ms = settings.aggregate.window_seconds * 1000
-        return cls(window_ms, settings.gate.latency_budget_ms, tasks, costs, controls)
+        return cls(window_ms, settings.gate.latency_budget_ms, tasks, costs, controls, same)
 
     @property
     def reach(self) -> float:
@@ -49,6 +52,10 @@ class Terms:
         for (label, _), cost in self.costs.items():
             by_label.setdefault(label, [0.0]).append(cost)
         return max((max(costs) - min(costs) for costs in by_label.values()), default=0.0)
+
+    def same_classes(self, trial: str) -> Mapping[str, str]:
+        """Which class another name of it stands for, in the settings of a trial's shadow."""
+        return self.same.get(shadow_of(trial), {})
 
     def kind_of(self, trial: str) -> str:
         """`classes`, `numbers`, or neither: ``, which is also so of a shadow that was removed from the settings.

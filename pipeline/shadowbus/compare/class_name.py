@@ -9,6 +9,7 @@ exactly when their canonical texts are equal:
   another. A model trained on 0 and 1 and a database column of truth values mean the same event.
 - Other texts are equal when they are equal without the spaces around them; capital letters matter.
 - A list (of a model with several outputs) is equal when its members are, in order.
+- Names that the settings call the same (`same_class`) are one class.
 - null, objects, and numbers that are not finite name no class.
 
 >>> class_name(3.0), class_name("3"), class_name(True), class_name("true"), class_name("03"), class_name(None)
@@ -17,6 +18,7 @@ exactly when their canonical texts are equal:
 
 import math
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
@@ -35,6 +37,14 @@ def class_name(value: object) -> str | None:
     if isinstance(value, list | tuple):
         return _from_list(value)
     return None
+
+
+def classes_of(names: object) -> dict[str, str]:
+    """A table of the settings, `{name = class}`, by classes' canonical texts; empty where it is no such table."""
+    if not isinstance(names, Mapping):
+        return {}
+    pairs = ((class_name(name), class_name(value)) for name, value in names.items())
+    return {name: value for name, value in pairs if name is not None and value is not None}
 
 
 _EXACT = 2**63

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from operator import eq
 
-from shadowbus.compare.class_name import class_name
+from shadowbus.compare.class_name import class_name, classes_of
 from shadowbus.compare.comparator import Comparator, Judged, Scores
 from shadowbus.compare.distribution import CLIP, distances, probability
 from shadowbus.compare.options import number, text
@@ -34,6 +34,9 @@ class Classification:
 
     task = "classification"
 
+    def __init__(self, same: Mapping[str, str] | None = None) -> None:
+        self._same = same or {}
+
     def compare(
         self,
         live: Sequence[object],
@@ -42,7 +45,7 @@ class Classification:
         shadow_scores: Sequence[Scores | None],
     ) -> tuple[list[bool | None], list[float | None]]:
         """Compare n pairs; see `Comparator.compare`. Distances are in [0, 1]."""
-        agree = _agreements(live, shadow)
+        agree = _agreements(live, shadow, self._same)
         apart = distances(live_scores, shadow_scores)
         if None in apart:
             apart = [
@@ -56,8 +59,10 @@ class Classification:
         truth, answer = class_name(label), class_name(prediction)
         if truth is None or answer is None:
             return Judged(None, None)
-        correct = truth == answer
-        chance = probability(scores, truth)
+        correct = self._same.get(truth, truth) == self._same.get(answer, answer)
+        chance = probability(scores, self._same.get(truth, truth))
+        if chance is None:
+            chance = probability(scores, truth)
         if chance is None:
             return Judged(correct, float(not correct), "zero_one")
         return Judged(correct, -math.log(min(1.0, max(CLIP, chance))), "log_loss")
@@ -67,25 +72,32 @@ def classification(options: Mapping[str, object]) -> Comparator:
     """The comparator for these options; with a `threshold`, scores decide which class an answer names.
 
     Raises:
-        SettingsError: `threshold` is no finite number, `positive` names no class, or stands without a threshold.
+        SettingsError: `threshold` is no finite number, `positive` names no class, or stands without a threshold;
+            `same_class` is no table of names and classes.
     """
+    given = options.get("same_class", {})
+    same = classes_of(given)
+    if not isinstance(given, Mapping) or len(same) < len(given):
+        raise SettingsError(
+            "'same_class' must be a table of names and the classes they stand for: { yes = 1, no = 0 }."
+        )
     if "threshold" not in options:
-        if options:
+        if "positive" in options:
             raise SettingsError("'positive' says nothing without a 'threshold'.")
-        return Classification()
+        return Classification(same)
     positive = class_name(text(options, "positive", "1"))
-    return Threshold(number(options, "threshold", 0.5, -math.inf), positive or "1")
+    return Threshold(number(options, "threshold", 0.5, -math.inf), positive or "1", same)
 
 
-def _agreements(live: Sequence[object], shadow: Sequence[object]) -> list[bool | None]:
+def _agreements(live: Sequence[object], shadow: Sequence[object], same: Mapping[str, str]) -> list[bool | None]:
     kinds = {*map(type, live), *map(type, shadow)}
-    if kinds in _PLAIN:
+    if kinds in _PLAIN and not same:
         return list(map(eq, live, shadow))
-    return [_agree(one, other) for one, other in zip(live, shadow, strict=True)]
+    return [_agree(one, other, same) for one, other in zip(live, shadow, strict=True)]
 
 
-def _agree(one: object, other: object) -> bool | None:
+def _agree(one: object, other: object, same: Mapping[str, str]) -> bool | None:
     if type(one) is str and one == other:
         return True
     first, second = class_name(one), class_name(other)
-    return None if first is None or second is None else first == second
+    return None if first is None or second is None else same.get(first, first) == same.get(second, second)

@@ -18,7 +18,7 @@ from shadowbus.compare.vector import vector
 from shadowbus.errors import SettingsError
 
 TASKS: dict[str, tuple[Callable[[Mapping[str, object]], Comparator], frozenset[str]]] = {
-    "classification": (classification, frozenset({"threshold", "positive"})),
+    "classification": (classification, frozenset({"threshold", "positive", "same_class"})),
     "json": (structured, frozenset({"ignore", "absolute_tolerance", "relative_tolerance"})),
     "ranking": (ranking, frozenset({"top_k", "min_overlap", "persistence"})),
     "regression": (regression, frozenset({"absolute_tolerance", "relative_tolerance"})),

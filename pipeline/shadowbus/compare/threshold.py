@@ -8,7 +8,7 @@ they agree and 1 when they do not. A label is positive when it names the positiv
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shadowbus.compare.class_name import class_name
 from shadowbus.compare.comparator import Judged, Scores
@@ -32,6 +32,7 @@ class Threshold:
     task = "classification"
     threshold: float
     positive: str = "1"
+    same: Mapping[str, str] = field(default_factory=dict)
 
     def compare(
         self,
@@ -53,7 +54,7 @@ class Threshold:
 
     def judge(self, label: object, prediction: object, scores: Scores | None) -> Judged:
         """Hold an answer against its label; the loss is the "log_loss" of a score from 0 to 1, else "zero_one"."""
-        truth, score = class_name(label), self._score(scores)
+        truth, score = self._class(label), self._score(scores)
         answer = self._decided(prediction, score)
         if truth is None or answer is None:
             return Judged(None, None)
@@ -65,10 +66,14 @@ class Threshold:
 
     def _decided(self, prediction: object, score: float | None) -> bool | None:
         """Whether an answer is positive; None where there is none."""
-        name = class_name(prediction)
+        name = self._class(prediction)
         if name is None:
             return None
         return name == self.positive if score is None else score >= self.threshold
+
+    def _class(self, value: object) -> str | None:
+        name = class_name(value)
+        return None if name is None else self.same.get(name, name)
 
     def _score(self, scores: object) -> float | None:
         """The score of the positive class, if it is a finite number."""

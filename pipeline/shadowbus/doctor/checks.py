@@ -15,6 +15,7 @@ from shadowbus.doctor.keeping import check_cleanup, check_counts, check_missing,
 from shadowbus.doctor.partitioning import check_partitioning
 from shadowbus.doctor.rights import check_rights
 from shadowbus.doctor.shapes import check_dead_letters, check_shapes
+from shadowbus.doctor.vocabulary import check_vocabulary
 
 Check = Callable[[Evidence], Iterator[Finding]]
 
@@ -31,6 +32,7 @@ CHECKS: dict[str, Check] = {
     "partitioning": check_partitioning,
     "unique-ids": check_unique,
     "shapes": check_shapes,
+    "vocabulary": check_vocabulary,
     "time-units": check_units,
     "clocks": check_skew,
     "future": check_ahead,

@@ -26,6 +26,7 @@ class Wording:
 WORDINGS = {
     "requests": Wording("Enough requests", "count", "at least"),
     "labels": Wording("Enough labels", "count", "at least"),
+    "vocabulary": Wording("Sides without a class in common", "count", "at most"),
     "books": Wording("Records unaccounted for", "count", "at most"),
     "error_rate": Wording("Requests it fails on", "share", "at most"),
     "over_budget": Wording("Answers slower than the budget", "share", "at most"),

@@ -84,6 +84,17 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True)
+class Vocabularies:
+    """The classes named by each side, and out of how many compared and labelled requests. Empty: not counted."""
+
+    live: tuple[str, ...] = ()
+    shadow: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    compared: int = 0
+    labelled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All a decision rests on.
 
@@ -101,6 +112,7 @@ class Evidence:
         floor: What the control shows; None where no control runs, and of the control itself.
         cpu_ms_per_row: Measured; None where not known.
         memory_mb: Measured, of the largest model process; None where not known.
+        vocabularies: The classes that each side named; empty where answers are no classes.
         labels_depend: Whether labels were shown to come for some requests rather than for others; the gate sets it.
         control: Whether the shadow is the live model itself, which nobody promotes.
     """
@@ -119,5 +131,6 @@ class Evidence:
     floor: Floor | None = None
     cpu_ms_per_row: float | None = None
     memory_mb: float | None = None
+    vocabularies: Vocabularies = Vocabularies()
     labels_depend: bool = False
     control: bool = False

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from shadowbus.verdict import sequential
@@ -79,3 +79,9 @@ class Question:
         if trials is None:
             return None
         return math.ceil(trials * self.seen / self.trials) if self.trials else trials
+
+
+def unanswerable(question: Question, why: str) -> Question:
+    """The same question, which the data can not answer: everything is still possible."""
+    criterion = replace(question.criterion, low=-math.inf, high=math.inf, state="open", note=why)
+    return replace(question, criterion=criterion, shown=lambda _: False)

@@ -20,6 +20,7 @@ from shadowbus.verdict.coverage import coverage, dependence
 from shadowbus.verdict.criteria import asked, guarding
 from shadowbus.verdict.criterion import Criterion, Decision, Needed, State, Verdict
 from shadowbus.verdict.needed import needed
+from shadowbus.verdict.vocabulary import criterion, strangers, unanswered
 
 __all__ = ["Counts", "Criterion", "Decision", "Evidence", "Needed", "State", "Verdict", "decide"]
 
@@ -44,8 +45,9 @@ def decide(evidence: Evidence, gate: GateSettings) -> Decision:
     """
     missing = dependence(evidence, gate)
     evidence = replace(evidence, labels_depend=missing is not None)
-    blocking, guards = asked(evidence, gate), guarding(evidence, gate)
-    counted = tuple(conditions(evidence, gate))
+    apart = tuple(strangers(evidence.vocabularies))
+    blocking, guards = unanswered(asked(evidence, gate), apart), unanswered(guarding(evidence, gate), apart)
+    counted = (*conditions(evidence, gate), *([criterion(apart)] if apart else ()))
     if missing is not None:
         allowed = all(question.criterion.state == "holds" for question in blocking if question.unit == "labels")
         counted = (*counted, coverage(missing, allowed=allowed))
@@ -53,9 +55,9 @@ def decide(evidence: Evidence, gate: GateSettings) -> Decision:
     waited = [guard for guard in guards if guard.waits]
     required = (*counted, *(question.criterion for question in (*blocking, *waited)))
     verdict: Verdict = "KEEP_WATCHING"
-    if any(criterion.state == "fails" for criterion in criteria):
+    if any(one.state == "fails" for one in criteria):
         verdict = "SEND_BACK"
-    elif blocking and not evidence.control and all(criterion.state == "holds" for criterion in required):
+    elif blocking and not evidence.control and all(one.state == "holds" for one in required):
         verdict = "PROMOTE"
     more = needed(evidence, gate, counted, blocking, guards) if verdict == "KEEP_WATCHING" else Needed(0, 0, "")
     return Decision(verdict, criteria, evidence.counts.comparisons, evidence.counts.labels, more)

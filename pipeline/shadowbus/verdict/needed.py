@@ -10,6 +10,7 @@ from shadowbus.verdict.counts import Counts, Evidence
 from shadowbus.verdict.criterion import Criterion, Needed, Question
 
 IN_THE_WAY = {
+    "vocabulary": "Models and labels have to speak of the same classes first.",
     "books": "The books have to close first.",
     "cpu_ms_per_row": "It has to take less CPU time first.",
     "memory_mb": "It has to take less memory first.",

@@ -17,8 +17,7 @@ import numpy as np
 
 from shadowbus.verdict import sequential
 from shadowbus.verdict.counts import Bin, Evidence
-from shadowbus.verdict.criteria.means import unanswerable
-from shadowbus.verdict.criterion import Alphas, Criterion, Question, State
+from shadowbus.verdict.criterion import Alphas, Criterion, Question, State, unanswerable
 from shadowbus.verdict.interval import edge
 from shadowbus.verdict.sequential.mixture import log_average
 from shadowbus.verdict.sequential.paired import stakes

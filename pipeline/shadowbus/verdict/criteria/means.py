@@ -1,12 +1,11 @@
 """Criteria that are a mean of shadow minus live: the loss, and what decisions are worth."""
 
 import math
-from dataclasses import replace
 
 from shadowbus.verdict import sequential
 from shadowbus.verdict.counts import Evidence
 from shadowbus.verdict.coverage import unknown
-from shadowbus.verdict.criterion import Alphas, Criterion, Question, State
+from shadowbus.verdict.criterion import Alphas, Criterion, Question, State, unanswerable
 from shadowbus.verdict.sequential.mean import FIRST_LOOK
 
 UNSAID = "Labels come for some requests more often than for others, and nothing is known of the loss of the rest."
@@ -71,12 +70,6 @@ def value(evidence: Evidence, limit: float, alphas: Alphas) -> Question:
     return Question(
         Criterion("value", seen, low, high, limit, state), "labels", int(trials), counts.labels, leans, shown
     )
-
-
-def unanswerable(question: Question, why: str) -> Question:
-    """The same question, which the data can not answer: everything is still possible."""
-    criterion = replace(question.criterion, low=-math.inf, high=math.inf, state="open", note=why)
-    return replace(question, criterion=criterion, shown=lambda _: False)
 
 
 def _within(reach: float, n: float, mean: float, m2: float) -> tuple[float, float]:

@@ -1,0 +1,63 @@
+"""Do the models and the labels speak of the same classes? 0 and 1 here, no and yes there: then nobody is ever right.
+
+What comes in are the classes that were named: by the live model, by the shadow, by the labels. What goes out is which
+of them have no class in common, in a sentence. What is decided by comparing these is not decided then: it would hold or
+fail because of a spelling.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from shadowbus.verdict.counts import Vocabularies
+from shadowbus.verdict.criterion import Criterion, Question, unanswerable
+
+ENOUGH = 30
+"""Before so many were seen, two sides may name different classes by chance."""
+
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """Two sides without a class in common: the criteria that compare them, and what to say."""
+
+    unit: str
+    note: str
+
+
+def strangers(found: Vocabularies) -> Iterator[Strangers]:
+    """Which sides have nothing in common, where enough was seen of both."""
+    pairs = (
+        ("requests", found.compared, "The live model answers", found.live, "the shadow", found.shadow),
+        ("labels", found.labelled, "Labels are", found.labels, "the live model answers", found.live),
+        ("labels", found.labelled, "Labels are", found.labels, "the shadow answers", found.shadow),
+    )
+    for unit, seen, one_words, one, other_words, other in pairs:
+        if seen >= ENOUGH and one and other and set(one).isdisjoint(other):
+            note = (
+                f"{one_words} {_named(one)} and {other_words} {_named(other)}: no class in common. "
+                "Say which are the same in [shadow.options] same_class."
+            )
+            yield Strangers(unit, note)
+
+
+def unanswered(questions: Sequence[Question], found: Sequence[Strangers]) -> list[Question]:
+    """All questions; those that compare sides with nothing in common cannot be answered."""
+    return [_unanswered(question, found) for question in questions]
+
+
+def criterion(found: Sequence[Strangers]) -> Criterion:
+    """What holds PROMOTE back meanwhile."""
+    return Criterion("vocabulary", len(found), len(found), len(found), 0, "open", found[0].note)
+
+
+def _unanswered(question: Question, found: Sequence[Strangers]) -> Question:
+    for one in found:
+        if question.criterion.name == "agreement" if one.unit == "requests" else question.unit == "labels":
+            return unanswerable(question, one.note)
+    return question
+
+
+def _named(classes: Sequence[str]) -> str:
+    shown = [repr(name) for name in sorted(classes)[:SHOWN]]
+    return ", ".join(shown) + (", …" if len(classes) > SHOWN else "")

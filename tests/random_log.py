@@ -1,6 +1,7 @@
 """Random comparisons, outcomes and vitals of three trials, as the topics would hold them.
 
-Nothing in it is easy: weights, outcomes that are taken back, values of any size, a control, broken records.
+Nothing in it is easy: weights, outcomes that are taken back, values of any size, a control, broken records, requests
+that the model was trained on.
 """
 
 import random
@@ -74,6 +75,8 @@ class Log:
             "segments": {"country": f"c{rng.randrange(self.values)}", "new": rng.choice((True, False))},
             "agree": answers[1] == answers[2],
         }
+        if shared["timestamp_ms"] % 10 < 2:
+            shared["trained_on"] = True
         if topic == "comparisons":
             sides = [self._answer(answer) for answer in answers[1:]]
             both = {"live": sides[0], "shadow": sides[1], "status": "compared", "distance": rng.random()}
@@ -92,6 +95,7 @@ class Log:
         page = {"read": number, "duplicates": 0, "dead_lettered": 0, "waiting": 0, "sampled_out": 0}
         books = {"requests": page, "predictions": page, "comparisons": {TRIAL: {"compared": number}}}
         model = {"name": "new@2", "sha256": "ab" * 32, "rows": 100, "cpu_s": 0.37 * number, "resident_bytes": 10**8}
+        model |= {"trained_until_ms": 5 + number, "trained_until_from": "flag"}
         names = {"stage": "replay", "shadow": "new", "worker": f"w{source}", "partition": source, "timestamp_ms": 5}
         return orjson.dumps({**names, "books": books, "model": model, "lag": 0})
 

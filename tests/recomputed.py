@@ -41,7 +41,8 @@ class Recomputed:
         counts, means = self._counts(rows), self._means(rows)
         if len(labels):
             counts |= self._label_counts(labels)
-            means |= {"loss": _mean(labels["shadow_loss"] - labels["live_loss"], labels["weight"] * labels["sign"])}
+            seen = labels[~_trained_on(labels)]
+            means |= {"loss": _mean(seen["shadow_loss"] - seen["live_loss"], seen["weight"] * seen["sign"])}
         assert totals["statuses"] == rows.groupby("status").size().to_dict(), (trial, segment)
         assert {name: totals[name] for name in counts} == counts, (trial, segment)
         for name, (mean, largest) in means.items():
@@ -62,12 +63,13 @@ class Recomputed:
         )
 
     def _counts(self, rows: Any) -> dict[str, int]:
-        latency = _inside(rows, "shadow", "latency_ms").astype(float)
+        latency, seen = _inside(rows, "shadow", "latency_ms").astype(float), rows[~_trained_on(rows)]
         failed = _inside(rows, "shadow", "error").notna() | rows["status"].isin(FAILURES)
         over = latency > self.budget_ms if self.budget_ms is not None else latency.isna() & latency.notna()
         return {
-            "agreed": int((rows["agree"] == True).sum()),  # noqa: E712
-            "disagreed": int((rows["agree"] == False).sum()),  # noqa: E712
+            "agreed": int((seen["agree"] == True).sum()),  # noqa: E712
+            "disagreed": int((seen["agree"] == False).sum()),  # noqa: E712
+            "trained_on": int((rows[_trained_on(rows)]["status"] == "compared").sum()),
             "live_errors": int(_inside(rows, "live", "error").notna().sum()),
             "shadow_errors": int(failed.sum()),
             "latency_rows": int(latency.notna().sum()),
@@ -75,13 +77,20 @@ class Recomputed:
         }
 
     def _label_counts(self, labels: Any) -> dict[str, int]:
-        sums = labels.groupby(["live_correct", "shadow_correct"])["sign"].sum()
+        before = _trained_on(labels)
+        sums = labels[~before].groupby(["live_correct", "shadow_correct"])["sign"].sum()
         right = {name: int(sums.get(pair, 0)) for name, pair in RIGHTS.items()}
-        return {"labels": int(labels["sign"].sum()), **right}
+        apart = {
+            name: int(labels[part]["sign"].sum()) for name, part in (("labels", ~before), ("labels_trained_on", before))
+        }
+        return {**apart, **right}
 
     def _means(self, rows: Any) -> dict[str, tuple[float, float]]:
         ours, theirs = (_inside(rows, side, "latency_ms").astype(float) for side in ("shadow", "live"))
-        columns = {"distance": rows["distance"].astype(float), "latency_difference": ours - theirs}
+        columns = {
+            "distance": rows["distance"].astype(float).where(~_trained_on(rows)),
+            "latency_difference": ours - theirs,
+        }
         return {name: _mean(column, rows["weight"]) for name, column in columns.items() if column.notna().any()}
 
 
@@ -92,6 +101,11 @@ def _frame(records: list[dict[str, Any]]) -> Any:
         return frame
     weights = frame.get("weight", pd.Series(1.0, frame.index)).fillna(1.0)
     return frame.assign(weight=(weights * 2**20).round() / 2**20)
+
+
+def _trained_on(rows: Any) -> Any:
+    """Which records are of requests that the model may have been trained on."""
+    return rows.get("trained_on", pd.Series(False, rows.index)).eq(True)
 
 
 def _inside(rows: Any, side: str, field: str) -> Any:

@@ -96,7 +96,8 @@ class Comparison:
     """Both answers to one request. Topic `comparisons`.
 
     `features` are the request's, in the share of them that the settings keep (`replay.features_share`). `number` is how
-    many comparisons of this trial there are in this partition, with this one.
+    many comparisons of this trial there are in this partition, with this one. `trained_on` says that the request is
+    from before the shadow's training ended: it counts for failures and latency, and for nothing else.
     """
 
     request_id: str
@@ -112,6 +113,7 @@ class Comparison:
     missing_features: list[object] = field(default_factory=list)
     features: dict[str, object] | list[object] | None = None
     number: int | None = None
+    trained_on: bool = False
     v: int = VERSION
 
 
@@ -127,8 +129,8 @@ class Answered:
 class Outcome:
     """A comparison that met its label: who was right. Topic `outcomes`.
 
-    `agree` is the comparison's. One with `retracts` takes back an earlier one that is otherwise the same, because the
-    label was corrected; so whoever adds outcomes up adds the plain ones and subtracts those.
+    `agree` and `trained_on` are the comparison's. One with `retracts` takes back an earlier one that is otherwise the
+    same, because the label was corrected; so whoever adds outcomes up adds the plain ones and subtracts those.
     """
 
     request_id: str
@@ -145,6 +147,7 @@ class Outcome:
     live: Answered | None = None
     shadow: Answered | None = None
     retracts: bool = False
+    trained_on: bool = False
     v: int = VERSION
 
 
@@ -222,6 +225,9 @@ class Verdict:
     no criteria, and is never acted on; `previous` is what stood before it, from which the next one follows.
 
     `control` says that the shadow is the live model itself: such a record never says PROMOTE and is not acted on.
+
+    `training` says until when the model was trained (`until_ms`, `from`) and what is from before (`requests_before`, of
+    the `requests`; `labels_before`, which are not among the `labels`); empty where that is not known.
     """
 
     trial: str
@@ -239,6 +245,7 @@ class Verdict:
     evidence: dict[str, object] = field(default_factory=dict)
     fault: str = ""
     control: bool = False
+    training: dict[str, object] = field(default_factory=dict)
     v: int = VERSION
 
 

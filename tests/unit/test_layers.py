@@ -21,6 +21,7 @@ CLOCK_FILES = {"clock.py"}
 
 SHOWS_TIMES = {
     "capture/kinds.py",
+    "cutoff.py",
     "cli/logs.py",
     "cli/tail.py",
     "backtest/moments.py",
@@ -50,6 +51,7 @@ PURE = (
     "freshness.py",
     "trials.py",
     "limits.py",
+    "cutoff.py",
     "records.py",
     "topology.py",
     "stage.py",

@@ -146,17 +146,21 @@ def _comparison(parsed: dict[str, Any], known: Known, columns: Columns) -> Row:
     if shadow is not None:
         shadow_latency, shadow_error = shadow["latency_ms"], shadow["error"]
     status, missing = _STATUS[parsed["status"]], parsed.get("missing_features")
+    agree, trained_on = _agree(parsed["agree"]), _marked(parsed)
+    if trained_on:
+        agree, distance = 0.0, None
     row = (
         status,
-        _agree(parsed["agree"]),
+        agree,
         live_latency if live_latency.__class__ is float else _number("live.latency_ms", live_latency),
         shadow_latency if shadow_latency.__class__ is float else _number("shadow.latency_ms", shadow_latency),
         distance if distance.__class__ is float else _number("distance", distance),
         0.0 if live_error is None else 1.0,
         0.0 if shadow_error is None else 1.0,
         columns.lacking.setdefault(tuple(missing), len(columns.lacking) + 1) if missing else 0.0,
+        1.0 if trained_on and status == _COMPARED else 0.0,
     )
-    if status == _COMPARED:  # last, as names are kept of records that are counted only
+    if status == _COMPARED and not trained_on:  # last, as names are kept of records that are counted only
         theirs, ours = live.get("prediction"), shadow.get("prediction")
         if known.kind == "classes":
             code = known.classes.code
@@ -176,9 +180,12 @@ def _outcome(parsed: dict[str, Any], known: Known, columns: Columns) -> Row:
     if retracts.__class__ is not bool:
         raise Malformed("the field 'retracts' has to be true or false")
     agree, sign = _agree(parsed.get("agree")), -1.0 if retracts else 1.0
+    if _marked(parsed):
+        columns.held.append(_NOTHING)
+        return _NO_EVIDENCE[sign]
     first = parsed.get("live") or {}
     second = parsed.get("shadow") or {}
-    row = (_RIGHT.get((live, shadow), 0.0), agree, sign, ours - theirs, theirs, ours)
+    row = (0.0, _RIGHT.get((live, shadow), 0.0), agree, sign, ours - theirs, theirs, ours)
     if known.kind == "classes":
         return (*row, *_classes(parsed.get("label"), first, second, known, columns))
     columns.held.append(_NOTHING)
@@ -199,6 +206,15 @@ def _classes(label: Any, live: dict[str, Any], shadow: dict[str, Any], known: Kn
 
 
 _NOTHING = Held()
+_NO_EVIDENCE = {sign: (1.0, 0.0, 0.0, sign, *[NAN] * 8) for sign in (1.0, -1.0)}
+"""The row of an outcome whose request the model may have been trained on: it is counted, and says nothing."""
+
+
+def _marked(parsed: dict[str, Any]) -> bool:
+    trained_on = parsed.get("trained_on", False)
+    if trained_on.__class__ is not bool:
+        raise Malformed("the field 'trained_on' has to be true or false")
+    return bool(trained_on)
 
 
 def _agree(agree: Any) -> float:

@@ -14,7 +14,7 @@ def coverage(totals: Totals) -> dict[str, Any]:
     Plain counts, whatever the weights: it is about the labels that are there, not about the requests they speak for.
     """
     agreed, disagreed = totals.count("agreed"), totals.count("disagreed")
-    compared = totals.count("compared")
+    compared = totals.count("compared") - totals.count("trained_on")
     return {
         **share(totals.count("labels"), compared),
         "agreed": share(totals.count("labelled_agreed"), agreed),

@@ -19,6 +19,7 @@ from shadowbus.aggregate.summary import Reading, asked_of, requests_of, summariz
 from shadowbus.aggregate.table import Table
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
+from shadowbus.cutoff import latest
 from shadowbus.records import Aggregate, Partial, Standing, Verdict
 from shadowbus.settings import GateSettings, Settings
 from shadowbus.trials import shadow_of
@@ -107,6 +108,8 @@ def counts_of(totals: Totals) -> Counts:
         labelled_apart=scaled["labelled_disagreed"] * lighter,
         labelled_agreed=scaled["labelled_agreed"],
         labelled_disagreed=scaled["labelled_disagreed"],
+        requests_before=totals.count("trained_on"),
+        labels_before=totals.count("labels_trained_on"),
     )
 
 
@@ -148,6 +151,7 @@ def evidence_of(
         cpu_ms_per_row=taken.get("cpu_ms_per_row"),
         memory_mb=largest / MIB if largest else None,
         control=shadow_of(trial) in terms.controls,
+        cutoff=None if shadow_of(trial) in terms.controls else latest(vitals or {}),
     )
 
 
@@ -223,4 +227,14 @@ def verdict_of(
         note=taken.note,
         evidence=dict(basis or {}),
         control=evidence.control,
+        training=_training(evidence),
     )
+
+
+def _training(evidence: Evidence) -> dict[str, object]:
+    """The record's field `training`: until when the model was trained, and what of the evidence is from before."""
+    counts, cutoff = evidence.counts, evidence.cutoff
+    if cutoff is None and not counts.requests_before + counts.labels_before:
+        return {}
+    told = {} if cutoff is None else {"until_ms": cutoff.until_ms, "from": cutoff.source}
+    return {**told, "requests_before": counts.requests_before, "labels_before": counts.labels_before}

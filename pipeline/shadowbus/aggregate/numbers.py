@@ -77,7 +77,10 @@ LEAST = 1e-15
 def compared(columns: Columns, budget_ms: float | None) -> Compared:
     """The arrays of what was read from `comparisons`; `budget_ms` is the gate's, if it has one."""
     table = np.array(columns.rows, np.float64).T
-    status, agree, live_latency, shadow_latency, distance, live_error, shadow_error, lacking, theirs, ours = table
+    status, agree, live_latency, shadow_latency, distance, live_error, shadow_error, lacking, trained_on, *answers = (
+        table
+    )
+    theirs, ours = answers
     counts = np.zeros((status.size, len(COUNTERS)), np.int64)
     counts[np.arange(status.size), status.astype(np.int64)] = 1
     counts[:, INDEX["agreed"]] = agree == 1
@@ -87,6 +90,7 @@ def compared(columns: Columns, budget_ms: float | None) -> Compared:
     counts[:, INDEX["live_errors"]] = live_error
     counts[:, INDEX["shadow_errors"]] = (shadow_error == 1) | np.isin(status, _FAILED)
     counts[:, INDEX["missing_features"]] = lacking > 0
+    counts[:, INDEX["trained_on"]] = trained_on
     moments = np.stack((distance, shadow_latency - live_latency)).clip(-LARGEST, LARGEST)
     weights = _weights(columns)
     shared = (counts, np.array(columns.times, np.int64), weights, None, moments, Values.of(moments, weights))
@@ -95,9 +99,12 @@ def compared(columns: Columns, budget_ms: float | None) -> Compared:
 
 def judged(columns: Columns) -> Judged:
     """The arrays of what was read from `outcomes`."""
-    right, agree, sign, loss, live_loss, shadow_loss, *codes, more, worth = np.array(columns.rows, np.float64).T
+    trained_on, right, agree, sign, loss, live_loss, shadow_loss, *codes, more, worth = np.array(
+        columns.rows, np.float64
+    ).T
     counts = np.zeros((right.size, len(COUNTERS)), np.int64)
-    counts[:, INDEX["labels"]] = 1
+    counts[:, INDEX["labels"]] = trained_on == 0
+    counts[:, INDEX["labels_trained_on"]] = trained_on
     for code, name in enumerate(("both_right", "shadow_only", "live_only", "both_wrong"), start=1):
         counts[:, INDEX[name]] = right == code
     counts[:, INDEX["labelled_agreed"]] = agree == 1

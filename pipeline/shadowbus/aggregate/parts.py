@@ -77,7 +77,8 @@ def _totals(arrays: Numbers, rows: Rows, details: Details) -> Totals:
     counts, times = arrays.counts[rows], arrays.times[rows]
     found = Totals(counts.sum(axis=0), first_ms=int(times.min()), last_ms=int(times.max()), details=details)
     if arrays.weights is not None:
-        apart = counts[:, INDEX["labelled_agreed"]] == 0 if isinstance(arrays, Judged) else None
+        alike = counts[:, INDEX["labelled_agreed"]] + counts[:, INDEX["labels_trained_on"]]
+        apart = alike == 0 if isinstance(arrays, Judged) else None
         found.weights = Weights.of(counts, arrays.weights[rows], apart)
     return found
 

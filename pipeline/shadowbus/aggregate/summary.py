@@ -61,6 +61,7 @@ def summarize(totals: Totals, reading: Reading) -> dict[str, Any]:
     summary = {
         "requests": requests,
         "labels": totals.count("labels"),
+        "trained_on": {"requests": totals.count("trained_on"), "labels": totals.count("labels_trained_on")},
         "agreement": _rate(agreed, agreed + scaled["disagreed"], level, compared),
         "errors": _rate(min(scaled["shadow_errors"], asked), asked, level, requests),
         "timeouts": _rate(scaled["shadow_timeout"], asked, level, requests),

@@ -26,6 +26,7 @@ COUNTERS = (
     "live_errors",
     "shadow_errors",
     "missing_features",
+    "trained_on",
     "labels",
     "both_right",
     "shadow_only",
@@ -33,6 +34,7 @@ COUNTERS = (
     "both_wrong",
     "labelled_agreed",
     "labelled_disagreed",
+    "labels_trained_on",
 )
 """What is counted, by the names it has in a record; the first ones are the statuses of comparisons.
 
@@ -40,6 +42,9 @@ COUNTERS = (
 as it was when they were counted; `live_errors` and `shadow_errors` are answers that carry an error; `missing_features`
 are comparisons of requests that lacked features; `labels` are outcomes, `labelled_agreed` and `labelled_disagreed`
 those in which both answers are known to be the same, and not to be.
+
+`trained_on` are compared requests from before the model's training ended, and `labels_trained_on` the outcomes of such
+requests: they are in no other counter that rests on answers or labels (not in `agreed`, not in `labels`).
 """
 
 _OF_LABELS = np.array([name in COUNTERS[COUNTERS.index("labels") :] for name in COUNTERS])

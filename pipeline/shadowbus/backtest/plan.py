@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+from shadowbus.cutoff import Cutoff, moment
 from shadowbus.errors import SettingsError
+from shadowbus.replay.trained_on import cutoff_of
 from shadowbus.settings import Settings, ShadowSettings
 
 NEVER = 1e9
@@ -20,12 +23,24 @@ class Plan:
         shadows: Those that are asked, in this order.
         files: By topic: `requests`, `predictions` and perhaps `labels`.
         recorded: Predictions that were already made, by the shadow's name.
+        trained_until: What was said of all models: a cut-off, or that there is none; else the bundles' own count.
     """
 
     settings: Settings
     shadows: tuple[ShadowSettings, ...]
     files: dict[str, Path]
     recorded: dict[str, Path]
+    trained_until: Cutoff | Literal["none"] | None = None
+
+    def cutoff_of(self, shadow: ShadowSettings) -> Cutoff | None:
+        """Until when a shadow's model was trained; None where nobody knows, or it was said that it does not matter.
+
+        Raises:
+            BundleError: There is no bundle.
+        """
+        if self.trained_until is not None:
+            return None if self.trained_until == "none" else self.trained_until
+        return None if shadow.name in self.recorded else cutoff_of(self.settings.model_path(shadow))
 
     def topics_by_file(self) -> dict[Path, tuple[str, ...]]:
         """What each file is read for: one that is named twice is read once."""
@@ -40,6 +55,7 @@ def plan(
     shadows: Sequence[str],
     files: dict[str, Path],
     recorded: Sequence[str],
+    trained_until: str | None = None,
 ) -> Plan:
     """What the command line asks for.
 
@@ -48,9 +64,10 @@ def plan(
         shadows: Names of shadows.
         files: By topic.
         recorded: `NAME=FILE`, or `FILE` alone where there is one shadow.
+        trained_until: A time, or `none`.
 
     Raises:
-        SettingsError: A shadow is unknown, or named twice.
+        SettingsError: A shadow is unknown, or named twice; or the time is none.
     """
     names = list(dict.fromkeys(shadows))
     made = dict(_named(one, names) for one in recorded)
@@ -66,7 +83,13 @@ def plan(
     patient = replace(settings.replay, shed_when_behind_seconds=0.0)
     silent = replace(settings.worker, vitals_seconds=NEVER)
     alone = replace(settings, partitions=1, shadow=(*asked, *others), replay=patient, worker=silent)
-    return Plan(alone, asked, files, made)
+    return Plan(alone, asked, files, made, _trained_until(trained_until))
+
+
+def _trained_until(told: str | None) -> Cutoff | Literal["none"] | None:
+    if told is None:
+        return None
+    return "none" if told == "none" else Cutoff(moment(told), "flag")
 
 
 def _named(one: str, names: Sequence[str]) -> tuple[str, Path]:

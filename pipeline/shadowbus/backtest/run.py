@@ -57,7 +57,7 @@ def backtest(plan: Plan, folder: Folder, stop: threading.Event, told: Told) -> R
         state = Path(opened.enter_context(tempfile.TemporaryDirectory(dir=folder.path, prefix=".waiting-")))
         judge = opened.enter_context(contextlib.closing(_judge(plan, state)))
         replays = [
-            _replay(plan.settings, shadow, opened.enter_context(contextlib.closing(_model(plan, shadow, folder))))
+            _replay(plan, shadow, opened.enter_context(contextlib.closing(_model(plan, shadow, folder))))
             for shadow in plan.shadows
         ]
         flow = Flow(plan.settings, replays, judge, folder)
@@ -118,9 +118,17 @@ def _judge(plan: Plan, state: Path) -> JudgeHere | JudgeBeside:
     return (JudgeBeside if large else JudgeHere)(plan.settings, plan.shadows, state)
 
 
-def _replay(settings: Settings, shadow: ShadowSettings, model: ModelProcess | RecordedModel) -> ReplayStage:
+def _replay(plan: Plan, shadow: ShadowSettings, model: ModelProcess | RecordedModel) -> ReplayStage:
     comparator = make_comparator(shadow.task, shadow.options)
-    return ReplayStage(ONE, settings=settings, shadow=shadow, model=model, comparator=comparator, worker="backtest")
+    return ReplayStage(
+        ONE,
+        settings=plan.settings,
+        shadow=shadow,
+        model=model,
+        comparator=comparator,
+        worker="backtest",
+        cutoff=plan.cutoff_of(shadow),
+    )
 
 
 def _summary(plan: Plan, folder: Folder, flow: Flow) -> dict[str, object]:

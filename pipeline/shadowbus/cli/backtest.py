@@ -41,6 +41,14 @@ def backtest(
     mapping: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Which column is what, in place of \\[backtest].")
     ] = None,
+    trained_until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME|none",
+            help="The time of the newest record the shadow was trained on, in place of what its bundle says; `none`: "
+            "it was trained on nothing of this log.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds something else.")] = False,
     gate: Annotated[bool, typer.Option("--gate", help="The exit code is the verdict, as of `verdict`.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, too.")] = True,
@@ -55,7 +63,7 @@ def backtest(
     from shadowbus.backtest.run import backtest as run
 
     files = {"requests": requests, "predictions": predictions, **({"labels": labels} if labels else {})}
-    planned = plan(settings, shadow, files, shadow_predictions or [])
+    planned = plan(settings, shadow, files, shadow_predictions or [], trained_until)
     with Folder(out, settings.namespace, force=force) as folder, stop_on_signals() as stop, _progress() as told:
         try:
             result = run(planned, folder, stop, told)

@@ -9,6 +9,7 @@ import typer
 
 from shadowbus.cli.console import emit, tell
 from shadowbus.clock import now_ms
+from shadowbus.cutoff import moment
 
 if TYPE_CHECKING:
     from shadowbus.shadows.bundle import Bundle
@@ -37,6 +38,14 @@ def bundle(
             help="Rows to ask the model now and at every load: JSON lines, or Parquet of the training data's types.",
         ),
     ] = None,
+    trained_until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="The time of the newest record it was trained on, in ISO 8601 or milliseconds; else now. What is from "
+            "before it is no evidence.",
+        ),
+    ] = None,
 ) -> None:
     """Make a bundle: a folder with the model's file and a manifest that vouches for it."""
     from shadowbus.shadows.bundle import write_bundle
@@ -51,6 +60,7 @@ def bundle(
         allow_pickle=allow_pickle,
         trusted=tuple(trust or ()),
         sample=sample,
+        trained_until_ms=None if trained_until is None else moment(trained_until),
     )
     emit(str(made.folder))
     for line in _told(made):

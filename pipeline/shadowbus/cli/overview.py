@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from shadowbus.cli.verdict import verdicts
 from shadowbus.clock import Deadline, now_ms
+from shadowbus.cutoff import sentence
 from shadowbus.errors import Malformed
 from shadowbus.freshness import STALE_SAMPLE, stale_trials
 from shadowbus.kafka.clients import make_admin
@@ -91,6 +92,7 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
             *(one.sentence for one in odd),
             *(f"{one.record.trial} could not be decided. {one.record.fault}" for one in found if one.record.fault),
             *left_out_notes(trials),
+            *trained_on_notes(one.record for one in found),
             *_notes(settings, missing, len(differences) - len(missing), seen, ever),
         ],
     )
@@ -162,6 +164,13 @@ def left_out_notes(trials: Iterable[TrialStatus]) -> Iterator[str]:
                 f"{one.trial}: {left_out} of {read} requests ({portion:.1%}) were not replayed, to keep pace; "
                 f"the share that is replayed now is {share:g}."
             )
+
+
+def trained_on_notes(found: Iterable[Verdict]) -> Iterator[str]:
+    """Of which trials something is from before the model's training ended."""
+    for one in found:
+        if told := sentence(one.training, one.requests, one.labels):
+            yield f"{one.trial}: {told}"
 
 
 def _notes(

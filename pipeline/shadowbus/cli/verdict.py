@@ -11,6 +11,7 @@ from shadowbus.cli.console import cell, emit_json, output, table, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.verify import verify
 from shadowbus.clock import Deadline
+from shadowbus.cutoff import sentence as training_sentence
 from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.published import ranges_of, read_aggregate, read_verdict
 from shadowbus.records import Verdict
@@ -132,6 +133,8 @@ def show(record: Verdict) -> None:
     if record.fault:
         console.print(cell("It could not be decided, and what stands here is nobody's to act on.", "bold red"))
     console.print(cell(f"{record.requests} requests, {record.labels} labels", "dim"))
+    if told := training_sentence(record.training, record.requests, record.labels):
+        console.print(cell(told))
     if record.note:
         console.print(cell(record.note))
     if record.criteria:

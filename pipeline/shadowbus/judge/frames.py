@@ -23,6 +23,7 @@ class Frame(NamedTuple):
     live_names: tuple[str, ...] | None
     shadow_names: tuple[str, ...] | None
     weight: float
+    trained_on: bool = False
 
     @property
     def shadow(self) -> str:
@@ -35,7 +36,8 @@ class Frame(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """As JSON."""
-        return orjson.dumps((self.trial, self.segments.decode(), self.live_names, self.shadow_names, self.weight))
+        kept = (self.trial, self.segments.decode(), self.live_names, self.shadow_names, self.weight)
+        return orjson.dumps((*kept, True) if self.trained_on else kept)
 
 
 class Frames:
@@ -93,8 +95,8 @@ def _check(frame: Frame) -> None:
 
 
 def _frame(packed: bytes) -> Frame:
-    trial, segments, live, shadow, weight = orjson.loads(packed)
-    return Frame(trial, segments.encode(), _names(live), _names(shadow), weight)
+    trial, segments, live, shadow, weight, *trained_on = orjson.loads(packed)
+    return Frame(trial, segments.encode(), _names(live), _names(shadow), weight, bool(trained_on))
 
 
 def _names(kept: list[str] | None) -> tuple[str, ...] | None:

@@ -46,6 +46,8 @@ def outcome(
         "shadow": {"prediction": orjson.Fragment(one.shadow), "scores": scores[1]},
         "retracts": retracts,
     }
+    if frame.trained_on:
+        found["trained_on"] = True
     value = orjson.dumps(found)
     if len(value) <= MAX_OUTPUT_BYTES - len(key):
         return value

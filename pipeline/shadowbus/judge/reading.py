@@ -16,6 +16,7 @@ from shadowbus.limits import LEAST_PROBABILITY, MAX_LABEL_BYTES, is_time_ms, no_
 from shadowbus.records import parse_object
 
 _NOTHING = msgspec.Raw(b"null")
+_PLAIN = ("status", "trial", "agree", "weight", "trained_on", "segments")
 _Probability = Annotated[float, msgspec.Meta(ge=LEAST_PROBABILITY, le=1)]
 _Values = list[float] | bytes | None
 
@@ -32,6 +33,7 @@ class _Comparison(msgspec.Struct):
     shadow: _Answer | None = None
     agree: bool | None = None
     weight: float = 1.0
+    trained_on: bool = False
     segments: msgspec.Raw = _NOTHING
 
 
@@ -72,7 +74,8 @@ def read_comparison(value: bytes | None, hour: int, frames: Frames) -> Kept | No
     if segments == b"null":
         segments = b"{}"
     try:
-        number = frames.number_of(Frame(read.trial, segments, live_names, shadow_names, read.weight))
+        frame = Frame(read.trial, segments, live_names, shadow_names, read.weight, read.trained_on)
+        number = frames.number_of(frame)
     except (ValueError, TypeError) as error:
         raise Malformed(f"a comparison that cannot be judged: {error}") from None
     live, shadow = _json(read.live.prediction), _json(read.shadow.prediction)
@@ -127,7 +130,7 @@ def _loosely(value: bytes | None) -> _Comparison:
     if parsed.get("status") != "compared":
         return _Comparison()
     try:
-        kept = {name: parsed[name] for name in ("status", "trial", "agree", "weight", "segments") if name in parsed}
+        kept = {name: parsed[name] for name in _PLAIN if name in parsed}
         found = _comparison(orjson.dumps(kept))
         found.live, found.shadow = _loose_answer(parsed.get("live")), _loose_answer(parsed.get("shadow"))
     except (msgspec.MsgspecError, TypeError) as error:  # the second: nested too deep to be written again

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from itertools import repeat
 
 from shadowbus.compare.comparator import Comparator
+from shadowbus.cutoff import Cutoff
 from shadowbus.limits import first_time_ms
 from shadowbus.records import Vitals, encode
 from shadowbus.replay.additions import additions_of
@@ -36,7 +37,7 @@ from shadowbus.topology import REPLAY_CHANGELOG
 
 
 class ReplayStage:
-    """The replay stage over the partitions a worker holds."""
+    """The replay stage over the partitions a worker holds; `cutoff` says until when its model was trained."""
 
     def __init__(
         self,
@@ -47,9 +48,10 @@ class ReplayStage:
         model: Asked,
         comparator: Comparator,
         worker: str,
+        cutoff: Cutoff | None = None,
     ) -> None:
         self.settings, self.shadow, self.model = settings, shadow, model
-        self.worker = worker
+        self.worker, self.cutoff = worker, cutoff
         changelog = REPLAY_CHANGELOG.full_name(settings.namespace, shadow.name)
         self.partitions = {p: PartitionState(Join(settings.replay.remember_ids), f"{changelog}[{p}]") for p in held}
         self.units: deque[Unit] = deque()
@@ -60,7 +62,9 @@ class ReplayStage:
         self.reading = Reading(settings.namespace)
         numbers = Numbers(lambda partition, trial: self.partitions[partition].books.comparisons(trial))
         named = settings.namespace, shadow.name, model.model
-        self.comparisons = Comparisons(*named, comparator, numbers, additions_of(settings))
+        # A control is the live model itself: the same answers are the same, whatever it was trained on.
+        additions = additions_of(settings, None if shadow.control else cutoff)
+        self.comparisons = Comparisons(*named, comparator, numbers, additions)
 
     def restore(self, records: Slice) -> None:
         """Take back what waited, what was answered, and the books; count what the books have never seen."""
@@ -288,7 +292,7 @@ class ReplayStage:
                 state.books.waiting = {"requests": waiting[0], "predictions": waiting[1]}
 
     def _report(self, outputs: Outputs, now_ms: int) -> None:
-        model = self.model.report()
+        model = {**self.model.report(), **(self.cutoff.to_record() if self.cutoff is not None else {})}
         for partition, state in self.partitions.items():
             lag = sum(self.lags.get((topic, partition), 0) for topic in ("requests", "predictions"))
             record = Vitals(

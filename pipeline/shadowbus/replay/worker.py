@@ -10,6 +10,7 @@ from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.partition import ANEW
 from shadowbus.replay.stage import ReplayStage
+from shadowbus.replay.trained_on import cutoff_of
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, PREDICTIONS, REPLAY_CHANGELOG, REQUESTS, VITALS
 
@@ -31,7 +32,13 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
 
     def open_stage(held: frozenset[int]) -> ReplayStage:
         return ReplayStage(
-            held, settings=settings, shadow=shadow, model=model, comparator=comparator, worker=worker_id or "replay"
+            held,
+            settings=settings,
+            shadow=shadow,
+            model=model,
+            comparator=comparator,
+            worker=worker_id or "replay",
+            cutoff=cutoff,
         )
 
     job = Job(
@@ -45,6 +52,7 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
     )
     require_topics(make_admin(settings), job.topic_names(settings.namespace))  # before the model, which takes seconds
     model = ModelProcess(shadow, settings.model_path(shadow), settings.replay.single_row_share, patience)
+    cutoff = cutoff_of(settings.model_path(shadow))
     try:
         run(job, settings, stop, worker_id)
     finally:

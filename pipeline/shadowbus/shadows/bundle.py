@@ -129,6 +129,7 @@ def write_bundle(
     allow_pickle: bool = False,
     trusted: Sequence[str] = (),
     sample: Path | None = None,
+    trained_until_ms: int | None = None,
 ) -> Bundle:
     """Make a bundle of a saved, fitted estimator.
 
@@ -147,6 +148,7 @@ def write_bundle(
         allow_pickle: Whether to open a `.joblib` or pickle file, which runs the code in it.
         trusted: More types that skops may build, for a `.skops` file.
         sample: A file of rows (JSON lines or Parquet) that the model is asked, here and at every load.
+        trained_until_ms: The time of the newest record it was trained on; None where nobody says, which is now.
 
     Raises:
         BundleError: When the file cannot be read or loaded, a name is not allowed, the features do not fit the
@@ -175,6 +177,8 @@ def write_bundle(
         libraries=installed(_LIBRARIES),
         created_ms=now_ms,
         trusted=tuple(trusted),
+        trained_until_ms=now_ms if trained_until_ms is None else trained_until_ms,
+        trained_until_from="bundled" if trained_until_ms is None else "flag",
     )
     if kind_of_file == "joblib" and not allow_pickle:
         if features is None or sample is not None:
@@ -246,8 +250,9 @@ def _same_or_refuse(manifest: Manifest, out: Path) -> Bundle:
 
 
 def _alike(present: Manifest, new: Manifest) -> bool:
-    """Whether a bundle says of its input what is to be said now; one that says nothing was made by an older release."""
-    return present.input in (None, new.input) and present.sample_sha256 == new.sample_sha256
+    """Whether a bundle says what is to be said now; one that says nothing of its input was made by an older release."""
+    told = new.trained_until_from == "bundled" or present.cutoff == new.cutoff
+    return told and present.input in (None, new.input) and present.sample_sha256 == new.sample_sha256
 
 
 def _check_inside(folder: Path, file: str) -> None:

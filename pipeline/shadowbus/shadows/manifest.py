@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import orjson
 
+from shadowbus.cutoff import SOURCES, Cutoff
 from shadowbus.errors import BundleError
 from shadowbus.shadows.input_schema import InputSchema, schema_from
 
@@ -44,6 +45,9 @@ class Manifest:
         sample_sha256: The hash of the rows and answers that are checked at every load, or None where there are none.
         trusted: Types beyond skops' own that the maker of the bundle trusts; when it is loaded, only classes of
             estimators among them count.
+        trained_until_ms: Requests from before it may have been trained on, in milliseconds since the epoch; None in a
+            bundle that does not say.
+        trained_until_from: Where that comes from: "flag" or "bundled".
     """
 
     name: str
@@ -58,11 +62,20 @@ class Manifest:
     input: InputSchema | None = None
     sample_sha256: str | None = None
     trusted: tuple[str, ...] = ()
+    trained_until_ms: int | None = None
+    trained_until_from: str = "bundled"
 
     @property
     def identity(self) -> tuple[object, ...]:
         """What makes two bundles the same bundle: their file and its features."""
         return (self.name, self.version, self.kind, self.format, self.sha256, self.features)
+
+    @property
+    def cutoff(self) -> Cutoff:
+        """Until when the model was trained: when the bundle was made, where nobody said."""
+        if self.trained_until_ms is None or self.trained_until_from != "flag":
+            return Cutoff(self.created_ms if self.trained_until_ms is None else self.trained_until_ms, "bundled")
+        return Cutoff(self.trained_until_ms, "flag")
 
     def encode(self) -> bytes:
         """The bytes of `manifest.json`, in one order and readable by people."""
@@ -105,6 +118,8 @@ class Manifest:
             input=None if found.get("input") is None else schema_from(found["input"], where),
             sample_sha256=found.get("sample_sha256"),
             trusted=tuple(found.get("trusted", ())),
+            trained_until_ms=found.get("trained_until_ms"),
+            trained_until_from=found.get("trained_until_from", "bundled"),
         )
 
 
@@ -178,5 +193,7 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
 _LATER_CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "sample_sha256": (lambda value: value is None or _is_hash(value), "64 lower-case hexadecimal digits, or null"),
     "trusted": (_are_types, "a list of full type names"),
+    "trained_until_ms": (lambda value: value is None or _is_moment(value), "milliseconds since the epoch, or null"),
+    "trained_until_from": (lambda value: value in list(SOURCES), "'flag' or 'bundled'"),
 }
 """Keys that earlier releases did not write."""

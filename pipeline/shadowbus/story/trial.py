@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shadowbus.cutoff import sentence
 from shadowbus.records import Aggregate, Verdict
 from shadowbus.story import headline as telling
 from shadowbus.story.criteria import Criterion, read
@@ -159,6 +160,11 @@ def _undecided(fault: str) -> tuple[str, ...]:
     return (f"This trial could not be decided. {fault}",) if fault else ()
 
 
+def _trained_on(verdict: Verdict) -> tuple[str, ...]:
+    told = sentence(verdict.training, verdict.requests, verdict.labels)
+    return (told,) if told else ()
+
+
 def _tell(known: Told, now_ms: int | None, controls: frozenset[str], floors: Mapping[str, Noise]) -> TrialStory:
     whole = _whole(known)
     verdict = known.history[-1] if known.history else Verdict(known.trial, KEEP_WATCHING, [], 0, 0, {}, 0)
@@ -179,7 +185,7 @@ def _tell(known: Told, now_ms: int | None, controls: frozenset[str], floors: Map
         why=verdict.fault or telling.why(verdict.verdict, criteria, summary, control=control),
         criteria=criteria,
         needed=needed({} if control else verdict.needed, per_second(known.aggregates)),
-        warnings=(*_undecided(verdict.fault), *warnings(summary, books, health, quiet_ms)),
+        warnings=(*_undecided(verdict.fault), *_trained_on(verdict), *warnings(summary, books, health, quiet_ms)),
         requests=max(verdict.requests, count(summary, "requests")),
         labels=max(verdict.labels, count(summary, "labels")),
         decided_ms=verdict.decided_ms,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shadowbus.cutoff import Cutoff
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -13,6 +15,9 @@ class Counts:
 
     A count of requests times `label_unit` is in the unit of labels. Those that end in `_apart` are labels of
     disagreements, in a unit of their own: only the shadow was right, only the live model was, and all of them.
+
+    Those that end in `_before` are from before the shadow's training ended: of the `comparisons` so many were compared
+    and are not in `compared`, and so many labels are not in `labels`.
     """
 
     comparisons: int = 0
@@ -39,6 +44,8 @@ class Counts:
     ours_apart: float = 0
     theirs_apart: float = 0
     labelled_apart: float = 0
+    requests_before: int = 0
+    labels_before: int = 0
 
     @property
     def chosen(self) -> bool:
@@ -113,6 +120,7 @@ class Evidence:
         cpu_ms_per_row: Measured; None where not known.
         memory_mb: Measured, of the largest model process; None where not known.
         vocabularies: The classes that each side named; empty where answers are no classes.
+        cutoff: Until when the shadow's model was trained; None where not known, and of the control.
         labels_depend: Whether labels were shown to come for some requests rather than for others; the gate sets it.
         control: Whether the shadow is the live model itself, which nobody promotes.
     """
@@ -132,5 +140,6 @@ class Evidence:
     cpu_ms_per_row: float | None = None
     memory_mb: float | None = None
     vocabularies: Vocabularies = Vocabularies()
+    cutoff: Cutoff | None = None
     labels_depend: bool = False
     control: bool = False

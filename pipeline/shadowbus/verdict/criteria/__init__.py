@@ -6,6 +6,7 @@ turn it on, and its line in docs/verdict.md.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from shadowbus.settings import GateSettings
@@ -55,9 +56,22 @@ def alphas_of(gate: GateSettings) -> Alphas:
 def asked(evidence: Evidence, gate: GateSettings) -> list[Question]:
     """The questions that PROMOTE needs answered."""
     alphas = alphas_of(gate)
-    return [rule.ask(evidence, rule.limit(gate), alphas) for rule in CRITERIA if rule.on(gate)]
+    return [_noted(rule.ask(evidence, rule.limit(gate), alphas), evidence) for rule in CRITERIA if rule.on(gate)]
 
 
 def guarding(evidence: Evidence, gate: GateSettings) -> list[Question]:
     """The questions that need no yes: one that is answered with no leads to SEND BACK, one that waits holds PROMOTE."""
     return list(accuracy.guards(evidence, gate, alphas_of(gate)))
+
+
+def _noted(question: Question, evidence: Evidence) -> Question:
+    """Says so where all that it could rest on is from before the model's training ended."""
+    counts, criterion = evidence.counts, question.criterion
+    if question.unit == "labels":
+        none, what = counts.labels_before and not counts.labels, "labels"
+    else:
+        none, what = criterion.name == "agreement" and counts.requests_before and not counts.compared, "requests"
+    if not none:
+        return question
+    note = f"There are no {what} from after its training. {criterion.note}".strip()
+    return replace(question, criterion=replace(criterion, note=note))

@@ -27,7 +27,9 @@ def agreement(evidence: Evidence, limit: float, alphas: Alphas) -> Question:
     if evidence.floor is not None:
         return above_floor(counts, evidence.floor, limit, alphas)
     differ, whole = counts.compared - counts.agreed, counts.compared
-    return mirrored(rate("agreement", differ, whole, 1 - limit, alphas, counts.comparisons), limit)
+    return mirrored(
+        rate("agreement", differ, whole, 1 - limit, alphas, counts.comparisons - counts.requests_before), limit
+    )
 
 
 def above_floor(counts: Counts, floor: Floor, limit: float, alphas: Alphas) -> Question:
@@ -64,7 +66,8 @@ def above_floor(counts: Counts, floor: Floor, limit: float, alphas: Alphas) -> Q
         f"Above the control's own disagreement of {noise:.2%}." if floor.compared else "The control is yet to answer."
     )
     criterion = Criterion("agreement", value, low, high, limit, state, note)
-    return Question(criterion, "requests", int(trials), counts.comparisons, leans, shown)
+    seen = counts.comparisons - counts.requests_before
+    return Question(criterion, "requests", int(trials), seen, leans, shown)
 
 
 def rate(name: str, bad: float, trials: float, limit: float, alphas: Alphas, requests: int) -> Question:

@@ -1,0 +1,263 @@
+"""What a model was trained on is no evidence of how good it is, and all the evidence there is of how it fails."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import skops.io
+from sklearn.tree import DecisionTreeClassifier
+
+from judge_log import Log, comparison, label
+from shadowbus.cli.program import run
+from shadowbus.cutoff import Cutoff
+from shadowbus.errors import BundleError
+from shadowbus.judge.frames import Frame, Frames
+from shadowbus.records import Comparison, Outcome, decode
+from shadowbus.replay.pairs import Pairs
+from shadowbus.replay.trained_on import TrainedOn
+from shadowbus.shadows.bundle import read_bundle, write_bundle
+from shadowbus.shadows.manifest import Manifest
+
+WEEK, T0, STEP = 1_200, 1_750_000_000_000, 1_000
+LEARNED = T0 + WEEK * STEP
+"""The time of the first request after the week that was learned by heart."""
+
+
+def shadowbus(*arguments: str) -> int:
+    """The exit code."""
+    try:
+        return run([*arguments])
+    except SystemExit as left:
+        return int(left.code or 0)
+
+
+class Trial:
+    """A tree that knows one week by heart, a week that it knows, and one that it does not; labels are noisy."""
+
+    def __init__(self, folder: Path) -> None:
+        rng = np.random.default_rng(4)
+        self.folder, self.rows = folder, rng.normal(size=(2 * WEEK, 3)).round(4)
+        self.truth = ((self.rows[:, 0] > 0) ^ (rng.random(2 * WEEK) < 0.2)).astype(int)
+        tree = DecisionTreeClassifier(random_state=0).fit(self.rows[:WEEK], self.truth[:WEEK])
+        skops.io.dump(tree, folder / "model.skops")
+        self.features: list[list[object]] = self.rows.tolist()
+
+    def bundle(self, **said: Any) -> Path:
+        out = self.folder / "bundle"
+        told = {"now_ms": LEARNED, "name": "tree", "version": "1", "features": None, **said}
+        write_bundle(self.folder / "model.skops", out=out, **told)
+        return out
+
+    def backtest(self, gate: str, *flags: str, requests: int = 2 * WEEK) -> dict[str, Any]:
+        """The verdict on so many of the requests."""
+        config = self.folder / "shadow.toml"
+        config.write_text(
+            f'namespace = "t"\n[gate]\nmin_requests = 100\n{gate}\n[kafka]\n"bootstrap.servers" = "nowhere:1"\n'
+            f'[[shadow]]\nname = "tree"\nmodel = "{self.folder / "bundle"}"\ntimeout_ms = 2000\n'
+        )
+        names = {topic: self.folder / f"{topic}.jsonl" for topic in ("requests", "predictions", "labels")}
+        lines: dict[str, list[str]] = {topic: [] for topic in names}
+        for number in range(requests):
+            known = {"v": 1, "request_id": f"r{number}", "timestamp_ms": T0 + number * STEP}
+            half = {"segments": {"half": number % 2}}
+            live = {"model": "live@1", "prediction": int(self.rows[number, 0] > 0), "latency_ms": 1.0}
+            lines["requests"].append(json.dumps({**known, "features": self.features[number], **half}))
+            lines["predictions"].append(json.dumps({**known, **live}))
+            lines["labels"].append(json.dumps({**known, "label": int(self.truth[number])}))
+        for topic, path in names.items():
+            path.write_text("\n".join(lines[topic]) + "\n")
+        files = [part for topic, path in names.items() for part in (f"--{topic}", str(path))]
+        out = self.folder / "out"
+        asked = ["--config", str(config), "backtest", "--shadow", "tree", *files, "--out", str(out), "--no-report"]
+        assert shadowbus(*asked, "--force", *flags) == 0
+        found: dict[str, Any] = json.loads((out / "verdicts.jsonl").read_text())
+        return found
+
+    def records(self, topic: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "out" / f"{topic}.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    made = Log(tmp_path)
+    yield made
+    made.stage.close()
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(tmp_path)
+
+
+def criterion(verdict: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in verdict["criteria"] if one["name"] == name)
+    return found
+
+
+ACCURACY = "accuracy_margin = 0.02\nguard_segments = false"
+
+
+def test_the_week_that_a_model_knows_by_heart_does_not_promote_it(
+    trial: Trial, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial.bundle()
+    found = trial.backtest(ACCURACY, requests=WEEK)
+    assert (found["verdict"], found["requests"], found["labels"]) == ("KEEP_WATCHING", WEEK, 0)
+    before = {"requests_before": WEEK, "labels_before": WEEK}
+    assert found["training"] == {"until_ms": LEARNED, "from": "bundled", **before}
+    assert criterion(found, "accuracy")["value"] is None
+    told = " ".join(capsys.readouterr().out.split())
+    assert "There are no labels from after its training" in told
+    assert "--trained-until TIME" in told
+
+
+def test_nor_does_it_by_agreement(trial: Trial) -> None:
+    trial.bundle()
+    found = trial.backtest("min_agreement = 0.5", requests=WEEK)
+    asked = criterion(found, "agreement")
+    assert (found["verdict"], asked["value"]) == ("KEEP_WATCHING", None)
+    assert asked["note"] == "There are no requests from after its training."
+
+
+def test_it_is_judged_by_what_came_after(trial: Trial) -> None:
+    trial.bundle()
+    found = trial.backtest(ACCURACY)
+    assert found["verdict"] == "SEND_BACK"
+    after = [one for one in trial.records("outcomes") if int(one["request_id"][1:]) >= WEEK]
+    assert len(after) == WEEK
+    difference = sum(one["shadow_correct"] - one["live_correct"] for one in after) / len(after)
+    assert criterion(found, "accuracy")["value"] == pytest.approx(difference)
+    assert found["labels"] == WEEK
+    (whole,) = [one for one in trial.records("aggregates") if (one["segment"], one["window"]) == ("all", "all")]
+    agreed = sum(one["agree"] for one in trial.records("comparisons") if int(one["request_id"][1:]) >= WEEK)
+    assert whole["totals"]["agreed"] == agreed
+    assert whole["summary"]["trained_on"] == {"requests": WEEK, "labels": WEEK}
+    (half,) = [one for one in trial.records("aggregates") if (one["segment"], one["window"]) == ("half=1", "all")]
+    assert half["summary"]["trained_on"] == {"requests": WEEK // 2, "labels": WEEK // 2}
+    assert half["summary"]["accuracy"]["n"] == WEEK // 2
+
+
+def test_the_records_say_which_they_are(trial: Trial) -> None:
+    trial.bundle()
+    trial.backtest(ACCURACY)
+    for topic in ("comparisons", "outcomes"):
+        marked = {one["request_id"]: one.get("trained_on", False) for one in trial.records(topic)}
+        assert marked == {f"r{number}": number < WEEK for number in range(2 * WEEK)}
+
+
+@pytest.mark.parametrize("until", ["none", str(T0), "2025-06-15T15:06:40Z", "2025-06-15 17:06:40+02:00"])
+def test_whoever_runs_it_may_say_otherwise(trial: Trial, until: str) -> None:
+    trial.bundle()
+    found = trial.backtest(ACCURACY, "--trained-until", until, requests=WEEK)
+    assert (found["verdict"], found["labels"]) == ("PROMOTE", WEEK)
+
+
+def test_so_may_whoever_bundles_it(trial: Trial) -> None:
+    out = trial.bundle(now_ms=LEARNED + 10**9, trained_until_ms=LEARNED)
+    assert read_bundle(out).manifest.cutoff == Cutoff(LEARNED, "flag")
+    found = trial.backtest(ACCURACY)
+    assert (found["verdict"], found["labels"]) == ("SEND_BACK", WEEK)
+    assert (found["training"]["until_ms"], found["training"]["from"]) == (LEARNED, "flag")
+
+
+def test_failures_before_the_cut_off_send_it_back(trial: Trial) -> None:
+    trial.bundle()
+    for number in range(0, WEEK, 10):
+        trial.features[number] = ["no number", 0.0, 0.0]
+    found = trial.backtest("max_error_rate = 0.01", requests=WEEK)
+    assert (found["verdict"], criterion(found, "error_rate")["value"]) == ("SEND_BACK", 0.1)
+
+
+def test_and_none_of_them_promotes_it_where_nothing_else_is_asked(trial: Trial) -> None:
+    trial.bundle()
+    assert trial.backtest("max_error_rate = 0.01", requests=WEEK)["verdict"] == "PROMOTE"
+
+
+@pytest.mark.parametrize("said", [(), ("--trained-until", str(LEARNED))], ids=["unknown", "told"])
+def test_answers_that_were_recorded_have_the_cut_off_that_is_told(trial: Trial, said: tuple[str, ...]) -> None:
+    trial.bundle()
+    trial.backtest(ACCURACY, requests=WEEK)
+    answers = trial.folder / "answers.jsonl"
+    with answers.open("w") as lines:
+        for one in trial.records("comparisons"):
+            line = {name: one[name] for name in ("v", "request_id", "timestamp_ms")}
+            lines.write(json.dumps({**line, "model": "tree@1", "prediction": one["shadow"]["prediction"]}) + "\n")
+    found = trial.backtest(ACCURACY, "--shadow-predictions", str(answers), *said, requests=WEEK)
+    expected = ("KEEP_WATCHING", 0) if said else ("PROMOTE", WEEK)
+    assert (found["verdict"], found["labels"]) == expected
+
+
+def test_a_time_that_is_none_is_refused_in_a_sentence(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
+    trial.bundle()
+    flags = ["--shadow", "tree", "--requests", "r", "--predictions", "p", "--out", "o", "--trained-until", "soon"]
+    config = trial.folder / "shadow.toml"
+    config.write_text('namespace = "t"\n[[shadow]]\nname = "tree"\nmodel = "bundle"\n')
+    assert shadowbus("--config", str(config), "backtest", *flags) == 1
+    assert "'soon' is no time: write it as 2026-11-30T12:00:00Z" in " ".join(capsys.readouterr().err.split())
+
+
+# The bundle.
+
+
+def test_the_same_bundle_later_keeps_its_cut_off_and_another_one_is_refused(trial: Trial) -> None:
+    trial.bundle(trained_until_ms=5)
+    assert read_bundle(trial.bundle(now_ms=LEARNED + 7)).manifest.cutoff == Cutoff(5, "flag")
+    trial.bundle(trained_until_ms=5)
+    with pytest.raises(BundleError, match="already holds another bundle"):
+        trial.bundle(trained_until_ms=6)
+
+
+def test_a_manifest_of_an_earlier_release_was_trained_until_it_was_made(trial: Trial) -> None:
+    out = trial.bundle(trained_until_ms=5)
+    kept = orjson.loads((out / "manifest.json").read_bytes())
+    older = {name: value for name, value in kept.items() if not name.startswith("trained_until")}
+    assert Manifest.decode(orjson.dumps(older), out).cutoff == Cutoff(LEARNED, "bundled")
+    for wrong in ({"trained_until_ms": "2026"}, {"trained_until_ms": -1}, {"trained_until_from": "hearsay"}):
+        with pytest.raises(BundleError, match="trained_until"):
+            Manifest.decode(orjson.dumps({**kept, **wrong}), out)
+
+
+# The mark on its way.
+
+
+def test_marks_are_right_at_the_cut_off_whatever_the_id() -> None:
+    ids = ["a", ',"timestamp_ms":9', '","timestamp_ms":9,"', "é\\"]
+    tails = [
+        orjson.dumps({"request_id": one, "timestamp_ms": at, "segments": {}, "missing_features": []})[1:]
+        for one in ids
+        for at in (99, 100, 101)
+    ]
+    found = [orjson.loads(b"{" + tail) for tail in TrainedOn(Cutoff(100, "flag")).onto(tails, Pairs())]
+    assert [one.get("trained_on", False) for one in found] == [True, False, False] * len(ids)
+    assert [one["request_id"] for one in found] == [one for one in ids for _ in range(3)]
+
+
+def test_the_judge_keeps_the_mark_over_a_restart_and_takes_it_back_with_a_label(log: Log) -> None:
+    log.send([comparison(1, trained_on=True), comparison(2), label(1, "yes"), label(2, "yes")])
+    log.step("comparisons", 2)
+    log.restart()
+    log.step("labels", 2)
+    log.send([label(1, "no")])
+    log.step("labels", 1)
+    found = [decode(Outcome, value) for value in log.outcomes]
+    marks = [(one.request_id[-1], one.trained_on, one.retracts) for one in found]
+    assert sorted(marks) == [("1", True, False), ("1", True, False), ("1", True, True), ("2", False, False)]
+    assert [b"trained_on" in value for value in log.outcomes].count(True) == 3
+
+
+def test_frames_that_were_kept_before_there_was_a_mark_are_read() -> None:
+    frame = Frame("champion@3~challenger@4", b"{}", None, None, 1.0)
+    assert frame.to_bytes() == b'["champion@3~challenger@4","{}",null,null,1.0]'
+    marked, frames = frame._replace(trained_on=True), Frames()
+    assert [frames.restore(one.to_bytes()) for one in (frame, marked)] == [0, 1]
+    assert [frames.frame_of(number) for number in (0, 1)] == [frame, marked]
+    assert frames.number_of(marked) == 1
+
+
+def test_a_comparison_without_the_mark_is_not_marked() -> None:
+    plain = {"request_id": "r", "timestamp_ms": 1, "trial": "a~b@1", "status": "live_missing", "live": None}
+    assert not decode(Comparison, orjson.dumps({**plain, "shadow": None, "agree": None, "distance": None})).trained_on

@@ -38,9 +38,12 @@ class Namespace:
 
     def __post_init__(self) -> None:
         kafka = {"bootstrap.servers": self.bootstrap}
-        names = [{"name": name, "model": name} for name in self.cast]
+        names = [{"name": name, "model": name, "control": name == "control"} for name in self.cast]
         self.settings = settings(namespace=self.name, kafka=kafka, shadow=names)
-        shadows = "".join(f'[[shadow]]\nname = "{name}"\nmodel = "{name}"\n' for name in self.cast)
+        shadows = "".join(
+            f'[[shadow]]\nname = "{one["name"]}"\nmodel = "{one["model"]}"\ncontrol = {str(one["control"]).lower()}\n'
+            for one in names
+        )
         text = (
             f'namespace = "{self.name}"\npartitions = 1\n[kafka]\n"bootstrap.servers" = "{self.bootstrap}"\n{shadows}'
         )

@@ -40,6 +40,11 @@ def verdicts_in(table: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     return {key: value for key, value in table.items() if b"|" not in key}
 
 
+def acts_in(table: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """The records of what was done about verdicts, in a verdicts topic."""
+    return {key: value for key, value in table.items() if key.endswith(b"|promotion")}
+
+
 def readable(kind: type[Kind], values: Iterable[bytes]) -> Iterator[Kind]:
     """The JSON records among these values that are of this kind, a msgspec type; the others are left out."""
     read = Decoder(kind).decode

@@ -22,7 +22,8 @@ def test_a_report_from_topics_has_every_trial_and_what_was_done(bootstrap: str, 
     config.write_text(
         f'namespace = "{namespace}"\npartitions = 2\n[kafka]\n"bootstrap.servers" = "{bootstrap}"\n{GATE}'
         + "".join(
-            f'[[shadow]]\nname = "{name}"\nmodel = "{name}"\n' for name in ("better", "worse", "crasher", "control")
+            f'[[shadow]]\nname = "{name}"\nmodel = "{name}"\ncontrol = {str(name == "control").lower()}\n'
+            for name in ("better", "worse", "crasher", "control")
         )
     )
     settings = load_settings(config)

@@ -8,10 +8,11 @@ import orjson
 import pytest
 
 from shadowbus.dashboard import charts, example, moments
+from shadowbus.dashboard.answer import acted
 from shadowbus.dashboard.example import DIFFERING, Examples, Question, example_of
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import Malformed
-from shadowbus.records import Promotion, encode
+from shadowbus.records import Promotion, Verdict, encode
 from shadowbus.stage import Slice
 from shadowbus.story.criteria import read
 from shadowbus.story.history import narrowing
@@ -119,8 +120,15 @@ def test_what_was_done_about_a_verdict_stands_beside_it() -> None:
     keys: list[bytes | None] = [b"a~b@1|promotion", b"a~b@1|told|chat"]
     store.take([Slice("verdicts", 0, keys, [encode(act), told], [0, 0], [0, 1])])
     store.show("live", "", 10)
-    assert store.view.acts == {trial: act}
     assert not store.view.story.trials
+    verdict = Verdict(trial, "PROMOTE", [], 0, 0, {}, 1, since_ms=1)
+    store.take([Slice("verdicts", 0, [trial.encode()], [encode(verdict)], [0], [2])])
+    store.show("live", "", 11)
+    (shown,) = store.view.story.trials
+    assert (shown.act, shown.done) == (act, True)
+    assert store.view.story.headline == "b@1 was promoted."
+    assert acted(shown) == "It was promoted by ada, 1970-01-01 00:00:00 UTC. The alias was moved."
+    assert "in the service's tap" in shown.next
 
 
 def test_records_that_cannot_be_read_are_left_out(store: Store) -> None:

@@ -91,7 +91,7 @@ def by_status(tables: Tables) -> str:
     found, odd = verdict.verdicts(tables["verdicts"])
     trials = list(overview._trials(tables["aggregates"]))
     notes = [*(one.sentence for one in odd), *overview.left_out_notes(trials)]
-    seen = overview.Overview("digits", [], [], trials, [one.record for one in found], notes)
+    seen = overview.Overview("digits", [], [], trials, [one.record for one in found], [], {}, notes)
     shown, text = console()
     status._show(seen, shown)
     return text.getvalue() + as_line(seen)

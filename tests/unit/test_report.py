@@ -172,9 +172,10 @@ def hostile(known: Known) -> Known:
             )
             for each in one.history
         ]
-        told.append(replace(one, trial=HOSTILE + one.trial, aggregates=aggregates, history=history))
-    by = Promotion(HOSTILE + known.told[0].trial, HOSTILE, HOSTILE, HOSTILE, 1, "b", "k", told=HOSTILE)
-    return Known(HOSTILE, told, {by.trial: by})
+        action = {"PROMOTE": "promote", "SEND_BACK": "send_back"}.get(history[-1].verdict, "") if history else ""
+        act = Promotion(HOSTILE + one.trial, action, HOSTILE, HOSTILE, 2**60, "b", "k", told=HOSTILE)
+        told.append(replace(one, trial=act.trial, aggregates=aggregates, history=history, act=act))
+    return Known(HOSTILE, told)
 
 
 def _spoilt_names(criteria: list[Any]) -> list[object]:
@@ -190,7 +191,7 @@ def test_hostile_texts_are_texts_in_html(known: Known) -> None:
     spoiled = hostile(known)
     clean, dirty = (
         Page(html(made(known, pictures=True))),
-        Page(html(made(spoiled, pictures=True, promotions=spoiled.promotions))),
+        Page(html(made(spoiled, pictures=True))),
     )
     assert {tag for tag, _ in dirty.tags} <= {tag for tag, _ in clean.tags} | {"p"}
     assert not [name for _, attrs in dirty.tags for name in attrs if name.startswith("on")]
@@ -201,7 +202,7 @@ def test_hostile_texts_are_texts_in_html(known: Known) -> None:
 
 def test_hostile_texts_are_texts_in_markdown(known: Known) -> None:
     spoiled = hostile(known)
-    text = pull_request(made(spoiled, promotions=spoiled.promotions))
+    text = pull_request(made(spoiled))
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     flat = [*tokens, *(child for one in tokens for child in one.children or ())]
     raw = {one.content.strip() for one in flat if one.type in ("html_block", "html_inline")}
@@ -250,10 +251,11 @@ def test_the_heat_map_holds_every_request_that_both_answered(known: Known) -> No
 def test_what_was_done_about_a_verdict_is_in_the_report(known: Known) -> None:
     trial = "champion@1~better@1"
     done = Promotion(
-        trial, "promote", "done", "ann", 1_760_000_000_000, "b", "k", told="The alias points at version 1."
+        trial, "promote", "done", "ann", 1_760_003_600_000, "b", "k", told="The alias points at version 1."
     )
-    text = Page(html(made(known, promotions={trial: done}))).text
-    assert "Promote: done by ann, 2025-10-09 08:53 UTC. The alias points at version 1." in text
+    told = [replace(one, act=done) if one.trial == trial else one for one in known.told]
+    text = Page(html(made(replace(known, told=told)))).text
+    assert "It was promoted by ann, 2025-10-09 09:53 UTC. The alias points at version 1." in text
 
 
 def test_nothing_known_is_still_a_page() -> None:

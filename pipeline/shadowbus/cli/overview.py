@@ -16,10 +16,13 @@ from shadowbus.kafka.reaching import existing_topics
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import check_topics
 from shadowbus.published import read_aggregate
-from shadowbus.records import Verdict
+from shadowbus.records import Aggregate, Promotion, Verdict, decode
 from shadowbus.settings import Settings
+from shadowbus.shadows.configured import configured
 from shadowbus.story.fields import count, number, section
+from shadowbus.story.past import Span, past
 from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, REQUESTS, STAGES, VERDICTS, Stage
+from shadowbus.trials import acts_in
 
 SHOWN_TOPICS = 5
 """How many of the missing ones are named."""
@@ -46,17 +49,23 @@ class TrialStatus:
     labels: object
     books: Mapping[str, object]
     updated_ms: int
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The whole picture of one namespace; `notes` are sentences about what is not as it should be."""
+    """The whole picture of one namespace; `notes` are sentences about what is not as it should be.
+
+    `past` says of each trial that is over why it is; `promotions` are what was done about verdicts.
+    """
 
     namespace: str
     missing_topics: list[str]
     stages: list[StageStatus]
     trials: list[TrialStatus]
     verdicts: list[Verdict]
+    promotions: list[Promotion]
+    past: Mapping[str, str]
     notes: list[str]
 
 
@@ -80,19 +89,22 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
     trials = list(_trials(aggregates))
     partials = [] if PARTIALS.full_name(settings.namespace) in missing else _newest_partials(settings, deadline)
     found, odd = verdicts(decided)
+    over = past({one.trial: one.span for one in trials}, configured(settings))
     return Overview(
         namespace=settings.namespace,
         missing_topics=missing,
         stages=seen,
         trials=trials,
         verdicts=sorted((one.record for one in found), key=lambda one: one.trial),
+        promotions=list(_acts(decided)),
+        past=over,
         notes=[
             *(f"The topic {name}, which [rekey] names, is missing." for name in lost),
             *stale_notes(stale_trials(partials, aggregates.values(), now_ms())),
             *(one.sentence for one in odd),
             *(f"{one.record.trial} could not be decided. {one.record.fault}" for one in found if one.record.fault),
-            *left_out_notes(trials),
-            *trained_on_notes(one.record for one in found),
+            *left_out_notes(one for one in trials if one.trial not in over),
+            *trained_on_notes(one.record for one in found if one.record.trial not in over),
             *_notes(settings, missing, len(differences) - len(missing), seen, ever),
         ],
     )
@@ -149,8 +161,24 @@ def _trials(table: Mapping[bytes, bytes]) -> Iterator[TrialStatus]:
                 whole.append(read_aggregate(value, key))
     for one in whole:
         yield TrialStatus(
-            one.trial, section(one.totals, "statuses"), count(one.totals, "labels"), one.books, one.updated_ms
+            one.trial,
+            section(one.totals, "statuses"),
+            count(one.totals, "labels"),
+            one.books,
+            one.updated_ms,
+            _span(one),
         )
+
+
+def _span(one: Aggregate) -> Span | None:
+    first, last = (number(one.totals, name) for name in ("first_ms", "last_ms"))
+    return None if first is None or last is None else Span(int(first), int(last))
+
+
+def _acts(decided: Mapping[bytes, bytes]) -> Iterator[Promotion]:
+    for value in acts_in(decided).values():
+        with contextlib.suppress(Malformed):
+            yield decode(Promotion, value)
 
 
 def left_out_notes(trials: Iterable[TrialStatus]) -> Iterator[str]:

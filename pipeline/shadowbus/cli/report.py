@@ -62,7 +62,7 @@ def write(known: "Known", out: Path, *, shadow: str = "", trial: str = "") -> No
             draw=_drawing() if kind in HTML else None,
             shadow=shadow,
             trial=trial,
-            promotions=known.promotions,
+            configured=known.configured,
         )
     if not made.parts:
         raise ShadowbusError(f"There is no trial to report on in {known.source}.")

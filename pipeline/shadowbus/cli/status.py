@@ -11,9 +11,12 @@ from shadowbus.cli.console import cell, emit_json, output, table
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.verdict import STYLES, needed_sentence
 from shadowbus.clock import Deadline
+from shadowbus.report.moment import moment
+from shadowbus.story.acting import next_step, stands, told
 
 if TYPE_CHECKING:
     from shadowbus.cli.overview import Overview
+    from shadowbus.records import Promotion, Verdict
 
 READ_SECONDS = 60.0
 
@@ -50,8 +53,11 @@ def _show_stages(overview: "Overview", console: Console) -> None:
 
 
 def _show_trials(overview: "Overview", console: Console) -> None:
+    going = [one for one in overview.trials if one.trial not in overview.past]
+    if not going:
+        return
     rows = table("Trials", "trial", "comparisons", "labels", "books", "note")
-    for one in overview.trials:
+    for one in going:
         counts = ", ".join(f"{name} {count}" for name, count in one.statuses.items())
         rows.add_row(cell(one.trial), cell(counts), cell(one.labels), _books(one.books), cell(one.books.get("note")))
     console.print()
@@ -60,13 +66,27 @@ def _show_trials(overview: "Overview", console: Console) -> None:
 
 def _show_verdicts(overview: "Overview", console: Console) -> None:
     rows = table("Verdicts", "trial", "verdict", "requests", "labels", "needed")
-    for one in overview.verdicts:
+    acts = {one.trial: one for one in overview.promotions}
+    for one in (one for one in overview.verdicts if one.trial not in overview.past):
         word = (
             cell("not decided", "bold red") if one.fault else cell(one.verdict.replace("_", " "), STYLES[one.verdict])
         )
-        rows.add_row(cell(one.trial), word, cell(one.requests), cell(one.labels), cell(needed_sentence(one.needed)))
+        rows.add_row(cell(one.trial), word, cell(one.requests), cell(one.labels), cell(_rest(one, acts.get(one.trial))))
     console.print()
     console.print(rows)
+    for one in overview.verdicts:
+        if why := overview.past.get(one.trial):
+            verdict = one.verdict.replace("_", " ")
+            console.print(cell(f"Over: {one.trial}, {verdict} ({why}). {_done(one, acts.get(one.trial))}", "dim"))
+
+
+def _rest(one: "Verdict", act: "Promotion | None") -> str:
+    """What is missing, what was done, and what comes next."""
+    return " ".join(filter(None, (needed_sentence(one.needed), _done(one, act), next_step(one, act))))
+
+
+def _done(one: "Verdict", act: "Promotion | None") -> str:
+    return told(act, moment(act.at_ms)) if act and stands(act, one) else ""
 
 
 def _books(books: Mapping[str, object]) -> Text:

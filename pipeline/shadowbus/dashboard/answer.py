@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from nicegui import ui
 
 from shadowbus.dashboard.elements import TONES, Part, Text, box
+from shadowbus.dashboard.moments import moment
 from shadowbus.dashboard.store import View
+from shadowbus.story.acting import told
 from shadowbus.story.figures import counted, listed, whole
 from shadowbus.story.trial import Story, TrialStory
 
@@ -52,6 +54,7 @@ class Answer:
         self._head = Part(self._draw_head, aria_live="polite")
         self._odd = Part(_draw_odd)
         self._cards = Part(self._draw_cards, "section", "cards", aria_label="Trials")
+        self._over = Part(self._draw_over)
         self._fine = Part(_draw_fine)
 
     def show(self, view: View, selected: str) -> None:
@@ -61,6 +64,7 @@ class Answer:
         self._head.show(_Card(view.story.headline, view.connection, view.note, not view.story.trials))
         self._odd.show(view.story)
         self._cards.show(_Cards(view.story.trials, selected))
+        self._over.show(_Cards(view.story.trials, selected))
         self._fine.show(view.story if view.connection == "live" else Story(""))
 
     def show_age(self, seconds: float | None) -> None:
@@ -88,7 +92,19 @@ class Answer:
 
     def _draw_cards(self, cards: _Cards) -> None:
         for trial in cards.trials:
-            self._draw_card(trial, chosen=trial.trial == cards.selected)
+            if not trial.past:
+                self._draw_card(trial, chosen=trial.trial == cards.selected)
+
+    def _draw_over(self, cards: _Cards) -> None:
+        over = [one for one in cards.trials if one.past]
+        if not over:
+            return
+        opened = {"open": ""} if any(one.trial == cards.selected for one in over) else {}
+        with box("details", "over", **opened):
+            Text("summary", f"{counted(len(over), 'trial')} that {'is' if len(over) == 1 else 'are'} over")
+            with box("div", "cards"):
+                for trial in over:
+                    self._draw_card(trial, chosen=trial.trial == cards.selected)
 
     def _draw_card(self, trial: TrialStory, *, chosen: bool) -> None:
         pressed = "true" if chosen else "false"
@@ -97,30 +113,38 @@ class Answer:
         with button:
             Text("span", "CONTROL" if trial.control else badge_of(trial), "badge")
             Text("span", trial.shadow, "name")
-            Text("span", trial.why)
-            if trial.needed.text and not trial.control:
-                Text("span", trial.needed.text, "small")
+            Text("span", _first_capital(f"{trial.past}.") if trial.past else trial.why)
+            for line in (trial.needed.text, acted(trial), trial.next):
+                if line and not trial.past:
+                    Text("span", line, "small")
             facts = f"{counted(trial.requests, 'request')}, {counted(trial.labels, 'label')}"
             Text("span", facts, "muted small number more")
+
+
+def acted(trial: TrialStory) -> str:
+    """What was done about it, by whom and when."""
+    return told(trial.act, f"{moment(trial.act.at_ms)} UTC") if trial.act else ""
 
 
 def tone_of(trial: TrialStory) -> str:
     """The colours of a trial."""
     if trial.fault:
         return "bad"
-    return "quiet" if trial.control else TONES.get(trial.verdict, "quiet")
+    return "quiet" if trial.control or trial.past else TONES.get(trial.verdict, "quiet")
 
 
 def badge_of(trial: TrialStory) -> str:
     """The verdict with a sign, so that it is not told by colour alone."""
     if trial.fault:
         return "! NOT DECIDED"
+    if trial.done:
+        return "✔ PROMOTED" if trial.verdict == "PROMOTE" else "✖ SENT BACK"
     sign = {"PROMOTE": "✔", "SEND_BACK": "✖", "KEEP_WATCHING": "…"}.get(trial.verdict, "?")
     return f"{sign} {trial.word}"
 
 
 def _oddities(story: Story) -> list[tuple[str, str]]:
-    return [(trial.shadow, warning) for trial in story.trials for warning in trial.warnings]
+    return [(trial.shadow, warning) for trial in story.going for warning in trial.warnings]
 
 
 def _draw_odd(story: Story) -> None:
@@ -135,22 +159,26 @@ def _draw_odd(story: Story) -> None:
 
 
 def _draw_fine(story: Story) -> None:
-    if not story.trials or _oddities(story):
+    if not story.going or _oddities(story):
         return
-    behind = sum(one.resources.lag for one in story.trials if one.resources)
-    silent = [one.shadow for one in story.trials if not one.books.reported]
+    behind = sum(one.resources.lag for one in story.going if one.resources)
+    silent = [one.shadow for one in story.going if not one.books.reported]
     if silent:
         with box(classes="note quiet"):
             Text("p", f"Replay has not reported its books yet, of {listed(silent)}.")
         return
-    closed = sum(one.books.closes is True for one in story.trials)
+    closed = sum(one.books.closes is True for one in story.going)
     noise = f" {story.noise.text}" if story.noise else ""
     with box(classes="note good"):
         Text(
             "p",
-            f"The harness is fine: the books of {closed} of {len(story.trials)} trials close, "
+            f"The harness is fine: the books of {closed} of {len(story.going)} trials close, "
             f"and replay is {whole(behind)} records behind.{noise}",
         )
+
+
+def _first_capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _ago(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shadowbus.dashboard import charts
-from shadowbus.dashboard.answer import badge_of, tone_of
+from shadowbus.dashboard.answer import acted, badge_of, tone_of
 from shadowbus.dashboard.elements import STATE_TONES, STATE_WORDS, Chart, Part, Text, box
 from shadowbus.records import Verdict
 from shadowbus.story.criteria import Criterion
@@ -72,7 +72,11 @@ def _draw_verdict(trial: TrialStory) -> None:
             Text("span", "CONTROL" if trial.control else badge_of(trial), "badge")
             Text("h3", trial.headline)
         Text("p", trial.why)
-        if trial.needed.text:
+        if done := acted(trial):
+            Text("p", done)
+        if trial.next:
+            Text("p", trial.next)
+        if trial.needed.text and not trial.past:
             Text("p", f"Still needed: {trial.needed.text}")
         for warning in trial.warnings:
             Text("p", f"Look into this: {warning}")

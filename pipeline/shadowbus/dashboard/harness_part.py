@@ -1,12 +1,9 @@
 """Over time, the books, workers, other trials beside this one, and how the verdict came about."""
 
-from dataclasses import dataclass
-
 from shadowbus.dashboard import charts
 from shadowbus.dashboard.answer import badge_of
 from shadowbus.dashboard.elements import Chart, Part, Text, box, rows
 from shadowbus.dashboard.moments import moment
-from shadowbus.records import Promotion
 from shadowbus.story.fields import number
 from shadowbus.story.figures import counted, milliseconds, whole
 from shadowbus.story.harness import Resources
@@ -47,11 +44,6 @@ class OverTime:
         latency.show(charts.latency(trial.timeline), text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Act:
-    act: Promotion | None
-
-
 class HarnessPart:
     """Books and workers of one trial, all trials side by side, and the verdict's history."""
 
@@ -63,15 +55,13 @@ class HarnessPart:
         Text("h2", "All trials side by side")
         self._beside = Part(_draw_beside)
         Text("h2", "How the verdict came about")
-        self._act = Part(_draw_act)
         self._history = Part(_draw_history)
 
-    def show(self, story: Story, trial: TrialStory, act: Promotion | None) -> None:
-        """Show a trial of a story, and how far it has come with acting on its verdict."""
-        self._act.show(_Act(act))
+    def show(self, story: Story, trial: TrialStory) -> None:
+        """Show a trial of a story."""
         self._books.show(trial.books)
         self._resources.show(trial.resources)
-        self._beside.show(story.trials)
+        self._beside.show(story.going)
         self._history.show(trial.changes)
 
 
@@ -124,14 +114,6 @@ def _draw_beside(trials: tuple[TrialStory, ...]) -> None:
         live = trials[0]
         body.append((f"{live.live} (live)", "serves", "", "", "", "", _latency(live.latency[0]), ""))
     rows("All trials side by side", heads, body)
-
-
-def _draw_act(shown: _Act) -> None:
-    act = shown.act
-    if act is not None:
-        doing = {"promote": "Promotion", "send_back": "Sending back"}.get(act.action, act.action)
-        with box(classes="note quiet"):
-            Text("p", f"{doing}: {act.step} by {act.by}, {moment(act.at_ms)} (UTC). {act.told}")
 
 
 def _draw_history(changes: tuple[Change, ...]) -> None:

@@ -66,7 +66,7 @@ class Page:
         self._segments.show(trial)
         self._explorer.show(trial)
         self._over_time.show(trial)
-        self._harness.show(view.story, trial, view.acts.get(trial.trial))
+        self._harness.show(view.story, trial)
 
     def _choose(self, trial: str) -> None:
         self._selected, self._version = trial, -1

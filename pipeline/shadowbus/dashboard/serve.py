@@ -21,6 +21,7 @@ from shadowbus.dashboard.reader import Reader
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import SettingsError
 from shadowbus.settings import Settings
+from shadowbus.shadows.configured import configured
 
 WATCH_S = 0.2
 
@@ -42,7 +43,7 @@ def serve(
         SettingsError: The address cannot be taken.
     """
     listening = _listen(host, port)
-    store = Store(Terms.of(settings).controls)
+    store = Store(Terms.of(settings).controls, configured(settings))
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     ui.page("/")(lambda: _page(store, settings.namespace))
     nicegui.add_exception_handler(404, _nothing)

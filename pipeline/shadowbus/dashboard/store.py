@@ -1,7 +1,7 @@
 """What has been read so far, and the story it tells: worked out once for all viewers."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -25,14 +25,13 @@ Connection = Literal["loading", "live", "lost"]
 class View:
     """One state of the page: a higher `version` is newer.
 
-    `histories` are the verdicts of each trial, `acts` how far it has come with acting on them.
+    `histories` are the verdicts of each trial.
     `as_of_ms` is when anything came last; `note` says what is wrong with the connection.
     """
 
     version: int = 0
     story: Story = field(default_factory=lambda: tell([]))
     histories: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
-    acts: dict[str, Promotion] = field(default_factory=dict)
     connection: Connection = "loading"
     note: str = ""
     as_of_ms: int = 0
@@ -43,10 +42,11 @@ class Store:
 
     Args:
         controls: The shadows that are the champion itself.
+        configured: The version that the settings run, by shadow, as far as that is known.
     """
 
-    def __init__(self, controls: frozenset[str] = frozenset()) -> None:
-        self._controls = controls
+    def __init__(self, controls: frozenset[str] = frozenset(), configured: Mapping[str, str] | None = None) -> None:
+        self._controls, self._configured = controls, configured
         self._lock = threading.Lock()
         self._aggregates: dict[bytes, Aggregate] = {}
         self._history: dict[str, list[Verdict]] = {}
@@ -90,12 +90,11 @@ class Store:
             return
         as_of_ms = now_ms if self._changed else before.as_of_ms
         with self._lock:
-            told = trials_of(self._aggregates.values(), self._history)[:MOST_TRIALS]
+            told = trials_of(self._aggregates.values(), self._history, self._acts)[:MOST_TRIALS]
             histories = {trial: tuple(verdicts) for trial, verdicts in self._history.items()}
-            acts = dict(self._acts)
             self._changed, self._told_ms = False, now_ms
-        story = tell(told, now_ms, self._controls)
-        self._view = View(version, story, histories, acts, connection, note, as_of_ms)
+        story = tell(told, now_ms, self._controls, self._configured)
+        self._view = View(version, story, histories, connection, note, as_of_ms)
 
     def _forget_old(self) -> None:
         """Keep the newest trials, by what was published of them last; those of which nothing was come after them."""

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shadowbus.records import Promotion, Verdict
+from shadowbus.records import Verdict
 from shadowbus.report.charts import Chart, charts, interval
 from shadowbus.report.evidence import Line, lines_of
 from shadowbus.report.look import Spec
+from shadowbus.report.moment import moment
+from shadowbus.story.acting import told
 from shadowbus.story.criteria import Criterion
 from shadowbus.story.trial import Story, Told, TrialStory, tell
 from shadowbus.trials import shadow_of
@@ -16,13 +18,13 @@ Draw = Callable[[Spec], str]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One trial in the report; `bars` are the pictures of its criteria, where one can be drawn."""
+    """One trial in the report, with a picture of each criterion that can be drawn, and what was `done` about it."""
 
     story: TrialStory
     criteria: tuple[tuple[Criterion, str], ...]
     pictures: tuple[tuple[Chart, str], ...]
     evidence: tuple[Line, ...]
-    promotion: Promotion | None
+    done: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def document(
     draw: Draw | None,
     shadow: str = "",
     trial: str = "",
-    promotions: Mapping[str, Promotion] | None = None,
+    configured: Mapping[str, str] | None = None,
 ) -> Document:
     """The report on what is known.
 
@@ -56,27 +58,29 @@ def document(
         draw: Makes a picture of a chart; None for a report without pictures.
         shadow: Only the trials of this shadow.
         trial: Only this trial.
-        promotions: What was done about verdicts, by trial.
+        configured: The version that the settings run, by shadow, as far as that is known.
     """
-    story = tell(known)
+    story = tell(known, configured=configured)
     history = {one.trial: one.history for one in known}
     wanted = [
         one
         for one in story.trials
         if (not shadow or shadow_of(one.trial) == shadow) and (not trial or one.trial == trial)
     ]
-    parts = tuple(_part(one, history[one.trial], draw, (promotions or {}).get(one.trial)) for one in wanted)
+    parts = tuple(_part(one, history[one.trial], draw) for one in wanted)
     told = wanted[0].headline if len(wanted) == 1 else story.headline
     if 1 < len(wanted) < len(story.trials):
         told = " ".join(one.headline for one in wanted)
     return Document("Shadow report", told, source, made_ms, story, parts)
 
 
-def _part(story: TrialStory, history: Sequence[Verdict], draw: Draw | None, promotion: Promotion | None) -> Part:
+def _part(story: TrialStory, history: Sequence[Verdict], draw: Draw | None) -> Part:
     bars = [(one, _drawn(interval(one), draw)) for one in story.criteria]
     pictures = [(one, draw(one.spec)) for one in charts(story, history)] if draw else []
     evidence = lines_of(history[-1]) if history else ()
-    return Part(story, tuple(bars), tuple(pictures), evidence, promotion)
+    return Part(
+        story, tuple(bars), tuple(pictures), evidence, told(story.act, moment(story.act.at_ms) if story.act else "")
+    )
 
 
 def _drawn(spec: Spec | None, draw: Draw | None) -> str:

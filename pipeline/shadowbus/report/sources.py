@@ -1,7 +1,7 @@
 """Where a report's records are from: the topics of a namespace, or the folder of a backtest."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from shadowbus.settings import Settings
 from shadowbus.story.history import remember
 from shadowbus.story.trial import Told, trials_of
 from shadowbus.topology import AGGREGATES, VERDICTS
-from shadowbus.trials import verdicts_in
+from shadowbus.trials import acts_in, verdicts_in
 
 MOST_VERDICTS = 5_000
 READ_SECONDS = 120.0
@@ -24,11 +24,11 @@ Row = tuple[bytes | None, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of every trial, and where from."""
+    """What is known of every trial, where from, and which versions the settings run."""
 
     source: str
     told: list[Told]
-    promotions: Mapping[str, Promotion] = field(default_factory=dict)
+    configured: Mapping[str, str] | None = None
 
 
 def from_topics(settings: Settings) -> Known:
@@ -39,6 +39,7 @@ def from_topics(settings: Settings) -> Known:
     """
     from shadowbus.kafka.newest import newest_values
     from shadowbus.kafka.tables import read_table
+    from shadowbus.shadows.configured import configured
 
     deadline = Deadline.after(READ_SECONDS)
     aggregates = list(_readable(read_aggregate, read_table(settings, AGGREGATES, deadline).items()))
@@ -46,8 +47,8 @@ def from_topics(settings: Settings) -> Known:
     earlier = _readable(read_verdict, _unkeyed(newest_values(settings, VERDICTS, MOST_VERDICTS, deadline)))
     newest = _readable(read_verdict, verdicts_in(table).items())
     history = _history(sorted([*earlier, *newest], key=lambda one: one.decided_ms))
-    acted = _readable(_promotion, (row for row in table.items() if row[0].endswith(b"|promotion")))
-    return Known(f"namespace {settings.namespace}", trials_of(aggregates, history), {one.trial: one for one in acted})
+    acts = {one.trial: one for one in _readable(_promotion, acts_in(table).items())}
+    return Known(f"namespace {settings.namespace}", trials_of(aggregates, history, acts), configured(settings))
 
 
 def from_backtest(folder: Path) -> Known:

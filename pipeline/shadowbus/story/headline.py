@@ -19,17 +19,25 @@ class Needed:
     text: str
 
 
-def headline(verdict: str, shadow: str, live: str, *, control: bool, fault: str = "") -> str:
+def headline(
+    verdict: str, shadow: str, live: str, *, control: bool, fault: str = "", over: str = "", done: bool = False
+) -> str:
     """The answer in one sentence.
 
     >>> headline("PROMOTE", "better@1", "champion@1", control=False)
     'Yes, promote better@1: it may replace champion@1.'
     """
+    if over:
+        return f"{shadow} is over: {over}. The last verdict was {WORDS.get(verdict, verdict)}."
     if fault:
         return f"Nobody knows: {shadow} could not be decided."
     if control:
         return f"Nothing to promote: {shadow} is the control, and measures noise."
     match verdict:
+        case "PROMOTE" if done:
+            return f"{shadow} was promoted: it may replace {live}."
+        case "SEND_BACK" if done:
+            return f"{shadow} was sent back."
         case "PROMOTE":
             return f"Yes, promote {shadow}: it may replace {live}."
         case "SEND_BACK":

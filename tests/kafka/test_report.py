@@ -36,7 +36,15 @@ def test_a_report_from_topics_has_every_trial_and_what_was_done(bootstrap: str, 
         for one in staged.play(requests):
             producer.produce(f"{namespace}.{one.topic}", one.value, one.key)
     trial = staged.trial("better")
-    done = {"trial": trial, "action": "promote", "step": "done", "by": "ann", "at_ms": 1, "binding": "b", "key": "k"}
+    done = {
+        "trial": trial,
+        "action": "promote",
+        "step": "done",
+        "by": "ann",
+        "at_ms": now_ms(),
+        "binding": "b",
+        "key": "k",
+    }
     producer.produce(f"{namespace}.verdicts", json.dumps({**done, "told": "Deployed."}), f"{trial}|promotion")
     assert producer.flush(20) == 0
 
@@ -46,7 +54,8 @@ def test_a_report_from_topics_has_every_trial_and_what_was_done(bootstrap: str, 
             run(["--config", str(config), "report", "--out", str(out)])
     assert not leaving.value.code
     text = out.read_text()
-    assert text.startswith("# Promote better@")
+    assert text.startswith("# better@\u200b1 was promoted. Send back")
     assert text.count("<summary>Evidence</summary>") == 4
-    assert "- Promote: done by `ann`. Deployed." in text
+    assert "It was promoted by ann" in text
+    assert "Deployed." in text
     assert f"namespace {namespace}" in text

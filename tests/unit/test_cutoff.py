@@ -16,11 +16,13 @@ from shadowbus.cli.program import run
 from shadowbus.cutoff import Cutoff
 from shadowbus.errors import BundleError
 from shadowbus.judge.frames import Frame, Frames
+from shadowbus.labelling.candidate import candidates_of
 from shadowbus.records import Comparison, Outcome, decode
 from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.trained_on import TrainedOn
 from shadowbus.shadows.bundle import read_bundle, write_bundle
 from shadowbus.shadows.manifest import Manifest
+from shadowbus.slices.row import rows_of
 
 WEEK, T0, STEP = 1_200, 1_750_000_000_000, 1_000
 LEARNED = T0 + WEEK * STEP
@@ -261,3 +263,22 @@ def test_frames_that_were_kept_before_there_was_a_mark_are_read() -> None:
 def test_a_comparison_without_the_mark_is_not_marked() -> None:
     plain = {"request_id": "r", "timestamp_ms": 1, "trial": "a~b@1", "status": "live_missing", "live": None}
     assert not decode(Comparison, orjson.dumps({**plain, "shadow": None, "agree": None, "distance": None})).trained_on
+
+
+# Who reads the records besides.
+
+
+def recorded(number: int, **more: object) -> bytes:
+    answer = {"model": "m@1", "prediction": number % 2}
+    known = {"request_id": f"r{number}", "timestamp_ms": number, "trial": "live@1~s@1", "status": "compared"}
+    return orjson.dumps({**known, "live": answer, "shadow": answer, "agree": True, "segments": {}, **more})
+
+
+def test_neither_the_search_for_slices_nor_the_label_queue_takes_what_was_trained_on() -> None:
+    comparisons = [recorded(number, **({"trained_on": True} if number < 4 else {})) for number in range(10)]
+    judged = {"trial": "live@1~s@1", "live_correct": True, "shadow_correct": True}
+    outcomes = [orjson.dumps({"request_id": f"r{number}", **judged}) for number in range(10)]
+    assert len(rows_of(comparisons, [], "s", "disagreement").rows) == 6
+    harm = rows_of(comparisons, outcomes, "s", "harm")
+    assert (len(harm.rows), harm.unmet) == (6, 0)
+    assert [one.request_id for one in candidates_of(comparisons, [], "s").found] == [f"r{n}" for n in range(4, 10)]

@@ -1,7 +1,8 @@
 """Comparisons that could be labelled.
 
 In: the bytes of comparisons and labels, of many trials. Out: those of one trial that both models answered and nobody
-has labelled. What cannot be read is left out.
+has labelled. What cannot be read is left out, and so is what the shadow's model was trained on: its label would not
+count.
 """
 
 from collections.abc import Iterable
@@ -53,6 +54,7 @@ class _Comparison(Struct):
     agree: bool | None = None
     live: _Answer | None = None
     shadow: _Answer | None = None
+    trained_on: bool = False
     segments: dict[str, Any] = {}
 
 
@@ -78,7 +80,7 @@ def candidates_of(
     left: dict[str, Candidate] = {}
     for key, one in of_trial.items():
         both = one.status == "compared" and one.agree is not None and one.live is not None and one.shadow is not None
-        if both and one.timestamp_ms >= since_ms:
+        if both and not one.trained_on and one.timestamp_ms >= since_ms:
             left[key] = _candidate(one)
     for label in readable(_Label, labels):
         known = left.pop(label.request_id, None)

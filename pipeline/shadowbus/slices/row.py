@@ -2,7 +2,8 @@
 
 In: the bytes of comparisons and outcomes, of many trials, in the order of each topic. Out: the rows of one trial. The
 `value` of a row is 1 where the shadow disagrees and 0 where it agrees; or, with outcomes, 1 where only the live model
-was right, -1 where only the shadow was, else 0. What cannot be read or compared is left out.
+was right, -1 where only the shadow was, else 0. What cannot be read or compared is left out, and so is what the
+shadow's model was trained on.
 """
 
 from collections.abc import Iterable, Mapping
@@ -49,6 +50,7 @@ class _Comparison(Struct):
     weight: float = 1.0
     segments: dict[str, Any] = {}
     features: dict[str, Any] | list[Any] | None = None
+    trained_on: bool = False
 
 
 class _Outcome(Struct):
@@ -75,7 +77,11 @@ def rows_of(
     name, of_trial = newest_trial(readable(_Comparison, comparisons), shadow, trial)
     rows = Rows(name)
     rows.with_features = any(one.features is not None for one in of_trial.values())
-    usable = {key: one for key, one in of_trial.items() if one.features is not None or not rows.with_features}
+    usable = {
+        key: one
+        for key, one in of_trial.items()
+        if not one.trained_on and (one.features is not None or not rows.with_features)
+    }
     if by == "disagreement":
         rows.rows = [_row(one, float(not one.agree), one.weight) for one in usable.values() if one.agree is not None]
         return rows

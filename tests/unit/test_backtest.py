@@ -225,7 +225,8 @@ def test_whatever_a_record_holds_a_backtest_comes_to_its_end(
             for name, fields in variants(good, huge=False):
                 lines.write(record(**{**fields, "request_id": json.dumps(f"odd {name}")}).replace(b"\n", b" ") + b"\n")
     files = [f"--{topic}={tmp_path / topic}.jsonl" for topic in at]
-    assert call(tmp_path, "--shadow", "new", *files, "--shadow-predictions", str(tmp_path / "new.jsonl"), "--json") == 0
+    recorded = ["--shadow-predictions", str(tmp_path / "new.jsonl"), "--max-set-aside", "0.3"]
+    assert call(tmp_path, "--shadow", "new", *files, *recorded, "--json") == 0
     books = json.loads(capsys.readouterr().out.splitlines()[-1])["books"]
     assert (books["closes"], books["gap"]) == (True, 0)
 

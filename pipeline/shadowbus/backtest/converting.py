@@ -1,6 +1,6 @@
 """Rows become records of a topic: JSON lines in the wire format as they are, all others by the mapping."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Protocol
@@ -86,28 +86,27 @@ class Mapped:
     """Rows of any table, by the mapping."""
 
     topic: str
+    mapping: Mapping
     values: Callable[[Batch], Iterator[dict[str, Any] | None]]
-    times: Callable[[Batch], Sequence[int | None]]
-    ids: Callable[[Batch], Sequence[str | None]]
 
     def records(self, batch: Batch) -> tuple[Slice, list[BadRow]]:
         """A row that has no id or no time is bad; one that says nothing of this topic has no record."""
         made, bad = Slice(self.topic, 0), list[BadRow]()
-        columns = self.ids(batch), self.times(batch), self.values(batch)
+        columns = batch.ids, self.mapping.times(batch, self.topic), self.values(batch)
         for index, (request_id, at_ms, fields) in enumerate(zip(*columns, strict=True)):
             if fields is None:
                 continue
             try:
-                if request_id is None or at_ms is None:
-                    raise Malformed("there is no request id" if request_id is None else "there is no time in it")
-                if not is_time_ms(at_ms):
-                    raise Malformed(no_time("timestamp_ms", at_ms))
+                if request_id is None:
+                    raise Malformed(f"there is no request id in column {self.mapping.settings.request_id!r}")
+                at_ms = self._time(at_ms)
                 value = dumps(
-                    {"v": VERSION, "request_id": request_id, "timestamp_ms": at_ms, **fields}, default=_plainly
+                    {"timestamp_ms": at_ms, "v": VERSION, "request_id": request_id, **fields}, default=_plainly
                 )
             except (Malformed, JSONEncodeError) as error:
                 key = None if request_id is None else request_id.encode("utf-8", "backslashreplace")
-                bad.append(BadRow(batch.lines[index], str(error), batch.row(index), key))
+                group = "" if request_id is None else type(error).__name__
+                bad.append(BadRow(batch.lines[index], str(error), batch.row(index), key, group))
                 continue
             made.keys.append(request_id.encode())
             made.values.append(value)
@@ -115,31 +114,52 @@ class Mapped:
             made.offsets.append(batch.lines[index])
         return made, bad
 
+    def _time(self, at_ms: int | Malformed | None) -> int:
+        if isinstance(at_ms, Malformed):
+            raise at_ms
+        if at_ms is None:
+            raise Malformed(f"there is no time in column {self.mapping.time_of(self.topic)!r}")
+        if not is_time_ms(at_ms):
+            raise Malformed(no_time(self.mapping.time_of(self.topic) or "timestamp_ms", at_ms))
+        return at_ms
 
-def mapped_requests(mapping: Mapping, names: tuple[str, ...] | None) -> Mapped:
+
+def mapped_requests(mapping: Mapping) -> Mapped:
     """Requests of rows. Where the file has no columns of its own, those of each batch count."""
+    settings = mapping.settings
+
+    def features(batch: Batch) -> Iterable[Any]:
+        if mapping.features:
+            return batch.values(mapping.features)
+        wanted = mapping.feature_names(mapping.names if mapping.names is not None else tuple(batch.columns))
+        if not wanted:
+            return repeat([] if settings.features_as_list else {})
+        rows = zip(*map(batch.values, wanted), strict=True)
+        return map(list, rows) if settings.features_as_list else (dict(zip(wanted, row, strict=True)) for row in rows)
+
+    def segments(batch: Batch) -> Iterable[dict[str, Any]]:
+        if mapping.segments:
+            return (found or {} for found in batch.values(mapping.segments))
+        names = settings.segments
+        rows = zip(*map(batch.values, names), strict=True) if names else repeat(())
+        return ({name: part for name, part in zip(names, parts, strict=False) if part is not None} for parts in rows)
 
     def values(batch: Batch) -> Iterator[dict[str, Any]]:
-        wanted = mapping.feature_names(names if names is not None else tuple(batch.columns))
-        features = zip(*(mapping.values(batch, name) for name in wanted), strict=True) if wanted else repeat(())
-        segments = mapping.settings.segments
-        slices = zip(*(mapping.values(batch, name) for name in segments), strict=True) if segments else repeat(())
-        for _, row, parts in zip(batch.lines, features, slices, strict=False):
-            shape = list(row) if mapping.settings.features_as_list else dict(zip(wanted, row, strict=True))
-            found = {name: part for name, part in zip(segments, parts, strict=True) if part is not None}
-            yield {"features": shape, "segments": found, "context": {}}
+        for _, row, parts in zip(batch.lines, features(batch), segments(batch), strict=False):
+            yield {"features": row, "segments": parts, "context": {}}
 
-    return Mapped("requests", values, mapping.times, mapping.ids)
+    return Mapped("requests", mapping, values)
 
 
 def mapped_predictions(mapping: Mapping, answer: Answer) -> Mapped:
     """One model's predictions. A row with neither a prediction nor an error has none."""
 
     def values(batch: Batch) -> Iterator[dict[str, Any] | None]:
-        columns = (mapping.values(batch, name) for name in (answer.prediction, answer.latency, answer.error))
+        columns = map(batch.values, (answer.prediction, answer.latency, answer.error))
         scores, models = mapping.scores(batch, answer.scores), mapping.models(batch, answer)
-        for prediction, latency, error, score, model in zip(*columns, scores, models, strict=False):
-            failed = None if error is None or error is False else str(error)
+        for answered, latency, error, score, model in zip(*columns, scores, models, strict=False):
+            prediction = None if answered == "" else answered
+            failed = None if error is None or error is False or error == "" else str(error)
             yield (
                 None
                 if prediction is None and failed is None
@@ -152,19 +172,19 @@ def mapped_predictions(mapping: Mapping, answer: Answer) -> Mapped:
                 }
             )
 
-    return Mapped("predictions", values, mapping.times, mapping.ids)
+    return Mapped("predictions", mapping, values)
 
 
 def mapped_labels(mapping: Mapping) -> Mapped:
     """Labels. A row without one has none."""
 
     def values(batch: Batch) -> Iterator[dict[str, Any] | None]:
-        columns = (mapping.values(batch, name) for name in (mapping.settings.label, mapping.settings.label_probability))
+        columns = map(batch.values, (mapping.settings.label, mapping.settings.label_probability))
         for label, probability in zip(*columns, strict=True):
             chosen = {} if probability is None else {"probability": probability}
-            yield None if label is None else {"label": label, **chosen}
+            yield None if label is None or label == "" else {"label": label, **chosen}
 
-    return Mapped("labels", values, mapping.label_times, mapping.ids)
+    return Mapped("labels", mapping, values)
 
 
 def _plainly(value: Any) -> Any:

@@ -10,16 +10,18 @@ from typing import IO, Any, cast
 
 from shadowbus.backtest.batch import Table
 from shadowbus.errors import ShadowbusError
+from shadowbus.settings.backtest import BacktestSettings
 
 JSON_LINES, CSV, PARQUET = (".jsonl", ".ndjson", ".json"), (".csv", ".tsv"), (".parquet", ".pq")
 PACKED = (".gz", ".zst")
 
 
-def open_table(path: Path, *, parsed: bool) -> Table:
+def open_table(path: Path, settings: BacktestSettings, *, parsed: bool) -> Table:
     """Open a file.
 
     Args:
         path: Its name says what it is.
+        settings: What encoding its text has.
         parsed: Whether the columns of JSON lines are wanted, beside the lines.
 
     Raises:
@@ -37,10 +39,10 @@ def open_table(path: Path, *, parsed: bool) -> Table:
         if kind in CSV:
             from shadowbus.backtest.csv_table import CsvTable
 
-            return CsvTable(path, plain, unpacked, size)
+            return CsvTable(path, plain, unpacked, size, settings.encoding)
         from shadowbus.backtest.lines_table import LinesTable
 
-        return LinesTable(path, plain, unpacked, size, parsed=parsed)
+        return LinesTable(path, plain, unpacked, size, parsed=parsed, encoding=settings.encoding)
     except OSError as error:
         raise unreadable(path, error) from error
 
@@ -55,7 +57,7 @@ def open_lines(path: Path) -> Iterator[IO[bytes]]:
     try:
         with path.open("rb") as plain:
             yield _unpacked(plain, path.suffix)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, UnicodeError) as error:
         raise unreadable(path, error) from error
 
 

@@ -1,14 +1,21 @@
-"""What a backtest is of: shadows and files. Pure."""
+"""What a backtest is of: shadows and files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from shadowbus.backtest.log import names_in
 from shadowbus.cutoff import Cutoff, moment
 from shadowbus.errors import SettingsError
 from shadowbus.replay.trained_on import cutoff_of
 from shadowbus.settings import Settings, ShadowSettings
+
+SHADOW_PREDICTION = "shadow_prediction"
+"""The column of a shadow's answers where `[backtest]` names none."""
+
+NAMELESS = "shadow"
+"""What a shadow is called of which there are answers only, and no name."""
 
 NEVER = 1e9
 """Seconds: vitals come when they are asked for, not as often as the records' time has passed."""
@@ -61,15 +68,15 @@ def plan(
 
     Args:
         settings: As they are in the file.
-        shadows: Names of shadows.
+        shadows: Names of shadows; none where there are no several to choose from.
         files: By topic.
         recorded: `NAME=FILE`, or `FILE` alone where there is one shadow.
         trained_until: A time, or `none`.
 
     Raises:
-        SettingsError: A shadow is unknown, or named twice; or the time is none.
+        SettingsError: A shadow is unknown, or named twice, or one of several has to be named; or the time is none.
     """
-    names = list(dict.fromkeys(shadows))
+    names = list(dict.fromkeys(shadows)) or [_only(settings)]
     made = dict(_named(one, names) for one in recorded)
     if len(made) < len(recorded) or len(names) < len(shadows):
         raise SettingsError("A shadow is named twice.")
@@ -90,6 +97,36 @@ def _trained_until(told: str | None) -> Cutoff | Literal["none"] | None:
     if told is None:
         return None
     return "none" if told == "none" else Cutoff(moment(told), "flag")
+
+
+def one_file(settings: Settings, path: Path) -> tuple[Settings, dict[str, Path], list[str]]:
+    """What one file is read for: requests and predictions, and labels and a shadow's predictions if it has them.
+
+    Args:
+        settings: As they are in the file.
+        path: The file.
+
+    Returns:
+        The settings, with `shadow_prediction` as column where the file has one of that name; files by topic; files of a
+        shadow's predictions.
+    """
+    files, columns = {"requests": path, "predictions": path}, settings.backtest
+    names = names_in(path, columns)
+    if columns.label in names:
+        files["labels"] = path
+    answered = columns.shadow_prediction or SHADOW_PREDICTION
+    if answered not in names:
+        return settings, files, []
+    return replace(settings, backtest=replace(columns, shadow_prediction=answered)), files, [str(path)]
+
+
+def _only(settings: Settings) -> str:
+    names = [shadow.name for shadow in settings.shadow]
+    if len(names) > 1:
+        raise SettingsError(
+            f"{settings.source} has several shadows: say which with --shadow, one of {', '.join(names)}."
+        )
+    return names[0] if names else NAMELESS
 
 
 def _named(one: str, names: Sequence[str]) -> tuple[str, Path]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from itertools import islice
 
-from shadowbus.backtest.log import Log, SetAside
+from shadowbus.backtest.held import Held
+from shadowbus.backtest.log import Account, Log
 from shadowbus.stage import Input, Slice
 
 HALVES = ("requests", "predictions")
@@ -15,21 +17,23 @@ class Reading:
     Args:
         logs: The files.
         rows: How many rows to read at once.
-        set_aside: Where bad rows go.
+        account: Told of rows, good and bad.
         patience_ms: How long halves wait for each other: what is out of order by more is counted.
     """
 
-    def __init__(self, logs: Sequence[Log], rows: int, set_aside: SetAside, patience_ms: int) -> None:
-        self.logs, self.rows, self.set_aside, self.patience_ms = logs, rows, set_aside, patience_ms
+    def __init__(self, logs: Sequence[Log], rows: int, account: Account, patience_ms: int) -> None:
+        self.logs, self.rows, self.account, self.patience_ms = logs, rows, account, patience_ms
         self.now_ms = 0
+        self.held = [Held(log, account) for log in logs if log.timeless]
 
     def next(self, paused: AbstractSet[Input]) -> list[Slice]:
         """The next records; nothing when all requests and predictions are read.
 
-        Labels come once the clock has reached them. Of requests and predictions those come that are behind in time.
+        Labels come once the clock has reached them, what has no time of its own with its request. Of requests and
+        predictions those come that are behind in time.
         """
         if not (halves := [log for log in self._unread() if log.topics != ("labels",)]):
-            return []
+            return self._left("predictions")
         for log in self._unread():
             due = log.topics == ("labels",) and self.now_ms and log.newest_ms["labels"] <= self.now_ms
             if due and (pieces := self._take(log)):
@@ -40,9 +44,11 @@ class Reading:
             if pieces := self._take(log):
                 newest = [log.newest_ms[topic] for topic in HALVES if topic in log.topics]
                 self.now_ms = max(self.now_ms, *newest)
-                return pieces
+                requests = [piece for piece in pieces if piece.topic == "requests"]
+                beside = [held.of(piece) for piece in requests for held in self.held]
+                return [*pieces, *(piece for piece in beside if piece.offsets)]
             ready.remove(log)
-        return []
+        return self._left("predictions")
 
     def rest(self) -> list[Slice]:
         """The next labels, whatever their time; nothing at their end."""
@@ -50,7 +56,7 @@ class Reading:
             if pieces := self._take(log):
                 self.now_ms = max(self.now_ms, *log.newest_ms.values())
                 return pieces
-        return []
+        return self._left("labels")
 
     def lags(self) -> dict[Input, int]:
         """1 for each input that is not read to its end."""
@@ -68,8 +74,13 @@ class Reading:
     def _unread(self) -> list[Log]:
         return [log for log in self.logs if not log.at_end]
 
+    def _left(self, topic: str) -> list[Slice]:
+        """What has no time and no request either."""
+        left = (piece for held in self.held if held.topic == topic for piece in held.rest(self.now_ms))
+        return list(islice(left, 1))
+
     def _take(self, log: Log) -> list[Slice]:
-        return log.take(self.rows, self.set_aside, self.patience_ms)
+        return log.take(self.rows, self.account, self.patience_ms)
 
 
 def _reached(log: Log) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shadowbus.backtest.batch import BadRow
-from shadowbus.backtest.log import Log, SetAside
+from shadowbus.backtest.log import Account, Log
 from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.replay.live import Live, read_live, read_lives
 from shadowbus.replay.model_messages import Answers
@@ -70,14 +70,14 @@ class RecordedModel:
         """Nothing to let go of."""
 
 
-def read_recorded(path: Path, columns: BacktestSettings, shadow: str, set_aside: SetAside) -> RecordedModel:
+def read_recorded(path: Path, columns: BacktestSettings, shadow: str, account: Account) -> RecordedModel:
     """A shadow's predictions from a file. The first of an id counts, as it does in replay.
 
     Args:
         path: The file.
         columns: Which column is what.
         shadow: The shadow's name; the model's where the file does not say.
-        set_aside: Where bad rows go.
+        account: Told of rows, good and bad.
 
     Raises:
         ShadowbusError: The file cannot be read, or there is no prediction in it.
@@ -86,19 +86,19 @@ def read_recorded(path: Path, columns: BacktestSettings, shadow: str, set_aside:
     kept: dict[bytes, bytes] = {}
     model = ""
     try:
-        while slices := log.take(ROWS, set_aside, 0):
+        while slices := log.take(ROWS, account, 0):
             for piece in slices:
                 for row, live in enumerate(_lives(piece)):
                     key, value, line = piece.keys[row] or b"", piece.values[row] or b"", piece.offsets[row]
                     model = model or (live.model if isinstance(live, Live) else "")
                     if problem := _problem(live, model, known=key in kept):
-                        set_aside(path, "predictions", BadRow(line, problem, value, key))
+                        account.set_aside(path, "predictions", BadRow(line, problem, value, key))
                     else:
                         kept[key] = value
     finally:
         log.close()
     if not kept:
-        raise ShadowbusError(f"{path} holds no prediction that can be used.")
+        raise ShadowbusError(f"{path} holds no prediction that can be used{account.commonest()}.")
     return RecordedModel(model, kept)
 
 

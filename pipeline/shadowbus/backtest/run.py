@@ -64,7 +64,9 @@ def backtest(plan: Plan, folder: Folder, stop: threading.Event, told: Told) -> R
         opened.callback(flow.close)
         _read_all(reading, flow, plan.settings, lambda: _go_on(reading, flow, stop, told))
         if not flow.made["requests"] + flow.made["predictions"]:
-            raise ShadowbusError("There is no row that can be used: see dead-letters.jsonl in the output folder.")
+            raise ShadowbusError(
+                f"There is no row that can be used{folder.commonest()}: see {folder.path}/dead-letters.jsonl."
+            )
         verdicts = flow.decide(reading.now_ms)
         late = {log.path: log.out_of_order for log in reading.logs if log.out_of_order}
         folder.summarize({"complete": True, **_summary(plan, folder, flow)})
@@ -103,12 +105,14 @@ def _reading(plan: Plan, folder: Folder) -> Reading:
             log.close()
         raise
     rows, patience_ms = plan.settings.worker.fetch_records, plan.settings.replay.join_window_ms
-    return Reading(logs, rows, folder.set_aside, patience_ms)
+    reading = Reading(logs, rows, folder, patience_ms)
+    folder.lines = {held.topic: held.lines for held in reading.held}
+    return reading
 
 
 def _model(plan: Plan, shadow: ShadowSettings, folder: Folder) -> ModelProcess | RecordedModel:
     if (path := plan.recorded.get(shadow.name)) is not None:
-        return read_recorded(path, plan.settings.backtest, shadow.name, folder.set_aside)
+        return read_recorded(path, plan.settings.backtest, shadow.name, folder)
     return ModelProcess(shadow, plan.settings.model_path(shadow), plan.settings.replay.single_row_share)
 
 
@@ -138,6 +142,10 @@ def _summary(plan: Plan, folder: Folder, flow: Flow) -> dict[str, object]:
         "shadow_predictions": {name: str(path) for name, path in plan.recorded.items()},
         "read": {topic: flow.made[topic] for topic in plan.files},
         "written": dict(folder.counts),
+        "columns": {str(path): dict(says) for path, says in folder.says.items()},
+        "rows": {str(path): rows for path, rows in folder.rows.items()},
+        "rows_set_aside": {str(path): len(lines) for path, lines in folder.unread.items()},
+        "set_aside": {str(path): folder.reasons(path) for path in folder.aside},
     }
 
 

@@ -24,7 +24,7 @@ ALONE = {"latency_rows", "over_budget"}
 
 SUMMED = (
     *("requests", "labels", "agreement", "errors", "failures", "live_errors", "right", "accuracy", "coverage"),
-    *("confusion", "truth", "predictions", "f1"),
+    *("confusion", "truth", "predictions", "f1", "trained_on"),
 )
 """Fields of the summary that are made of counts."""
 
@@ -59,6 +59,7 @@ def records() -> Sent:
 
 def test_it_equals_what_kafka_gives_on_the_same_records(bootstrap: str, namespace: str, tmp_path: Path) -> None:
     stream, sent = Stream(bootstrap, namespace, tmp_path, extra=SETTINGS), records()
+    cutoff_ms = trained_until(stream.folder / "bundle", sent[0][3] + 20 * ROWS // 4)
     for topic in ("requests", "predictions", "labels"):
         values = [value for of, _, value, _ in sent if of == topic]
         (tmp_path / f"{topic}.jsonl").write_bytes(b"\n".join(values) + b"\n")
@@ -67,13 +68,14 @@ def test_it_equals_what_kafka_gives_on_the_same_records(bootstrap: str, namespac
     with pytest.raises(SystemExit, match="0"):
         run([*shared, *files, "--out", str(tmp_path / "out")])
     (verdict,) = written(tmp_path, "verdicts")
+    labels = verdict["labels"] + verdict["training"]["labels_before"]
     for topic, key, value, at_ms in sent:
         stream.producer.produce(stream.topic(topic), value=value, key=key, timestamp=at_ms)
     stream.producer.flush()
     with stream.worker("up"):
         found = until(stream, "verdicts", lambda one: told(one) == told(verdict) and one["books"]["settled"])
         comparisons = Reader(bootstrap, stream.topic("comparisons")).until(ROWS)
-        outcomes = Reader(bootstrap, stream.topic("outcomes")).until(verdict["labels"])
+        outcomes = Reader(bootstrap, stream.topic("outcomes")).until(labels)
         aggregates = until(stream, "aggregates", lambda one: one["books"].get("settled") and not waiting(one))
         letters = Reader(bootstrap, stream.topic("dead-letters")).until(1)
 
@@ -81,8 +83,16 @@ def test_it_equals_what_kafka_gives_on_the_same_records(bootstrap: str, namespac
     assert len(comparisons.values) == len(written(tmp_path, "comparisons")) == sum(comparisons.keys.values())
     statuses = Counter(one["status"] for one in comparisons.values)
     assert {"compared", "live_missing", "request_missing", "live_error"} == set(statuses)
-    assert net(outcomes.values) == net(written(tmp_path, "outcomes"))
-    assert sum(net(outcomes.values).values()) == verdict["labels"]
+    stands = net(outcomes.values)
+    assert stands == net(written(tmp_path, "outcomes"))
+    assert sum(stands.values()) == labels
+    assert (
+        sum(count for one, count in stands.items() if "trained_on" in one) == verdict["training"]["labels_before"] > 0
+    )
+    for one in comparisons.values:
+        asked = one["status"] != "request_missing"
+        assert one.get("trained_on", False) == (asked and one["timestamp_ms"] < cutoff_ms), one
+    assert found["training"] == verdict["training"]
     reasons = Counter((one["key"], one["reason"]) for one in letters.values)
     assert reasons == Counter((one["key"], one["reason"]) for one in written(tmp_path, "dead-letters"))
     assert len(reasons) == ROWS // 300 + len(range(5, ROWS, 90))
@@ -98,6 +108,14 @@ def test_it_equals_what_kafka_gives_on_the_same_records(bootstrap: str, namespac
         assert aggregates["books"][side] == whole["books"][side]
     assert whole["books"]["closes"]
     assert aggregates["books"]["by_status"] == whole["books"]["by_status"]
+
+
+def trained_until(bundle: Path, at_ms: int) -> int:
+    """Let the model be trained on what is from before."""
+    path = bundle / "manifest.json"
+    said = {"trained_until_ms": at_ms, "trained_until_from": "flag"}
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **said}), "utf-8")
+    return at_ms
 
 
 def written(folder: Path, topic: str) -> list[dict[str, Any]]:

@@ -92,7 +92,8 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 MEANINGS = {
     "namespace": "Topics are called `<namespace>.requests` and so on; letters, digits, `.`, `_` and `-`.",
     "partitions": "How many partitions every topic has; the most workers that can share one stage.",
-    "replication": "The replication factor of topics created by `shadowbus topics --create`.",
+    "replication": "The replication factor of topics created by `shadowbus topics --create`; -1: the broker's "
+    "`default.replication.factor`.",
     "shadow.name": "What the shadow is called in topic names, trials and on the command line.",
     "shadow.model": "The folder of its bundle, relative to the settings file.",
     "shadow.task": "How answers are compared: `classification`, `regression`, `ranking`, `vector`, `text`, `json`, or "
@@ -100,6 +101,7 @@ MEANINGS = {
     "shadow.options": "What the task allows, such as `absolute_tolerance` and `relative_tolerance` of `regression`.",
     "shadow.timeout_ms": "How long one request may take alone; several together have twice that, and at least 1 s.",
     "shadow.allow_pickle": "Whether a joblib or pickle bundle may be opened, which runs the code in it.",
+    "shadow.mlflow_model": "Its registered model in MLflow, in place of that of `[promotion]`.",
     "shadow.trusted_types": "Types beyond skops' own that a skops bundle may hold, in full: functions, and classes "
     "that are no estimators.",
     "shadow.threads": "How many threads each of the model's numerical libraries may use (BLAS, OpenMP, joblib).",

@@ -21,6 +21,7 @@ from shadowbus.cli.program import run
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import create_topics
+from shadowbus.promotion.order import Done, NotDone, Order
 from shadowbus.settings import load_settings
 from shadowbus.topology import VERDICTS
 from staged import Character, Staged
@@ -207,4 +208,38 @@ def test_a_verdict_that_does_not_follow_from_the_topics_promotes_nothing(desk: D
     assert f"The verdict on {TRIAL} is not what follows from the" in err
     assert (desk.deployed, desk.record) == ([], None)
     desk.config.write_text(desk.config.read_text().replace("max_error_rate = 0.01", "max_error_rate = 0.9"))
-    assert "[gate] changed" in desk.call("promote", "--yes")[2]
+    said = desk.call("promote", "--yes")[2]
+    assert "[gate] changed (its limits were: " in said
+    assert "error_rate 0.01" in said
+    assert "Start `shadowbus agents`" in said
+
+
+def test_after_the_gate_has_changed_a_version_can_still_be_sent_back(desk: Desk) -> None:
+    assert desk.play(600, failing=0.4) == "SEND_BACK"
+    desk.config.write_text(desk.config.read_text().replace("max_error_rate = 0.01", "max_error_rate = 0.9"))
+    code, _, err = desk.call("send-back", "--yes", "--by", "eve")
+    assert (code, "SEND BACK is final, so it is acted on without that." in err) == (0, True), err
+    assert desk.record is not None
+    assert desk.record["step"] == "done"
+
+
+def test_what_the_registry_refuses_is_written_down_and_a_dry_run_finds_out(desk: Desk) -> None:
+    class Refusing:
+        def plan(self, _: Order) -> Done:
+            raise NotDone("MLflow's registry says: there is no version 1.")
+
+        def act(self, _: Order) -> Done:
+            raise AssertionError
+
+    assert desk.play(1_500) == "PROMOTE"
+    with mock.patch("shadowbus.promotion.means.means_of", return_value=Refusing()):
+        code, _, err = desk.call("promote", "--dry-run")
+        assert (code, err.splitlines()[-1]) == (1, "MLflow's registry says: there is no version 1.")
+        before = desk.record
+        assert before is None
+        assert desk.call("promote", "--yes", "--by", "ann")[0] == 1
+    refused = desk.record or {}
+    assert (refused["step"], refused["by"]) == ("failed", "ann")
+    assert refused["told"] == "MLflow's registry says: there is no version 1."
+    assert desk.call("promote", "--yes", "--by", "bob")[0] == 0
+    assert (desk.record or {})["step"] == "done"

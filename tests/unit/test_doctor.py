@@ -234,6 +234,16 @@ def test_limits_of_the_broker() -> None:
     assert diagnose(evidence(settings=settings, broker=both)).ok
 
 
+@pytest.mark.parametrize(("asked", "default", "found"), [(-1, "1", 1), (1, "3", 1), (-1, "3", 0), (3, "1", 0)])
+def test_one_copy_in_a_cluster_is_told(asked: int, default: str, found: int) -> None:
+    settings = dataclasses.replace(SETTINGS, replication=asked)
+    broker = {"default.replication.factor": default, "transaction.state.log.replication.factor": "3"}
+    findings = diagnose(evidence(settings=settings, broker=broker)).findings
+    assert [one.check for one in findings] == ["copies"] * found
+    alone = {**broker, "transaction.state.log.replication.factor": "1"}
+    assert diagnose(evidence(settings=settings, broker=alone)).ok
+
+
 def test_records_without_a_key_or_under_another() -> None:
     bare = sampled("predictions", ((None, record("predictions", f"id-{n}"), NOW_MS) for n in range(40)))
     assert "40 of 40" in only(with_samples(predictions=bare)).evidence

@@ -17,6 +17,7 @@ import pytest
 
 from outsiders import Manners, drips, floods, good_news_without_end, outsider, silent
 from receiver import Receiver, receiving
+from shadowbus.aggregate.digests import digests
 from shadowbus.clock import monotonic
 from shadowbus.errors import SettingsError
 from shadowbus.promotion.command import Command
@@ -425,6 +426,21 @@ def parse(text: str) -> Settings:
     return parse_settings(
         tomllib.loads(f'namespace = "churn"\n[promotion]\n{text}'), Path("shadow.toml"), {"S": "s1gn"}
     )
+
+
+def test_each_shadow_may_name_its_own_registered_model() -> None:
+    document = {
+        "namespace": "n",
+        "shadow": [{"name": "eu", "model": "m", "mlflow_model": "churn-eu"}, {"name": "us", "model": "m"}],
+        "promotion": {"mlflow_uri": "http://mlflow.example", "mlflow_model": "churn"},
+    }
+    settings = parse_settings(document, Path("shadow.toml"), {})
+    for shadow, model in (("eu", "churn-eu"), ("us", "churn")):
+        means = means_of(settings, shadow)
+        assert isinstance(means, MlflowProcess)
+        assert means.registry.model == model
+    plain = parse_settings({**document, "shadow": [{"name": "eu", "model": "m"}]}, Path("shadow.toml"), {})
+    assert digests(plain, "eu") == digests(settings, "eu"), "a verdict does not depend on it"
 
 
 def test_the_settings_choose_the_means_and_secrets_are_masked() -> None:

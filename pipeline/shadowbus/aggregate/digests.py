@@ -18,6 +18,7 @@ _ITS_PROCESS = (
     "load_seconds",
     "network",
     "environment",
+    "mlflow_model",
 )
 
 

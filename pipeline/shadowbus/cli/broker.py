@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from shadowbus.cli.console import emit
+from shadowbus.cli.console import emit, tell
 
 
 def broker(
@@ -21,5 +21,8 @@ def broker(
     if nodes not in (1, 3):
         raise typer.BadParameter("has to be 1 or 3.", param_hint="--nodes")
     from shadowbus.kafka.embedded import EmbeddedKafka, serve
+
+    if data_dir is None:
+        tell("Ctrl-C drops everything that is in this broker: --data-dir DIR keeps it.")
 
     serve(EmbeddedKafka(nodes=nodes, port=port, data_dir=data_dir), lambda address: emit(f"ready {address}"))

@@ -16,7 +16,7 @@ from shadowbus.cli.console import clean, emit, emit_json, tell
 from shadowbus.cli.options import settings_of
 from shadowbus.cli.recorded import OneTrial
 from shadowbus.cli.verdict import READ_SECONDS, Found, find
-from shadowbus.cli.verify import verify
+from shadowbus.cli.verify import CannotVerify, verify
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.records import Promotion, decode, encode
@@ -117,11 +117,11 @@ def _act(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    from shadowbus.promotion.course import begun, check_verdict, finished, unfinished
+    from shadowbus.promotion.course import begun, check_verdict, ended, finished, unfinished
     from shadowbus.promotion.means import means_of
-    from shadowbus.promotion.order import Order
+    from shadowbus.promotion.order import NotDone, Order
 
-    means = means_of(settings)
+    means = means_of(settings, shadow)
     standing, found = _standing(settings, shadow, trial)
     check_verdict(standing, action)
     if done := finished(standing, action):
@@ -130,11 +130,16 @@ def _act(
     record = begun(
         standing, action, by, now_ms(), approval=settings.promotion.approval, means=settings.promotion.means[0]
     )
-    tell(verify(settings, found.record, found.value))
+    tell(_verified(settings, found, action))
     if earlier := unfinished(standing, action):
         tell(f"An earlier run by {earlier.by} began this and did not say how it ended; it goes on under the same key.")
     order = Order(action, standing.verdict, record.key, by, report.resolve() if report else None)
-    planned = means.plan(order)
+    try:
+        planned = means.plan(order)
+    except NotDone as error:
+        if not dry_run:
+            _write(settings, ended(record, "failed", str(error), {}, now_ms()))
+        raise
     tell(planned.told)
     if dry_run:
         emit(f"Would {action.replace('_', ' ')} {clean(record.trial)}: {clean(planned.told)}")
@@ -142,6 +147,16 @@ def _act(
     _confirm(f"{'Promote' if action == 'promote' else 'Send back'} {record.trial}?", yes)
     known = {key: value for key, value in record.detail.items() if value}
     _carry_out(settings, means, order, dataclasses.replace(record, detail={**planned.detail, **known}), as_json)
+
+
+def _verified(settings: Settings, found: Found, action: str) -> str:
+    """What came of working the verdict out again; nobody is kept from sending back by settings that have changed."""
+    try:
+        return verify(settings, found.record, found.value)
+    except CannotVerify as error:
+        if action != "send_back":
+            raise
+        return f"{error} SEND BACK is final, so it is acted on without that."
 
 
 def _carry_out(settings: Settings, means: "Means", order: "Order", record: Promotion, as_json: bool) -> None:

@@ -23,6 +23,10 @@ TABLES = {
 """What the hashes of a verdict's settings are of, as a person finds it in the settings file."""
 
 
+class CannotVerify(ShadowbusError):
+    """It cannot be worked out again from what is there now; that does not say that it is wrong."""
+
+
 def verify(settings: Settings, record: Verdict, value: bytes) -> str:
     """Work a verdict out again.
 
@@ -35,6 +39,7 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
         What was found, in one sentence: that it is the same.
 
     Raises:
+        CannotVerify: The settings of today are others, or it carries no evidence.
         ShadowbusError: It is not the same, or cannot be worked out again; the message says why.
     """
     from shadowbus.aggregate.difference import DIGITS, first_difference, same_as_shown
@@ -45,7 +50,7 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
     if record.fault:
         raise ShadowbusError(f"{record.trial} could not be decided: {record.fault}")
     if not record.evidence:
-        raise ShadowbusError(f"The verdict on {record.trial} carries no evidence: an older release has written it.")
+        raise CannotVerify(f"The verdict on {record.trial} carries no evidence: an older release has written it.")
     _check_settings(settings, record)
     try:
         again = Recount(record, settings)
@@ -83,10 +88,19 @@ def _check_settings(settings: Settings, record: Verdict) -> None:
         raise ShadowbusError(f"The verdict on {record.trial} does not say from which settings it follows.")
     changed = [TABLES.get(name, name) for name in {**said, **now} if said.get(name) != now.get(name)]
     if changed:
-        raise ShadowbusError(
-            f"{settings.source} is not as it was for the verdict on {record.trial}: {', '.join(changed)} changed. "
-            "With the settings of then it can be verified."
+        told = ", ".join(changed) + f" changed{_limits(record) if '[gate]' in changed else ''}."
+        raise CannotVerify(
+            f"{settings.source} is not as it was for the verdict on {record.trial}: {told} "
+            "Start `shadowbus agents` (or `shadowbus up`) again, and with the next records there is a verdict by the "
+            "settings of today; or put them back as they were."
         )
+
+
+def _limits(record: Verdict) -> str:
+    """The limits that the verdict was decided by."""
+    limits = [one for one in record.criteria if isinstance(one, dict) and ":" not in str(one.get("name"))]
+    told = ", ".join(f"{one.get('name')} {one.get('limit')}" for one in limits)
+    return f" (its limits were: {told})" if told else ""
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from shadowbus.doctor.evidence import Evidence
-from shadowbus.doctor.finding import Finding, listed, problem
+from shadowbus.doctor.finding import Finding, listed, problem, warning
 from shadowbus.doctor.rights import grant
 
 FORBIDDEN = ("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED")
@@ -44,6 +44,23 @@ def check_limits(evidence: Evidence) -> Iterator[Finding]:
             f"The broker does not speak the group protocol {protocol!r}.",
             f"group.coordinator.rebalance.protocols is {offered}.",
             f'Remove "group.protocol" from [kafka] in {file}, or turn that protocol on in the broker.',
+        )
+
+
+def check_copies(evidence: Evidence) -> Iterator[Finding]:
+    """Topics in one copy, on brokers that keep their own in several."""
+    asked = evidence.settings.replication
+    copies = int(evidence.broker.get("default.replication.factor", 0)) if asked == -1 else asked
+    theirs = int(evidence.broker.get("transaction.state.log.replication.factor", 1))
+    if copies == 1 < theirs:
+        said = (
+            "which is the brokers' default.replication.factor" if asked == -1 else f"as {evidence.settings.source} says"
+        )
+        yield warning(
+            "New topics get one copy: when its broker is down they stand still, and what it loses is lost.",
+            f"their replication factor is 1, {said}; the brokers keep transactions in {theirs} copies.",
+            f"Set replication = {theirs} in {evidence.settings.source}, and move topics that exist with "
+            "kafka-reassign-partitions.sh.",
         )
 
 

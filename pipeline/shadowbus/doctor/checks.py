@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from shadowbus.doctor.broker import check_limits, check_transactions
+from shadowbus.doctor.broker import check_copies, check_limits, check_transactions
 from shadowbus.doctor.bundles import check_bundles, check_features, check_network
 from shadowbus.doctor.clocks import check_ahead, check_skew, check_units
 from shadowbus.doctor.evidence import Evidence
@@ -28,6 +28,7 @@ CHECKS: dict[str, Check] = {
     "rights": check_rights,
     "transactions": check_transactions,
     "limits": check_limits,
+    "copies": check_copies,
     "keys": check_keys,
     "partitioning": check_partitioning,
     "unique-ids": check_unique,

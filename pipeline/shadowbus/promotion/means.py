@@ -9,15 +9,20 @@ from shadowbus.promotion.webhook import Webhook
 from shadowbus.settings import Settings
 
 
-def means_of(settings: Settings) -> Means:
+def means_of(settings: Settings, shadow: str = "") -> Means:
     """The one that is set.
+
+    Args:
+        settings: Whose `[promotion]` it is.
+        shadow: For which shadow; it may name a registered model of its own.
 
     Raises:
         SettingsError: None is.
     """
     one = settings.promotion
     if one.mlflow_uri:
-        registry = MlflowRegistry(one.mlflow_uri, one.mlflow_model, one.alias, one.rejected_alias)
+        own = [each.mlflow_model for each in settings.shadow if each.name == shadow and each.mlflow_model]
+        registry = MlflowRegistry(one.mlflow_uri, own[0] if own else one.mlflow_model, one.alias, one.rejected_alias)
         return MlflowProcess(registry, one.timeout_seconds)
     if one.command:
         return Command(one.command, settings.source.parent.resolve(), one.timeout_seconds)

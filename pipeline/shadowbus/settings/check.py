@@ -48,7 +48,11 @@ def check(settings: Settings) -> None:
 
     need(bool(NAME.fullmatch(settings.namespace)), "namespace", NAMED)
     need(settings.partitions >= 1, "partitions", "has to be at least 1")
-    need(settings.replication >= 1, "replication", "has to be at least 1")
+    need(
+        settings.replication == -1 or settings.replication >= 1,
+        "replication",
+        "has to be at least 1, or -1: as the broker",
+    )
     _shadows(settings, need)
     _gate(settings.gate, need)
     need(

@@ -21,6 +21,7 @@ class ShadowSettings:
     network: bool = False
     environment: tuple[str, ...] = ()
     control: bool = False
+    mlflow_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

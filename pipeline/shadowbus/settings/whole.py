@@ -29,7 +29,7 @@ class Settings:
 
     namespace: str
     partitions: int = 4
-    replication: int = 1
+    replication: int = -1
     kafka: Mapping[str, object] = field(default_factory=dict)
     shadow: tuple[ShadowSettings, ...] = ()
     segment: tuple[SegmentSettings, ...] = ()

@@ -66,6 +66,8 @@ def test_of_several_shadows_one_is_named(tmp_path: Path, capsys: pytest.CaptureF
     assert call(tmp_path, str(log(tmp_path / "log.csv"))) == 1
     assert "say which with --shadow, one of one, two" in capsys.readouterr().err
     assert call(tmp_path, str(tmp_path / "log.csv"), "--shadow", "two") == 0
+    assert call(tmp_path, str(tmp_path / "log.csv"), f"--shadow-predictions=one={tmp_path / 'log.csv'}") == 0
+    assert [one["trial"] for one in written(tmp_path, "verdicts")] == ["live@1~one@recorded"]
 
 
 def test_without_a_file_it_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

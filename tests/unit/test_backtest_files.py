@@ -435,6 +435,15 @@ def test_times_of_parquet(kind: pa.DataType, tmp_path: Path) -> None:
     )
 
 
+def test_the_times_that_old_programs_write_to_parquet(tmp_path: Path) -> None:
+    at = pa.array([START], pa.timestamp("us", tz="UTC")).cast(pa.timestamp("ns", tz="UTC"))
+    table = pa.table({"request_id": ["a"], "at": at, "answer": [1], "x": at})
+    parquet.write_table(table, tmp_path / "log.parquet", use_deprecated_int96_timestamps=True)
+    (one,) = read(tmp_path / "log.parquet", COLUMNS, "requests")[0]["requests"].values()
+    assert one["timestamp_ms"] == round(START.timestamp() * 1000)
+    assert one["features"]["x"].startswith("2026-03-01T08:00:00.25")
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_an_empty_text_is_no_answer_and_no_label(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"log.{kind}"

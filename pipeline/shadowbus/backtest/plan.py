@@ -76,7 +76,7 @@ def plan(
     Raises:
         SettingsError: A shadow is unknown, or named twice, or one of several has to be named; or the time is none.
     """
-    names = list(dict.fromkeys(shadows)) or [_only(settings)]
+    names = list(dict.fromkeys(shadows)) or _named_in(recorded) or [_only(settings)]
     made = dict(_named(one, names) for one in recorded)
     if len(made) < len(recorded) or len(names) < len(shadows):
         raise SettingsError("A shadow is named twice.")
@@ -127,6 +127,11 @@ def _only(settings: Settings) -> str:
             f"{settings.source} has several shadows: say which with --shadow, one of {', '.join(names)}."
         )
     return names[0] if names else NAMELESS
+
+
+def _named_in(recorded: Sequence[str]) -> list[str]:
+    """The shadows whose recorded predictions are given by name."""
+    return [one.partition("=")[0] for one in recorded if "=" in one and not Path(one).exists()]
 
 
 def _named(one: str, names: Sequence[str]) -> tuple[str, Path]:

@@ -124,6 +124,7 @@ def test_capture_says_which_topic_it_may_not_write(house: House, topic: str) -> 
     tap.label("of-no-use", True)
     counters = tap.close(ROOMY_S)
     assert (counters.lost, counters.delivered) == (1, 2)
+    assert f"churn.{topic}: " in str(counters.last_error)
     assert "authorization failed" in str(counters.last_error)
 
 

@@ -36,7 +36,9 @@ def test_its_commands_are_accepted_by_the_real_command_line(tmp_path: Path, monk
     (tmp_path / "report.html").touch()  # which the job before has written
     assert [words[0] for words in commands()] == ["verdict", "report", "report", "promote"]
     for verb, *flags in commands():
-        assert GROUP.commands[verb].make_context(verb, flags, parent=None).params["shadow"] == "$SHADOW"
+        asked = GROUP.commands[verb].make_context(verb, flags, parent=None).params
+        assert asked["shadow"] == "$SHADOW"
+        assert verb != "verdict" or asked["again"]  # what stands in a topic may have been written by anybody
 
 
 def test_its_extras_exist() -> None:

@@ -110,7 +110,7 @@ def completions(counts: Counts, *, exact: bool) -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("exact", [True, False])
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data())
 def test_the_bounds_are_those_of_the_worst_and_of_the_best_completion(exact: bool, data: st.DataObject) -> None:
     missing = data.draw(st.integers(0, 5))

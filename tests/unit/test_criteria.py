@@ -160,7 +160,7 @@ bins = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(bins, st.floats(0, 0.4))
 def test_betting_on_all_signs_at_once_is_the_average_over_each_of_them(seen: list[Bin], limit: float) -> None:
     n, effect = sum(one.n for one in seen), 0.05
@@ -174,7 +174,7 @@ def test_betting_on_all_signs_at_once_is_the_average_over_each_of_them(seen: lis
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(bins)
 def test_the_upper_end_is_the_largest_over_all_signs_and_the_error_lies_between_the_ends(seen: list[Bin]) -> None:
     n, effect = sum(one.n for one in seen), 0.05

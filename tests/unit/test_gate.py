@@ -322,7 +322,7 @@ gates = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(counts(), st.dictionaries(st.text(max_size=8), counts(), max_size=3), gates, st.integers(-3, 3))
 def test_any_consistent_counts_get_a_decision_whose_parts_explain_it(
     seen: Counts, segments: dict[str, Counts], gate: GateSettings, gap: int
@@ -341,7 +341,7 @@ def test_any_consistent_counts_get_a_decision_whose_parts_explain_it(
         assert number is None or number >= 0
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(promising(), promising(), st.integers(2, 50))
 def test_more_of_the_same_never_turns_promote_into_send_back(seen: Counts, part: Counts, k: int) -> None:
     """A segment that looks worse than the margin is left out: with more of the same it rightly sends back."""

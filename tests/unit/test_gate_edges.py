@@ -19,7 +19,7 @@ from shadowbus.verdict.criterion import Criterion, Decision
 from shadowbus.verdict.gate import decide
 from shadowbus.verdict.sequential import EFFECT, mean_high, mean_low, paired_low
 
-OFTEN = settings(max_examples=80, deadline=None)
+OFTEN = settings(max_examples=80)
 
 
 def moments_of(values: list[float]) -> Moments:

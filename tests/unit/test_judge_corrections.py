@@ -159,7 +159,7 @@ def expected(log: Log) -> Counter[str]:
     return found
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(MOVES, max_size=60))
 def test_whatever_happens_the_outcomes_add_up_to_each_comparison_under_its_latest_label(
     moves: list[tuple[str, int, Any]],
@@ -188,7 +188,7 @@ def test_whatever_happens_the_outcomes_add_up_to_each_comparison_under_its_lates
 _labels = st.lists(st.tuples(st.integers(0, 4), st.sampled_from([b"0", b"1", b"2"])), max_size=30)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_labels, st.lists(st.integers(0, 6), min_size=1, max_size=4), st.integers(1, 3))
 def test_labels_that_are_no_longer_kept_count_for_nothing(
     labels: list[tuple[int, bytes]], comparisons: list[int], horizon: int

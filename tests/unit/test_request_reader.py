@@ -63,7 +63,7 @@ request = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.text(min_size=1, max_size=6).filter(lambda key: key.isprintable()), request, max_size=8))
 def test_both_ways_give_the_same_answers(requests: dict[str, dict[str, Any]]) -> None:
     records = [(key, {"request_id": key, **value}) for key, value in requests.items()]
@@ -73,7 +73,7 @@ def test_both_ways_give_the_same_answers(requests: dict[str, dict[str, Any]]) ->
         assert len(quick.tails) == len(records) - len(quick.malformed)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.lists(number, min_size=3, max_size=3), min_size=1, max_size=6))
 def test_lists_are_read_by_place_too(rows: list[list[Any]]) -> None:
     records = [

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -204,7 +204,6 @@ def test_the_evidence_on_an_unbounded_mean_is_an_average_of_normal_likelihood_ra
     assert math.exp(found) == pytest.approx(average)
 
 
-@settings(deadline=None)
 @given(st.floats(0.0, 0.98), st.floats(-1.0, 5.0))
 def test_the_price_of_a_bounded_bet_is_never_too_low(stake: float, value: float) -> None:
     """The inequality that `bounded_evidence_above` rests on."""
@@ -268,7 +267,6 @@ def test_a_mean_loss_difference_is_seldom_missed_by_people_who_look_after_every_
 # The ends are where the wealth says, and behave.
 
 
-@settings(deadline=None)
 @given(trials=st.integers(0, 10**8), share=st.floats(0, 1), alpha=st.floats(1e-6, 0.5))
 def test_a_rate_interval_holds_what_was_seen_and_stays_between_0_and_1(trials: int, share: float, alpha: float) -> None:
     successes = round(trials * share)
@@ -280,7 +278,6 @@ def test_a_rate_interval_holds_what_was_seen_and_stays_between_0_and_1(trials: i
     assert found.high == 1.0 or rate_evidence_below(successes, trials, found.high) >= -math.log(alpha / 2)
 
 
-@settings(deadline=None)
 @given(trials=st.integers(0, 10**8), apart=st.floats(0, 1), ours=st.floats(0, 1), alpha=st.floats(1e-6, 0.5))
 def test_a_difference_interval_holds_what_was_seen_and_mirrors_when_the_models_are_swapped(
     trials: int, apart: float, ours: float, alpha: float

@@ -272,7 +272,7 @@ def lasting(nowhere: str) -> Iterator[Tap]:
     tap.close(0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(anything, anything, anything, anything, anything, anything)
 def test_nothing_that_is_handed_in_ever_raises(
     lasting: Tap, features: Any, segments: Any, request_id: Any, context: Any, prediction: Any, scores: Any

@@ -139,14 +139,14 @@ class Courier:
         self._note(error)
         return KAFKA_ERROR
 
-    def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             return
         if error.code() in _PURGED:
             self._tallies.dropped[UNSENT].add()
         else:
             self._tallies.dropped[DELIVERY_FAILED].add()
-            self._tallies.last_error = error.str()
+            self._tallies.last_error = f"{message.topic()}: {error.str()}"
         self._failed += 1
         if self._failed >= _MOST_FAILED:
             raise _EnoughError

@@ -50,7 +50,7 @@ class Outage:
 
     def lines(self) -> dict[str, int]:
         """How many lines each process has written, as `up` relays them."""
-        return Counter(line.partition(" | ")[0] for line in self.stream.logs().splitlines())
+        return Counter(line.partition(" | ")[0] if " | " in line else "up" for line in self.stream.logs().splitlines())
 
     def most_in_a_second(self) -> int:
         """The most lines that one process dated with the same second."""
@@ -122,8 +122,9 @@ def through_an_outage(running: Outage, seconds: float, how: signal.Signals) -> N
     running.seconds_until_current(verdicts, 150)
     took = time.monotonic() - back
     lines = {name: count - before[name] for name, count in running.lines().items()}
-    report = f"usual {usual:.1f} s, after {seconds:.0f} s of {how.name} {took:.1f} s; lines {lines}"
-    sys.stdout.write(f"{report}, at most {running.most_in_a_second()} in a second\n")
+    rates = {name: f"{count / (seconds + took):.1f}" for name, count in lines.items()}
+    report = f"usual {usual:.1f} s, after {seconds:.0f} s of {how.name} {took:.1f} s; lines a second {rates}"
+    sys.stdout.write(f"{report}, most in one second {running.most_in_a_second()}\n")
     assert took < usual + CURRENT_S * slower, f"{report}\n{running.said()}"
     assert max(lines.values()) < LINES_A_SECOND * (seconds + took), f"{report}\n{running.said()}"
     assert running.most_in_a_second() < 4 * LINES_A_SECOND, running.said()

@@ -270,6 +270,25 @@ def test_what_was_believed_is_not_any_more_once_it_is_known_what_there_is(forged
     assert verdicts(board)[BAD]["verdict"] == "PROMOTE"
 
 
+@pytest.mark.parametrize("forged", BEYOND.values(), ids=BEYOND)
+def test_what_comes_before_it_is_known_what_there_is_does_not_hide_what_was_believed(forged: Row) -> None:
+    truth = [vitals(BAD), row(record(BAD, 10))]
+    board = Board(dict([*truth, forged]), SETTINGS)
+    board.reload()
+    board.real = Real({}, 0)
+    later = [vitals(BAD, 4), row(record(BAD, 20, compared=3_000, agreed=3_000))]
+    for one in later:
+        assert board.accept(*one)
+    board.real = REAL
+    assert board.doubt()
+    board.mend([*truth, forged, *later])
+    board.recall({})
+    board.prove()
+    found = verdicts(board)[BAD]
+    if not forged[0].endswith(b"|7"):
+        assert (found["verdict"], found["fault"], found["requests"]) == ("PROMOTE", "", 3_000)
+
+
 def test_a_table_with_odd_records_is_restored_without_them() -> None:
     table = {b"nonsense": b"x", row(record(BAD))[0]: b"{", row(record(TRIALS[0]))[0]: row(record(TRIALS[0]))[1]}
     board = Board(table, SETTINGS)

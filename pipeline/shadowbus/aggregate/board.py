@@ -167,8 +167,9 @@ class Board:
 
     def doubt(self) -> bool:
         """Let go of what was believed and cannot be so, now that it is known what can; whether there is any such."""
-        for key, value in list(self.table.items()):
-            if self.real is not None and self.instead.get(key, value) is not None:
+        for key, kept in list(self.table.items()):
+            value = self.instead.get(key, kept)  # what counts, also where something newer waits to be proved
+            if self.real is not None and value is not None:
                 name, source = parse_key(key)
                 try:
                     hold(name, source, value, self.real)

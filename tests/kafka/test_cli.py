@@ -146,7 +146,7 @@ def test_the_exit_code_is_the_verdict_and_json_is_the_very_record(desk: Desk, wo
     assert shown.stdout.startswith(f"{word.replace('_', ' ')} {TRIAL}\n4321 requests, 17 labels\n")
     row = next(line for line in shown.stdout.splitlines() if line.startswith("error_rate"))
     assert row.split() == ["error_rate", "0.25", "0.125", "to", "0.5", "0.001", "fails"]
-    assert "Needs about 1902 more requests" in shown.stdout
+    assert "Needs about 1,902 more requests" in shown.stdout
 
 
 def test_no_verdict_yet_is_keep_watching(desk: Desk) -> None:

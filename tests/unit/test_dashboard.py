@@ -1,5 +1,6 @@
 """The page without a browser: what is kept stays small, and charts hold no program code."""
 
+import dataclasses
 import doctest
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from shadowbus.dashboard import charts, example, moments
 from shadowbus.dashboard.answer import acted
+from shadowbus.dashboard.differences import heading
 from shadowbus.dashboard.example import DIFFERING, Examples, Question, example_of
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import Malformed
@@ -72,6 +74,21 @@ def test_a_criterion_of_which_nothing_is_known_has_a_chart_too(name: str, number
     (criterion,) = read({"name": name, "state": "open", **fields})
     axis = charts.narrowing(criterion, ())["yAxis"]
     assert axis["min"] < axis["max"]
+
+
+def test_axes_end_where_nothing_can_be(store: Store) -> None:
+    (trial,) = [one for one in store.view.story.trials if one.trial == TRIAL]
+    assert charts.rates(trial.timeline)["yAxis"]["max"] == 100.0
+    failing = [dataclasses.replace(one, errors=1.0) for one in trial.timeline]
+    assert charts.errors(failing)["yAxis"]["max"] == 100.0
+    assert "max" not in charts.errors(trial.timeline)["yAxis"]
+
+
+def test_the_heading_of_segments_says_whether_it_is_worse_for_any(store: Store) -> None:
+    (trial,) = [one for one in store.view.story.trials if one.trial == TRIAL]
+    assert heading(trial.segments).startswith("For whom is it worse? In ")
+    better = tuple(dataclasses.replace(one, accuracy=0.1) for one in trial.segments)
+    assert heading(better) == "It is worse for no segment"
 
 
 def test_examples_are_those_asked_for_with_who_was_right(store: Store) -> None:

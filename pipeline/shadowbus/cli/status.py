@@ -82,7 +82,7 @@ def _show_verdicts(overview: "Overview", console: Console) -> None:
 
 def _rest(one: "Verdict", act: "Promotion | None") -> str:
     """What is missing, what was done, and what comes next."""
-    return " ".join(filter(None, (needed_sentence(one.needed), _done(one, act), next_step(one, act))))
+    return " ".join(filter(None, (needed_sentence(one.needed, one.decided_ms), _done(one, act), next_step(one, act))))
 
 
 def _done(one: "Verdict", act: "Promotion | None") -> str:

@@ -16,9 +16,11 @@ from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.published import ranges_of, read_aggregate, read_verdict
 from shadowbus.records import Verdict
 from shadowbus.settings import Settings
+from shadowbus.story.figures import DAY, plain
 from shadowbus.trials import shadow_of, verdicts_in
 
 READ_SECONDS = 60.0
+LONG_MS = 365 * DAY * 1000
 EXIT_CODES = {"PROMOTE": 0, "KEEP_WATCHING": 10, "SEND_BACK": 20}
 STYLES = {"PROMOTE": "bold green", "KEEP_WATCHING": "bold yellow", "SEND_BACK": "bold red"}
 STATE_STYLES = {"holds": "green", "fails": "red", "open": "yellow"}
@@ -132,7 +134,7 @@ def show(record: Verdict) -> None:
     console.print(cell(record.verdict.replace("_", " "), STYLES[record.verdict]), cell(record.trial))
     if record.fault:
         console.print(cell("It could not be decided, and what stands here is nobody's to act on.", "bold red"))
-    console.print(cell(f"{record.requests} requests, {record.labels} labels", "dim"))
+    console.print(cell(f"{record.requests:,} requests, {record.labels:,} labels", "dim"))
     if told := training_sentence(record.training, record.requests, record.labels):
         console.print(cell(told))
     if record.note:
@@ -162,11 +164,15 @@ def needed_sentence(needed: Mapping[str, object], as_of_ms: int = 0) -> str:
         as_of_ms: The time of the verdict, to say how long it takes from then; 0: not to say it.
 
     >>> needed_sentence({"requests": 1902, "labels": 0, "note": "PROMOTE, at the earliest.", "at_ms": 5_400_000}, 1)
-    'Needs about 1902 more requests, 1.5 hours: PROMOTE, at the earliest.'
+    'Needs about 1,902 more requests, 1.5 hours: PROMOTE, at the earliest.'
+    >>> needed_sentence({"requests": 26_991_048, "note": "SEND BACK.", "at_ms": 10**11}, 1)
+    'At this rate never within a year: it would take 1157.4 days. SEND BACK.'
     """
-    missing = [f"{needed[unit]} more {unit}" for unit in ("requests", "labels") if needed.get(unit)]
+    missing = [f"{_number(needed[unit])} more {unit}" for unit in ("requests", "labels") if needed.get(unit)]
     note, at_ms = str(needed.get("note") or ""), needed.get("at_ms")
     wait = _duration(at_ms - as_of_ms) if as_of_ms and isinstance(at_ms, int) and at_ms > as_of_ms else ""
+    if as_of_ms and isinstance(at_ms, int) and at_ms - as_of_ms > LONG_MS:
+        return f"At this rate never within a year: it would take {_duration(at_ms - as_of_ms)}. {note}"
     if not missing:
         return f"Needs about {wait}: {note}" if wait else note
     return f"Needs about {' and '.join(missing)}{', ' if wait else ''}{wait}: {note}"
@@ -202,4 +208,4 @@ def evidence_sentence(evidence: Mapping[str, object]) -> str:
 def _number(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "-" if value is None else str(value)
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return plain(value) if isinstance(value, float) else f"{value:,}"

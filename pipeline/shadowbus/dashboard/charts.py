@@ -24,6 +24,8 @@ FONT = 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 INK, MUTED, LINE, CARD = "var(--ink)", "var(--muted)", "var(--line)", "var(--card)"
 LIVE, SHADOW, GOOD, BAD, WARN = "var(--live)", "var(--shadow)", "var(--good)", "var(--bad)", "var(--warn)"
 STATE_COLOURS = {"holds": GOOD, "fails": BAD, "open": WARN}
+NEARLY_ALL = 0.5
+"""Of shares above it, the axis is told where to end."""
 LABELLED_CLASSES = 12
 SHORT_NAME = 4
 """Longer names of classes are turned, so that each has its place."""
@@ -176,12 +178,15 @@ def distribution(table: Distribution) -> Options:
 def rates(moments: Sequence[Moment]) -> Options:
     """How often both answer the same, window by window."""
     lines = {"same answer": ([one.agreement for one in moments], SHADOW, "solid")}
-    return _over_time(moments, lines, " %", 100.0)
+    return _over_time(moments, lines, " %", 100.0, high=100.0)
 
 
 def errors(moments: Sequence[Moment]) -> Options:
     """How often the shadow fails, window by window."""
-    return _over_time(moments, {"failures": ([one.errors for one in moments], BAD, "solid")}, " %", 100.0, low=0.0)
+    values = [one.errors for one in moments]
+    most = max((one for one in values if one is not None), default=0.0)
+    high = 100.0 if most > NEARLY_ALL else None  # else the axis ends where nothing can be
+    return _over_time(moments, {"failures": (values, BAD, "solid")}, " %", 100.0, low=0.0, high=high)
 
 
 def latency(moments: Sequence[Moment]) -> Options:
@@ -199,6 +204,7 @@ def _over_time(
     unit: str,
     scale: float,
     low: float | None = None,
+    high: float | None = None,
 ) -> Options:
     series = []
     for name, (values, colour, kind) in lines.items():
@@ -218,7 +224,7 @@ def _over_time(
         **_frame(left=56, right=14, top=52 if len(lines) > 1 else 12, bottom=24),
         **({"legend": {**_legend(), "itemGap": 8}} if len(lines) > 1 else {}),
         "xAxis": _time_axis(),
-        "yAxis": _value_axis(unit, low=low, scaled=True),
+        "yAxis": _value_axis(unit, low=low, high=high, scaled=True),
         "series": series,
     }
 

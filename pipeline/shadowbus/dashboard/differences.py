@@ -64,11 +64,26 @@ class SegmentsPart:
     """The segments of a trial, by harm."""
 
     def __init__(self) -> None:
+        self._heading = Text("h2", "")
         self._part = Part(_draw_segments)
 
     def show(self, trial: TrialStory) -> None:
         """Show a trial."""
+        self._heading.set_text(heading(trial.segments))
         self._part.show(trial.segments)
+
+
+def heading(segments: tuple[Segment, ...]) -> str:
+    """Whether it is worse for anybody, as far as is seen."""
+    seen = [one for one in segments if one.accuracy is not None]
+    worse = sum(one.accuracy < 0 for one in seen if one.accuracy is not None)
+    if not seen or worse:
+        return (
+            "For whom is it worse?"
+            if not seen
+            else f"For whom is it worse? In {worse} of {counted(len(seen), 'segment')}"
+        )
+    return "It is worse for no segment"
 
 
 def _draw_segments(segments: tuple[Segment, ...]) -> None:

@@ -34,7 +34,6 @@ class Page:
                 self._criteria = CriteriaPart()
                 Text("h2", "Where do they differ?")
                 self._differences = Differences(self._pick)
-                Text("h2", "For whom is it worse?")
                 self._segments = SegmentsPart()
                 Text("h2", "Requests on which they differ").props["id"] = "requests"
                 self._explorer = Explorer(store)

@@ -5,6 +5,9 @@ from collections.abc import Callable
 MISSING = "-"
 """Where nothing has been seen."""
 
+LEAST, MOST = 1e-6, 1e15
+"""What lies between can be written out."""
+
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
 
@@ -53,12 +56,18 @@ def milliseconds(value: float | None) -> str:
 
 
 def plain(value: float | None) -> str:
-    """A number whose unit is not known.
+    """A number whose unit is not known, with three digits that matter and none in powers of ten.
 
-    >>> plain(0.123456), plain(3.0)
-    ('0.1235', '3')
+    >>> plain(0.123456), plain(3.0), plain(-14463.2), plain(112_700), plain(0.0000123), plain(9.996)
+    ('0.123', '3', '-14,500', '113,000', '0.0000123', '10')
     """
-    return MISSING if value is None else f"{value:.4g}"
+    if value is None:
+        return MISSING
+    if value == 0 or not LEAST <= abs(value) < MOST:
+        return f"{value:.3g}"
+    digits = 2 - int(f"{abs(value):e}".partition("e")[2])
+    text = f"{round(value, digits):,.{max(0, digits)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def memory(value: float | None) -> str:

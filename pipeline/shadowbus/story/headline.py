@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from shadowbus.story.criteria import Criterion, in_words, lowered
 from shadowbus.story.fields import Table, count, number, section, words
-from shadowbus.story.figures import between, counted, duration, listed, points, share
+from shadowbus.story.figures import DAY, between, counted, duration, listed, points, share
 
+YEAR = 365 * DAY
 WORDS = {"PROMOTE": "PROMOTE", "SEND_BACK": "SEND BACK", "KEEP_WATCHING": "KEEP WATCHING"}
 
 
@@ -88,6 +89,9 @@ def needed(record: Table, rates: tuple[float, float]) -> Needed:
     seconds = max(known) if known and len(known) == len(waits) else None
     text = note
     if missing:
+        if seconds is not None and seconds > YEAR:
+            told = note.replace(", at the present rates", "")
+            return Needed(None, None, seconds, f"At this rate never within a year: {told}")
         when = "" if seconds is None else f", in {duration(seconds)} at the present pace"
         told = note.replace(", at the present rates", "") if when else note
         text = f"About {' and '.join(missing)}{when}" + (f": {told}" if told else ".")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from shadowbus.story.fields import Table, count, number, section, sequence, words
-from shadowbus.story.figures import MISSING, counted, share
+from shadowbus.story.figures import MISSING, counted, plain, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _shares(table: Table, side: str) -> tuple[float, ...]:
 
 
 def _ranges(edges: list[object]) -> tuple[str, ...]:
-    written = [f"{edge:.4g}" for edge in edges if isinstance(edge, int | float)]
+    written = [plain(edge) for edge in edges if isinstance(edge, int | float)]
     if not written:
         return ()
     inner = [f"{low} to {high}" for low, high in pairwise(written)]

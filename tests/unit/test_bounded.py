@@ -7,22 +7,37 @@ many: by the number of entries of all dicts, sets, lists and deques that hang on
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from fakes.instant_model import InstantModel
+from judge_log import HOUR_MS, Log, label, left_in_store
+from judge_log import comparison as comparison_to_judge
 from shadowbus.aggregate.board import Board
+from shadowbus.aggregate.books import close_books
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.compare import Comparators
+from shadowbus.compare import Comparators, make_comparator
 from shadowbus.dashboard.store import Store
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials
-from shadowbus.settings import AggregateSettings, Settings
+from shadowbus.replay.stage import ReplayStage
+from shadowbus.settings import AggregateSettings, Settings, parse_settings
 from shadowbus.stage import Slice
 
 SETTINGS = Settings("test", 1, aggregate=AggregateSettings(window_seconds=300, keep_windows=12))
+REPLAY = parse_settings(
+    {
+        "namespace": "n",
+        "shadow": [{"name": "s", "model": "m", "task": "regression"}],
+        "replay": {"join_window_ms": 1000, "remember_ids": 20},
+    },
+    Path("shadow.toml"),
+    {},
+)
 WINDOW_MS = 300_000
 START_MS = 1_760_000_000_000
 
@@ -163,3 +178,99 @@ def test_partials_that_wait_to_be_proved_are_few() -> None:
     for _ in range(500):
         board.accept(*rng.choice(rows))
     assert held(board) < 60 * len(rows)
+
+
+class Shadowed:
+    """Replay behind one shadow: rounds of requests and predictions, its changelog as Kafka keeps it, and restarts."""
+
+    WAYS: ClassVar[dict[str, Callable[[int], str]]] = {
+        "days of ids": lambda _: "live@1",
+        "endless live models": lambda round_: f"live@{round_}",
+    }
+
+    def __init__(self, way: str, *, restarts: bool) -> None:
+        self.model, self.restarts, self.round, self.changelog = self.WAYS[way], restarts, 0, dict[bytes, bytes]()
+        self.stage, self.books = self._started(), dict[str, Any]()
+
+    def _started(self) -> ReplayStage:
+        model: Any = InstantModel()
+        alike = make_comparator("regression", {})
+        settings, shadow = REPLAY, REPLAY.shadow[0]
+        return ReplayStage(frozenset({0}), settings=settings, shadow=shadow, model=model, comparator=alike, worker="w")
+
+    def play(self, rounds: int) -> None:
+        for _ in range(rounds):
+            now_ms, said = START_MS + self.round * WINDOW_MS, {"timestamp_ms": START_MS + self.round * WINDOW_MS}
+            prediction = {**said, "model": self.model(self.round), "prediction": 2}
+            request = {**said, "features": {"x": 1}, "segments": {"customer": f"c{self.round}"}}
+            for topic, sent in (("requests", request), ("predictions", prediction)):
+                key, offsets = b"r%d" % self.round, [self.round]
+                value = orjson.dumps({"request_id": key.decode(), **sent})
+                self.stage.process([Slice(topic, 0, [key], [value], [now_ms], offsets)], now_ms)
+            self.stage.drain(now_ms)
+            self.stage.tick(now_ms, {("requests", 0): 0, ("predictions", 0): 0})
+            for _, kept, value_ in self.stage.checkpoint(now_ms).records.get("replay-changelog", []):
+                assert kept is not None
+                self.changelog.pop(kept, None)
+                if value_ is not None:
+                    self.changelog[kept] = value_
+            self.round += 1
+            self.books = orjson.loads(self.changelog[b"books"])
+            if self.restarts and self.round % 30 == 0:
+                self.stage, count = self._started(), len(self.changelog)
+                kept_ = Slice("replay-changelog", 0, [*self.changelog], [*self.changelog.values()], [0] * count)
+                kept_.offsets.extend(range(count))
+                self.stage.restore(kept_)
+                self.stage.resume_at({("requests", 0): self.round, ("predictions", 0): self.round})
+
+    def sizes(self) -> dict[str, int]:
+        return {"stage": held(self.stage.partitions), "the changelog": sum(map(len, self.changelog.values()))}
+
+
+@pytest.mark.parametrize("way", Shadowed.WAYS)
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_replay_holds_does_not_grow_with_time(way: str, restarts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, most in {"books.MOST_TRIALS": 10, "reading.MAX_LIVE_MODELS": 25}.items():
+        monkeypatch.setattr(f"shadowbus.replay.{name}", most)
+    line = Shadowed(way, restarts=restarts)
+    line.play(ROUNDS)
+    before = line.sizes()
+    line.play(2 * ROUNDS)
+    grown = {name: (before[name], size) for name, size in line.sizes().items() if size > 1.5 * before[name] + 20}
+    assert grown == {}
+    counted = close_books("live@1~s@1", {}, {0: {"books": line.books}})
+    assert [counted[side]["gap"] for side in ("requests", "predictions")] == [0, 0]
+    assert sum(counted["requests"]["compared"].values()) + counted["requests"]["waiting"] == 3 * ROUNDS
+    assert len(line.books["comparisons"]) <= 11
+
+
+JUDGED: dict[str, Callable[[int], dict[str, Any]]] = {
+    "days of ids": lambda _: {},
+    "endless trials": lambda round_: {"trial": f"live@{round_}~s@1"},
+    "endless segments": lambda round_: {"segments": {"customer": f"c{round_}"}},
+}
+
+
+@pytest.mark.parametrize("way", JUDGED)
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_the_judge_holds_does_not_grow_with_time(
+    way: str, restarts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shadowbus.judge.frames.MOST", 10)
+    sizes = []
+    for rounds in (ROUNDS, 3 * ROUNDS):
+        log = Log(tmp_path / str(rounds))
+        for number in range(rounds):
+            log.now_ms += 2 * HOUR_MS
+            log.send([comparison_to_judge(number, **JUDGED[way](number))])
+            log.send([label(number, 1)] if number % 3 else [])
+            log.step("comparisons", 1)
+            log.step("labels", 1)
+            log.tick()
+            if restarts and number % 30 == 29:
+                log.restart()
+        assert log.books()["comparisons"]["read"] == rounds
+        in_memory = held(log.stage)
+        sizes.append({"memory": in_memory, "changelog": len(log.kept[-1]), "store": len(left_in_store(log))})
+    few, many = sizes
+    assert {name: (few[name], size) for name, size in many.items() if size > 1.5 * few[name] + 20} == {}

@@ -18,6 +18,7 @@ from shadowbus.judge.stage import JudgeStage
 from shadowbus.limits import MAX_LIVE_MODELS
 from shadowbus.records import Partial, decode
 from shadowbus.replay.answering import Answering
+from shadowbus.replay.books import MOST_TRIALS
 from shadowbus.replay.join import Join
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.partition import PartitionState
@@ -420,7 +421,10 @@ def test_whatever_stands_in_an_internal_topic_is_set_aside_or_counted_and_what_i
         books_of("live@1~s@1", [], {0: orjson.loads(value or b"{}")})
 
 
-def test_a_model_that_is_named_anew_with_each_request_is_set_aside_after_so_many(tmp_path: Path) -> None:
+def test_a_model_that_is_named_anew_with_each_request_is_set_aside_after_so_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shadowbus.aggregate.running.MOST_TRIALS", MAX_LIVE_MODELS)  # which would forget some of them
     chain, ids = Chain(tmp_path, "classification"), [f"r{number}" for number in range(MAX_LIVE_MODELS + 40)]
     named = [sent(name, {**PREDICTION, "model": f'"live@{name}"'}) for name in ids]
     chain.send(fine(REQUEST, ids), named)
@@ -433,4 +437,4 @@ def test_a_model_that_is_named_anew_with_each_request_is_set_aside_after_so_many
     chain.replay.close()
     state = PartitionState(Join(10))
     state.restore(Slice("replay-changelog", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))]))
-    assert len(state.models) == MAX_LIVE_MODELS
+    assert len(state.models) == MOST_TRIALS

@@ -4,6 +4,8 @@ For each input: read = duplicates + dead-lettered + still waiting + sampled out 
 are counted where things happen, kept in the changelog with the state they describe, and published with the vitals.
 Records that nobody could read, because Kafka had deleted them or somebody moved the group on, are `never_read`: they
 count as read, nothing balances them, and so the books show a gap.
+
+Of trials without end the 100 counted last have entries of their own; the others are one entry, so that the books close.
 """
 
 from collections import Counter
@@ -17,22 +19,35 @@ Entry = tuple[str, ...]
 
 SIDES = ("requests", "predictions")
 
+MOST_TRIALS = 100
+"""So many trials have counts of their own, those that were counted last, as in the aggregate of the same partition."""
+
+OLDER = "|older"
+"""Under this name, which no trial can have, the comparisons of all earlier trials are counted."""
+
 
 @dataclass(slots=True)
 class Books:
     """Counts since the beginning of one partition, with the offsets up to which they count."""
 
     counts: Counter[Entry] = field(default_factory=Counter)
+    trials: dict[str, None] = field(default_factory=dict)  # that counted longest ago first
     waiting: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
     next_offsets: dict[str, int] = field(default_factory=dict)
+
+    def add(self, counts: Counter[Entry]) -> None:
+        """So many more of each entry."""
+        self.counts.update(counts)
+        for trial in dict.fromkeys(entry[1] for entry in counts if entry[0] == "comparisons"):
+            self._counted_last(trial)
 
     def comparisons(self, trial: str) -> int:
         """How many comparisons of a trial were written, whatever their status."""
         return sum(self.counts["comparisons", trial, status] for status in STATUSES)
 
     def live_models(self) -> set[str]:
-        """The live models of all trials."""
-        return {entry[1].rpartition("~")[0] for entry in self.counts if entry[0] == "comparisons"}
+        """The live models of the trials that have entries of their own."""
+        return {trial.rpartition("~")[0] for trial in self.trials}
 
     def record(self) -> dict[str, Any]:
         """As they stand in the changelog and the vitals topic."""
@@ -48,11 +63,20 @@ class Books:
             }
             for side in SIDES
         }
-        comparisons: dict[str, dict[str, int]] = {}
+        comparisons: dict[str, dict[str, int]] = {trial: {} for trial in self.trials}
         for entry, count in self.counts.items():
             if entry[0] == "comparisons":
                 comparisons.setdefault(entry[1], {})[entry[2]] = count
         return {**document, "comparisons": comparisons}
+
+    def _counted_last(self, trial: str) -> None:
+        self.trials[trial] = self.trials.pop(trial, None)
+        while len(self.trials) > MOST_TRIALS:
+            oldest = next(iter(self.trials))
+            del self.trials[oldest]
+            for status in STATUSES:
+                if (entry := ("comparisons", oldest, status)) in self.counts:
+                    self.counts["comparisons", OLDER, status] += self.counts.pop(entry)
 
     @classmethod
     def from_record(cls, document: dict[str, Any]) -> "Books":
@@ -71,6 +95,8 @@ class Books:
         for trial, statuses in document["comparisons"].items():
             for status, count in statuses.items():
                 books.counts["comparisons", trial, status] = _count(count)
+            if trial != OLDER:
+                books._counted_last(trial)
         return books
 
 

@@ -285,7 +285,7 @@ class ReplayStage:
         for partition, counts in unit.books.items():
             state = self.partitions[partition]
             state.touched = True
-            state.books.counts.update(counts)
+            state.books.add(counts)
             if partition in unit.changes:
                 state.keep(*unit.changes[partition])
                 waiting = unit.waiting[partition]

@@ -56,7 +56,7 @@ class Shadow(InstantModel):
     def report(self) -> dict[str, object]:
         vitals = ModelVitals(rows=REQUESTS, batches=9, loads=3)
         vitals.deaths.update(crash=1, timeout=1)
-        return {"name": self.model, **vitals.record(Circuit(10.0), 0.0)}
+        return {"name": self.model, "network": "off", "network_missed": 2, **vitals.record(Circuit(10.0), 0.0)}
 
 
 class Worker:

@@ -83,6 +83,17 @@ REPORTED = (
     Metric("shadowbus_model_batches_total", "counter", WHO, "Batches in which it did."),
     Metric("shadowbus_model_restarts_total", "counter", (*WHO, "kind"), "Model processes replaced, by how they ended."),
     Metric("shadowbus_model_loads_total", "counter", WHO, "How often the bundle was loaded."),
+    Metric(
+        "shadowbus_model_detours_total",
+        "counter",
+        (*WHO, "way"),
+        "How often a quicker way to the same answers failed, by way: matrix, batch, alone, missing.",
+    ),
+    Metric("shadowbus_model_given_up", "gauge", WHO, "1 while one of these ways is not taken; the vitals say why."),
+    Metric(
+        "shadowbus_model_network_missed_total", "counter", WHO, "How often it sent something and has no network for it."
+    ),
+    Metric("shadowbus_model_isolated", "gauge", WHO, "1 where the model has no network, 0 where it reaches one."),
     Metric("shadowbus_model_cpu_seconds_total", "counter", WHO, "CPU seconds of the model's processes."),
     Metric("shadowbus_model_resident_bytes", "gauge", WHO, "Resident memory of the model's processes."),
     Metric("shadowbus_model_circuit_open", "gauge", WHO, "1 while the model is not asked, because it fails too often."),

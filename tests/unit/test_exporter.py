@@ -18,6 +18,7 @@ from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import MOST_CRITERIA, MOST_SEGMENTS, MOST_TRIALS, Trials
+from shadowbus.exporter.worker import WorkerCollector
 from shadowbus.metrics import METRICS
 from shadowbus.records import Aggregate, Verdict, encode
 from shadowbus.settings import MAX_PORT, MetricsSettings
@@ -252,3 +253,17 @@ def test_a_meter_counts_by_batch_and_forgets_partitions_it_lost() -> None:
     assert set(meter.vitals) == {0, 1}
     meter.holds(1)
     assert (meter.held, meter.vitals, meter.lags) == (1, {}, {})
+
+
+@pytest.mark.parametrize(("network", "isolated"), [("off", 1.0), ("on", 0.0), ("not isolated: no namespaces", 0.0)])
+@pytest.mark.parametrize("given_up", [None, "batch: refuses rows together"])
+def test_what_a_model_costs_beyond_its_answers_is_told(network: str, isolated: float, given_up: str | None) -> None:
+    model = {"network": network, "network_missed": 3, "detours": {"batch": 5}, "given_up": given_up}
+    record = {"stage": "replay", "shadow": "s", "worker": "w", "partition": 0, "timestamp_ms": 1, "books": {}}
+    meter = Meter("replay", "s", "w", vitals={0: json.dumps({"v": 1, **record, "model": model}).encode()})
+    samples = [one for family in WorkerCollector(meter).collect() for one in family.samples]
+    told = {(one.name, one.labels.get("way")): one.value for one in samples}
+    assert told["shadowbus_model_isolated", None] == isolated
+    assert told["shadowbus_model_network_missed_total", None] == 3
+    assert told["shadowbus_model_detours_total", "batch"] == 5
+    assert told["shadowbus_model_given_up", None] == float(given_up is not None)

@@ -72,12 +72,17 @@ def _reported(meter: Meter, who: tuple[str, str]) -> Iterator[Sample]:
 def _model(model: dict[str, Any], who: tuple[str, str]) -> Iterator[Sample]:
     for kind, count in model.get("deaths", {}).items():
         yield "shadowbus_model_restarts_total", (*who, kind), count
+    for way, count in model.get("detours", {}).items():
+        yield "shadowbus_model_detours_total", (*who, way), count
     yield from numbers(
         who,
         {
             "shadowbus_model_rows_total": model.get("rows"),
             "shadowbus_model_batches_total": model.get("batches"),
             "shadowbus_model_loads_total": model.get("loads"),
+            "shadowbus_model_given_up": bool(model["given_up"]) if "given_up" in model else None,
+            "shadowbus_model_network_missed_total": model.get("network_missed"),
+            "shadowbus_model_isolated": model["network"] == "off" if "network" in model else None,
             "shadowbus_model_cpu_seconds_total": model.get("cpu_s"),
             "shadowbus_model_resident_bytes": model.get("resident_bytes"),
             "shadowbus_model_circuit_open": model.get("circuit") == "open" if "circuit" in model else None,

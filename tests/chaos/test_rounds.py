@@ -17,8 +17,11 @@ from chaos import schedule as schedule_module
 from chaos.brokers import Brokers
 from chaos.crew import Crew
 from chaos.evidence import Evidence, wait_until_complete
-from chaos.offered import Offered
+from chaos.forgery import Forgery
+from chaos.offered import LARGE, Offered
 from chaos.schedule import FEWEST, SLOTS, Event, Plan, schedule
+from fakes.large import Large
+from fakes.misbehaving import bundle_of
 from shadowbus.kafka.embedded import EmbeddedKafka
 from traffic import Stream
 
@@ -46,18 +49,22 @@ class Round:
     shadows: tuple[str, ...]
     requests: int
     session_ms: int
+    huge: int
     plan: Plan
 
 
-SHORT = Round("short", 1, ("challenger",), 15_000, 2_000, Plan(25.0, (2.0, 4.0), (4.0, 6.0), OTHERS, 1, 1, (1.0, 3.0)))
+SHORT = Round(
+    "short", 1, ("challenger",), 15_000, 2_000, 1, Plan(25.0, (2.0, 4.0), (4.0, 6.0), OTHERS, 1, 1, (1.0, 3.0))
+)
 ROUNDS = [
     Round(
         "one broker",
         nodes=1,
-        shadows=("challenger", "control"),
+        shadows=("challenger", LARGE),
         requests=150_000,
         session_ms=6_000,
-        plan=Plan(100.0, (1.5, 4.5), (22.0, 26.0), (*OTHERS, "replay-control"), 1, 2, (1.0, 8.0)),
+        huge=3,
+        plan=Plan(100.0, (1.5, 4.5), (22.0, 26.0), (*OTHERS, f"replay-{LARGE}"), 1, 2, (1.0, 8.0)),
     ),
     Round(
         "three brokers",
@@ -65,6 +72,7 @@ ROUNDS = [
         shadows=("challenger",),
         requests=75_000,
         session_ms=3_000,
+        huge=1,
         plan=Plan(75.0, (1.5, 4.5), (5.0, 9.0), OTHERS, 3, 3, (3.0, 10.0)),
     ),
 ]
@@ -79,7 +87,8 @@ def test_a_short_round_costs_and_doubles_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(not FULL, reason="make chaos SEED=n runs the full rounds")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("one", ROUNDS, ids=lambda one: one.name.replace(" ", "-"))
-def test_a_full_round_costs_and_doubles_nothing(one: Round, tmp_path: Path) -> None:
+def test_a_full_round_costs_and_doubles_nothing(one: Round, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where the model process finds the estimator
     play(one, tmp_path)
 
 
@@ -87,6 +96,12 @@ def test_the_schedule_follows_from_the_seed_alone() -> None:
     result = doctest.testmod(schedule_module)
     assert result.attempted
     assert not result.failed
+
+
+def large(folder: Path) -> str:
+    """The settings of the shadow with answers that nobody can keep."""
+    bundle = bundle_of(Large(True), folder, "2")
+    return f'[[shadow]]\nname = "{LARGE}"\nmodel = "{bundle}"\nallow_pickle = true\n'
 
 
 def play(one: Round, folder: Path) -> None:
@@ -98,8 +113,10 @@ def play(one: Round, folder: Path) -> None:
     with EmbeddedKafka(nodes=one.nodes, data_dir=folder / "kafka") as kafka:
         head = f"replication = {one.nodes}\n"
         extra = SETTINGS.format(session_ms=one.session_ms)
-        stream = Stream(kafka.bootstrap, "chaos", folder / "stream", one.shadows, extra, head)
-        offered = Offered(stream, SEED, one.requests, one.plan.seconds)
+        linear = [shadow for shadow in one.shadows if shadow != LARGE]
+        extra += large(folder / "large") if LARGE in one.shadows else ""
+        stream = Stream(kafka.bootstrap, "chaos", folder / "stream", linear, extra, head)
+        offered = Offered(stream, SEED, one.requests, one.plan.seconds, one.huge)
         crew = Crew(stream, arguments(one))
         try:
             evidence = perform(one, kafka, crew, offered, events)
@@ -125,7 +142,8 @@ def arguments(one: Round) -> dict[str, tuple[str, ...]]:
 
 def perform(one: Round, kafka: EmbeddedKafka, crew: Crew, offered: Offered, events: list[Event]) -> Evidence:
     """Traffic and events, until everything is counted."""
-    evidence = Evidence(crew.stream, offered)
+    forgery = Forgery(crew.stream, f"champion@1~{one.shadows[0]}@2", one.plan.seconds)
+    evidence = Evidence(crew.stream, offered, forgery)
     for name in [f"replay-{slot}" for slot in range(FEWEST + 1)] + list(arguments(one))[SLOTS:]:
         crew.start(name)
     crew.wait_until_joined(120)
@@ -136,6 +154,7 @@ def perform(one: Round, kafka: EmbeddedKafka, crew: Crew, offered: Offered, even
         while left or not offered.over:
             now = time.monotonic() - crew.began
             offered.keep_pace(now)
+            forgery.keep_pace(now)
             crew.watch()
             if left and left[0].at <= now:
                 do(left.pop(0), crew)

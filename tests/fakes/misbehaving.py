@@ -356,9 +356,9 @@ class BadToLoad:
         DEEDS[state["deed"]]()
 
 
-def bundle_of(estimator: object, folder: Path) -> Path:
+def bundle_of(estimator: object, folder: Path, version: str = "1") -> Path:
     """A bundle of an estimator with one feature, in an empty folder."""
     folder.mkdir(exist_ok=True)
     joblib.dump(estimator, folder / "model.joblib")
-    write_bundle(folder / "model.joblib", name="m", version="1", out=folder / "bundle", features=["deed"], now_ms=0)
+    write_bundle(folder / "model.joblib", name="m", version=version, out=folder / "bundle", features=["deed"], now_ms=0)
     return folder / "bundle"

@@ -42,7 +42,9 @@ class Recomputed:
         if len(labels):
             counts |= self._label_counts(labels)
             seen = labels[~_trained_on(labels)]
-            means |= {"loss": _mean(seen["shadow_loss"] - seen["live_loss"], seen["weight"] * seen["sign"])}
+            loss = seen["shadow_loss"].astype(float) - seen["live_loss"].astype(float)
+            if loss.notna().any():  # a model without scores has none
+                means |= {"loss": _mean(loss, seen["weight"] * seen["sign"])}
         assert totals["statuses"] == rows.groupby("status").size().to_dict(), (trial, segment)
         assert {name: totals[name] for name in counts} == counts, (trial, segment)
         for name, (mean, largest) in means.items():

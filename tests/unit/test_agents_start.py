@@ -76,3 +76,9 @@ def test_ctrl_c_while_it_starts_ends_it(tmp_path: Path, stopped: list[str]) -> N
     threading.Timer(0.2, stop.set).start()
     serve(tmp_path, stop)
     assert stopped == ["stopped"]
+
+
+@pytest.mark.parametrize(("asked", "copies"), [(-1, 1), (1, 1), (3, 3)])
+def test_faust_takes_every_replication_that_the_settings_take(asked: int, copies: int, tmp_path: Path) -> None:
+    settings = parse_settings({**SETTINGS, "replication": asked}, tmp_path / "shadow.toml", {})
+    assert faust_app.make_app(settings, "agents", declare=False).conf.topic_replication_factor == copies

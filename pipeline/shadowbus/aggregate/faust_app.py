@@ -71,7 +71,7 @@ def make_app(
         producer_max_request_size=MAX_RECORD_BYTES,
         producer_compression_type="lz4",
         topic_partitions=settings.partitions,
-        topic_replication_factor=settings.replication,
+        topic_replication_factor=max(1, settings.replication),  # Faust has no word for the brokers' default
         topic_disable_leader=True,
         topic_allow_declare=declare,
         key_serializer=serializer,

@@ -55,7 +55,7 @@ def backtest(
         typer.Option(metavar="[NAME=]FILE", help="What the shadow answered, if it was asked already: no model is run."),
     ] = None,
     mapping: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Which column is what, in place of [backtest].")
+        Path | None, typer.Option(metavar="FILE", help="Which column is what, in place of \\[backtest].")
     ] = None,
     trained_until: Annotated[
         str | None,

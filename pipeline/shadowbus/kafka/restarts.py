@@ -14,6 +14,9 @@ from shadowbus.retries import pause_s
 logger = logging.getLogger("shadowbus.exactly_once")
 
 FIRST_S, MOST_S = 0.2, 5.0
+AWAY_MOST_S = 1.0
+"""The longest pause while Kafka is away: when it is there again, what waited is to be current within seconds."""
+
 SAY_AGAIN_S = 30.0
 
 STEADY_SECONDS = 60.0
@@ -50,8 +53,8 @@ class Restarts:
         self.tries += 1
         if isinstance(error, Away) or not self.answers():
             self._say_away(error)
-        else:
-            self._count(error, progressed=progressed)
+            return pause_s(self.tries, FIRST_S, AWAY_MOST_S)
+        self._count(error, progressed=progressed)
         return pause_s(self.tries, FIRST_S, MOST_S)
 
     def _say_away(self, error: Retry) -> None:

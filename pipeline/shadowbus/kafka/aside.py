@@ -33,9 +33,15 @@ class Aside(Generic[Result]):
     def wait(self) -> Result:
         """Until it has come back."""
         self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._results[0]
+        if self._error is None:
+            return self._results[0]
+        # Kept here or in this frame it would hold itself, and the clients of every frame it came through with it: the
+        # collector of cycles, which is told to look seldom, would let go of none of them.
+        error, self._error = self._error, None
+        try:
+            raise error
+        finally:
+            del error
 
     def _run(self) -> None:
         try:

@@ -37,7 +37,7 @@ from shadowbus.kafka.callbacks import Callbacks
 from shadowbus.kafka.clients import answers, make_admin, make_member, make_transactional_producer
 from shadowbus.kafka.complaints import again, as_next_action
 from shadowbus.kafka.fault_points import Reached, fault_of
-from shadowbus.kafka.garbage import calm_the_collector
+from shadowbus.kafka.garbage import calm_the_collector, let_go_of_clients
 from shadowbus.kafka.heard import Heard
 from shadowbus.kafka.intake import Intake
 from shadowbus.kafka.job import Job
@@ -308,6 +308,7 @@ class _Membership:
 
     def _restored(self, partitions: list[TopicPartition], check: Callable[[], None]) -> Restored:
         """Step 1, aside: end what others left open, and only then look where the last commit left everything."""
+        let_go_of_clients()
         deadline = Deadline.after(ASK_SECONDS)
         places = {(tp.topic, tp.partition) for tp in partitions}
         committed = committed_of(make_admin(self.settings), self.group, deadline, stable=False)

@@ -65,7 +65,7 @@ kafka: setup ## Run the tests against a real broker
 	@$(PY) -m pytest tests/kafka $(ARGS)
 
 .PHONY: chaos
-chaos: setup ## Kill processes on the schedule of SEED=n and check every record; outages, rights taken away
+chaos: setup ## Kill processes on the schedule of SEED=n and check every record; soak, outages, rights taken away
 	@SHADOWBUS_CHAOS_SEED=$(SEED) $(PY) -m pytest -s tests/chaos $(ARGS)
 
 .PHONY: bench

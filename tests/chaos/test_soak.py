@@ -35,6 +35,10 @@ HOURS = 120
 live model. Two laps have more models than the 100 that are kept of a partition, and more customers than the 200 that
 are kept of a trial."""
 
+WARM_UP = (False, True, True)
+"""Which laps come first, with restarts or without. The aggregate holds its old totals and the restored ones for a
+moment when partitions move, and the allocator keeps what that took: 120, 135, 168, 176 and 168 MiB after five laps."""
+
 PACE_S = 0.12
 """From one hour to the next."""
 
@@ -204,8 +208,8 @@ def soak(tmp_path: Path) -> Iterator[Soak]:
 
 @pytest.mark.skipif(not FULL, reason="make chaos SEED=n runs it")
 def test_weeks_of_windows_models_segments_ids_and_restarts_leave_every_process_as_it_was(soak: Soak) -> None:
-    soak.lap(restarts=False)
-    soak.lap(restarts=True)
+    for restarts in WARM_UP:
+        soak.lap(restarts=restarts)
     faults: list[str] = []
     for restarts in (False, True):
         weights, keys, done = soak.weights(), soak.keys(), soak.restarts

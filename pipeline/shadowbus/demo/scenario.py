@@ -63,8 +63,8 @@ CAST = (
         "control",
         "champion",
         "the champion itself",
-        "PROMOTE",
-        "The same model has to agree with itself: what it does not agree on is noise, the floor for all others.",
+        "KEEP_WATCHING",
+        "The control is never promoted: what it does not agree on with itself is noise, the floor for all others.",
     ),
 )
 CONTROL = "control"

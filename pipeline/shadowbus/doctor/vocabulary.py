@@ -6,11 +6,7 @@ from shadowbus.compare.class_name import class_name, classes_of
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.finding import Finding, problem
 from shadowbus.doctor.sample import Sample
-
-ENOUGH = 30
-"""Fewer records may have no class in common by chance."""
-
-SHOWN = 5
+from shadowbus.verdict.vocabulary import ENOUGH, named
 
 
 def check_vocabulary(evidence: Evidence) -> Iterator[Finding]:
@@ -29,8 +25,8 @@ def check_vocabulary(evidence: Evidence) -> Iterator[Finding]:
         if len(labels) >= ENOUGH and len(answers) >= ENOUGH and set(labels).isdisjoint(answers):
             yield problem(
                 f"Labels and predictions have no class in common, so {shadow.name} and the live model are never right.",
-                f"Of {len(labels)} sampled labels and {len(answers)} predictions: labels {_named(labels)}, answers "
-                f"{_named(answers)}.",
+                f"Of {len(labels)} sampled labels and {len(answers)} predictions: labels {named(labels)}, answers "
+                f"{named(answers)}.",
                 "Say in [shadow.options] which are the same, as same_class = { yes = 1, no = 0 }: docs/answers.md.",
             )
 
@@ -38,8 +34,3 @@ def check_vocabulary(evidence: Evidence) -> Iterator[Finding]:
 def _classes(sample: Sample, key: str, same: dict[str, str]) -> list[str]:
     names = (class_name(record.parsed.get(key)) for record in sample.records if not record.wrong)
     return [same.get(name, name) for name in names if name is not None]
-
-
-def _named(classes: list[str]) -> str:
-    different = sorted(set(classes))
-    return ", ".join(map(repr, different[:SHOWN])) + (", …" if len(different) > SHOWN else "")

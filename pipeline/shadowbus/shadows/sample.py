@@ -5,7 +5,6 @@ the model itself cannot tell, and the answers it gives where the bundle is made.
 loaded only where the model gives the same answers again: alone, in a batch, and in another order.
 """
 
-import hashlib
 import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,11 +129,6 @@ def check(model: Model, text: bytes) -> None:
                     f"{model.model}, asked row {one + 1} of its sample {way}, answers {_short(prediction, scores)}; "
                     f"where its bundle was made it answered {before}. Install the library versions in its manifest."
                 )
-
-
-def sha256(text: bytes) -> str:
-    """The hash by which a manifest vouches for a sample."""
-    return hashlib.sha256(text).hexdigest()
 
 
 def _ways(model: Model, rows: list[Row]) -> Iterator[tuple[str, Iterable[tuple[int, object, object]]]]:

@@ -5,7 +5,7 @@ of them have no class in common, in a sentence. What is decided by comparing the
 fail because of a spelling.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shadowbus.verdict.counts import Vocabularies
@@ -35,7 +35,7 @@ def strangers(found: Vocabularies) -> Iterator[Strangers]:
     for unit, seen, one_words, one, other_words, other in pairs:
         if seen >= ENOUGH and one and other and set(one).isdisjoint(other):
             note = (
-                f"{one_words} {_named(one)} and {other_words} {_named(other)}: no class in common. "
+                f"{one_words} {named(one)} and {other_words} {named(other)}: no class in common. "
                 "Say which are the same in [shadow.options] same_class."
             )
             yield Strangers(unit, note)
@@ -58,6 +58,7 @@ def _unanswered(question: Question, found: Sequence[Strangers]) -> Question:
     return question
 
 
-def _named(classes: Sequence[str]) -> str:
-    shown = [repr(name) for name in sorted(classes)[:SHOWN]]
-    return ", ".join(shown) + (", …" if len(classes) > SHOWN else "")
+def named(classes: Iterable[str]) -> str:
+    """The first few different classes, for a sentence."""
+    different = sorted(set(classes))
+    return ", ".join(map(repr, different[:SHOWN])) + (", …" if len(different) > SHOWN else "")

@@ -32,6 +32,7 @@ RUN = {
     "agents": "from shadowbus.aggregate.agents import run_agents as run; run(settings, worker_id='b')",
 }
 SEGMENTS = ("DE", "FR", "PL")
+NONE_YET: dict[str, Any] = {"totals": {"statuses": {}}}
 
 
 class Flow:
@@ -153,17 +154,22 @@ class Flow:
         return [value for key, value in self.newest("partials").items() if "|vitals|" in key]
 
     def until_counted(self) -> dict[str, Any]:
-        """Wait until the aggregate of the whole trial counts as many as were sent; all aggregates then."""
+        """Wait until every segment's aggregate of the whole trial counts as many as were sent; all aggregates then."""
+        segments = ("all", *(f"country={name}" for name in SEGMENTS))
 
         def counted() -> bool:
-            aggregate = self.newest("aggregates").get(f"{TRIAL}|all|all")
-            return aggregate is not None and sum(aggregate["totals"]["statuses"].values()) >= len(self.sent)
+            aggregates = self.newest("aggregates")
+            return all(
+                sum(aggregates.get(f"{TRIAL}|{segment}|all", NONE_YET)["totals"]["statuses"].values())
+                >= sum(self.expected(segment)["statuses"].values())
+                for segment in segments
+            )
 
         wait_for(counted)
         return self.newest("aggregates")
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"it did not come true in {seconds} s"

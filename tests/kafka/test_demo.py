@@ -28,9 +28,9 @@ def test_the_demo_ends_with_four_verdicts_and_closed_books(tmp_path: Path) -> No
         said, _ = process.communicate(timeout=WHOLE_S)
     assert process.returncode == 0, said
     assert verdict_of("worse", said) == "SEND BACK", said
-    assert verdict_of("better", said) == "KEEP WATCHING", said
+    assert verdict_of("better", said) in ("PROMOTE", "KEEP WATCHING"), said
     assert verdict_of("crasher", said) in ("SEND BACK", "KEEP WATCHING"), said
-    assert verdict_of("control", said) in ("PROMOTE", "KEEP WATCHING"), said
+    assert verdict_of("control", said) == "KEEP WATCHING", said
     assert re.search(r"^ ?control .* 100 % ", said, re.MULTILINE), said
     assert len(set(captured(said))) == 1, said
     assert all(total == sum(parts) for total, parts in equations(said)), said

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from typing import Annotated
 
 import typer
@@ -18,6 +19,10 @@ from shadowbus.supervisor import Command, Supervisor
 
 TOPICS_S = 2.0
 """How often to look for topics that went missing."""
+
+GONE_LOOKS = 3
+"""So many looks in a row must miss a topic before it is created again: every worker has noticed by then, and let go. A
+commit of one that has not would say of the new topic what was true of the old one."""
 
 
 def up(
@@ -48,22 +53,38 @@ def _run(options: Options, settings: Settings, workers: int, metrics_port: int |
         tell(f"Running {names}. Ctrl-C ends them all.")
         for number, command in enumerate(running if port else ()):
             tell(f"metrics of {command.name}: http://{settings.metrics.host}:{port + number}/metrics")
+        missed: Counter[str] = Counter()
         while not stop.wait(TOPICS_S if create_topics else None):
-            _create_topics_again(settings)
+            missed = _create_topics_again(settings, missed)
         tell("Ending them all.")
 
 
-def _create_topics(settings: Settings) -> None:
+def _create_topics(settings: Settings, only: Collection[str] | None = None) -> None:
     from shadowbus.kafka.topics import create_topics
 
-    for name in create_topics(settings):
+    for name in create_topics(settings, only):
         tell(f"created {name}")
 
 
-def _create_topics_again(settings: Settings) -> None:
-    """Where Kafka is away, or refuses: the workers say so, and the next look is soon."""
+def _create_topics_again(settings: Settings, missed: Counter[str]) -> Counter[str]:
+    """Create what has been missing for long enough.
+
+    Where Kafka is away, or refuses: the workers say so, and the next look is soon.
+
+    Args:
+        settings: Which topics there have to be.
+        missed: How many looks in a row have missed each topic.
+
+    Returns:
+        The same, with this look.
+    """
+    from shadowbus.kafka.topics import missing_topics
+
     with contextlib.suppress(BrokerError):
-        _create_topics(settings)
+        missed = Counter({name: missed[name] + 1 for name in missing_topics(settings)})
+        if gone := [name for name, looks in missed.items() if looks >= GONE_LOOKS]:
+            _create_topics(settings, gone)
+    return missed
 
 
 def commands(settings: Settings, workers: int, debug: bool = False) -> Iterator[Command]:

@@ -3,7 +3,7 @@
 Nothing that exists is ever altered.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
@@ -55,14 +55,28 @@ def check_topics(settings: Settings) -> list[Difference]:
     return sorted(differences, key=lambda difference: difference.topic)
 
 
-def create_topics(settings: Settings) -> list[str]:
+def missing_topics(settings: Settings) -> set[str]:
+    """The topics these settings need that Kafka does not have, by full name.
+
+    Raises:
+        BrokerError: Kafka does not answer.
+    """
+    wanted = wanted_topics(settings)
+    return wanted.keys() - existing_topics(make_admin(settings), wanted).keys()
+
+
+def create_topics(settings: Settings, only: Collection[str] | None = None) -> list[str]:
     """Create what is missing; returns the names created. Safe to call from several processes at once.
+
+    Args:
+        settings: Which topics there have to be.
+        only: Full names; all that these settings need where it is None.
 
     Raises:
         BrokerError: Kafka does not answer, or refuses a topic.
     """
     admin = make_admin(settings)
-    wanted = wanted_topics(settings)
+    wanted = {name: topic for name, topic in wanted_topics(settings).items() if only is None or name in only}
     existing = existing_topics(admin, wanted)
     new = [
         NewTopic(

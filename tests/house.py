@@ -181,7 +181,8 @@ def provoke(house: House, stage: str, name: str) -> None:
         house.produce("churn.comparisons", name, json.dumps({**one, "request_id": name}).encode())
         house.produce("churn.labels", name, json.dumps(label(name)).encode())
     elif stage == "notify":
-        changed = Verdict(OLD, name, [], requests=1, labels=0, needed={}, decided_ms=int(time.time()))
+        other = ("PROMOTE", "SEND_BACK")[int(name.rpartition("-")[2]) % 2]  # another than the last, which may be told
+        changed = Verdict(OLD, other, [], requests=1, labels=0, needed={}, decided_ms=int(time.time()))
         house.produce("churn.verdicts", OLD, encode(changed))
     elif stage in ("rekey", "replay"):
         house.send(name, 1)

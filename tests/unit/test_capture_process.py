@@ -29,7 +29,7 @@ def test_a_process_without_kafka_ends_on_time_and_says_so_once() -> None:
         tell(took=time.monotonic() - ended, unsent=tap.counters().dropped["unsent"], waiting=tap.counters().waiting)
         """)
     assert (found["unsent"], found["waiting"]) == (200, 0)
-    assert found["took"] < 5  # flush_seconds is 0.2; without a bound it would be message.timeout.ms, 30 s
+    assert found["took"] < 5  # flush_seconds is 0.2; without a bound it would be message.timeout.ms, 2 min
     assert len(stderr.splitlines()) == 1
     assert "Production is not affected" in stderr
 

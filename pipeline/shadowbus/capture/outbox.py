@@ -30,8 +30,10 @@ def producer_config(kafka: Mapping[str, Any], max_buffer_bytes: int, max_record_
         "enable.idempotence": True,
         "compression.type": "lz4",
         "linger.ms": 50,
-        # A record that Kafka did not take for so long gives its place to a newer one.
-        "message.timeout.ms": 30_000,
+        # A record that Kafka did not take for so long gives its place to a newer one; longer than most outages.
+        "message.timeout.ms": 120_000,
+        # librdkafka's own 10 s would come on top of every outage.
+        "reconnect.backoff.max.ms": 1_000,
         "queue.buffering.max.kbytes": max(1, max_buffer_bytes // 2 // 1024),
         "queue.buffering.max.messages": max(1, max_buffer_bytes // 2 // RECORD_OVERHEAD_BYTES),
         "message.max.bytes": max(1_000, max_record_bytes + 4_096),

@@ -148,7 +148,7 @@ MEANINGS = {
     "gate.max_calibration_error": "Its expected calibration error may be at most this; needs labels and scores.",
     "gate.max_cpu_ms_per_row": "It may take at most so much CPU time for a row, as measured.",
     "gate.max_memory_mb": "Its largest model process may hold at most so many MiB, as measured.",
-    "gate.min_days": "No PROMOTE before so many days lie between the first record and the last; 7 is a full week.",
+    "gate.min_days": "No PROMOTE before there was traffic on so many days; 7 is a full week. At most 400.",
     "gate.labels_at_random": "You vouch that which labels are missing has nothing to do with the answers.",
     "gate.guard_segments": "Whether a segment that is shown to be worse by more than the margin leads to SEND BACK; "
     "one that seems so holds PROMOTE back.",

@@ -117,3 +117,7 @@ def is_segment(name: object, value: object) -> bool:
     if isinstance(value, str):
         return len(value) <= MAX_SEGMENT_CHARACTERS and "|" not in value
     return isinstance(value, int) and abs(value) < 10**MAX_SEGMENT_CHARACTERS
+
+
+MOST_DAYS = 400
+"""Of a trial so many days are counted, and `gate.min_days` is no more than that."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shadowbus.aggregate.corrected import Corrected
+from shadowbus.aggregate.days import Days
 from shadowbus.aggregate.details import AXES, Details
 from shadowbus.aggregate.moments import Moments
 from shadowbus.aggregate.probabilities import Probabilities
@@ -79,6 +80,7 @@ def totals(draw: st.DrawFn) -> Totals:
         Weights() if excess is None else Weights(np.array(excess, float), draw(st.sampled_from([2.0, 4.0, 100.0]))),
         draw(st.none() | details()),
         draw(st.integers(0, 9)),
+        Days.of(np.array(draw(st.lists(times, max_size=5)), np.int64)),
     )
 
 
@@ -94,6 +96,7 @@ def same(left: Totals, right: Totals) -> bool:
         and close(left.value, right.value)
         and same_details(left.detailed, right.detailed)
         and (left.first_ms, left.last_ms) == (right.first_ms, right.last_ms)
+        and left.days == right.days
         and left.scaled() == pytest.approx(right.scaled())
         and left.weights.heaviest == right.weights.heaviest
     )

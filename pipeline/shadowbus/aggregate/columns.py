@@ -158,7 +158,7 @@ def _comparison(parsed: dict[str, Any], known: Known, columns: Columns) -> Row:
         0.0 if live_error is None else 1.0,
         0.0 if shadow_error is None else 1.0,
         columns.lacking.setdefault(tuple(missing), len(columns.lacking) + 1) if missing else 0.0,
-        1.0 if trained_on and status == _COMPARED else 0.0,
+        1.0 if trained_on else 0.0,
     )
     if status == _COMPARED and not trained_on:  # last, as names are kept of records that are counted only
         theirs, ours = live.get("prediction"), shadow.get("prediction")

@@ -9,7 +9,7 @@ import numpy as np
 from shadowbus.aggregate.columns import read
 from shadowbus.aggregate.known import Known
 from shadowbus.aggregate.numbers import Compared, Judged, compared, judged
-from shadowbus.aggregate.parts import compared_part, judged_part
+from shadowbus.aggregate.parts import compared_part, judged_part, traffic
 from shadowbus.aggregate.segments import ALL
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
@@ -62,6 +62,7 @@ def fold(piece: Slice, known: Callable[[str], Known], terms: Terms) -> Folded:
                 part = compared_part(arrays, rows, group.known, lacking)
             if segment == ALL:
                 part.number = max(columns.numbers[row] for row in members)
+                part.days = traffic(arrays, rows) if isinstance(arrays, Compared) else part.days
             whole = Key(trial, segment)
             folded.totals[whole] = folded.totals[whole] + part if whole in folded.totals else part
             if segment == ALL or segment in group.known.segments.windowed:

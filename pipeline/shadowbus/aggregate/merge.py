@@ -132,6 +132,7 @@ def evidence_of(
         vitals: Replay's newest, by source partition.
     """
     totals, taken = whole.get(ALL, Totals()), resources(vitals or {})
+    watched = totals.days.watched()
     alone = not terms.controls or shadow_of(trial) in terms.controls
     largest = taken.get("largest_bytes")
     return Evidence(
@@ -140,8 +141,9 @@ def evidence_of(
         {name: counts_of(part) for name, part in sorted(whole.items()) if name != ALL},
         books.get("gap", 0),
         books.get("note", ""),
-        first_ms=totals.first_ms,
-        last_ms=totals.last_ms,
+        first_ms=watched.first_ms if watched else None,
+        last_ms=watched.last_ms if watched else None,
+        idle_days=watched.idle_days if watched else 0,
         exact=terms.kind_of(trial) == "classes",
         vocabularies=vocabularies(totals, terms.same_classes(trial)),
         by_live=covered(totals),

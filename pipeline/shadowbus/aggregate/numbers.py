@@ -18,6 +18,7 @@ LARGEST = 1e100
 
 _FAILED = [STATUSES.index(name) for name in SHADOW_FAILURES]
 _COMPARED = STATUSES.index("compared")
+_NOT_ASKED = STATUSES.index("request_missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Compared(Numbers):
     live_answer: Floats
     shadow_answer: Floats
     lacking: NDArray[np.int64]
+    evident: NDArray[np.bool_]  # what was asked, and is from after the model's training
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,12 @@ def compared(columns: Columns, budget_ms: float | None) -> Compared:
     counts[:, INDEX["live_errors"]] = live_error
     counts[:, INDEX["shadow_errors"]] = (shadow_error == 1) | np.isin(status, _FAILED)
     counts[:, INDEX["missing_features"]] = lacking > 0
-    counts[:, INDEX["trained_on"]] = trained_on
+    counts[:, INDEX["trained_on"]] = (trained_on == 1) & (status == _COMPARED)
+    evident = (trained_on == 0) & (status != _NOT_ASKED)
     moments = np.stack((distance, shadow_latency - live_latency)).clip(-LARGEST, LARGEST)
     weights = _weights(columns)
     shared = (counts, np.array(columns.times, np.int64), weights, None, moments, Values.of(moments, weights))
-    return Compared(*shared, live_latency, shadow_latency, theirs, ours, lacking.astype(np.int64))
+    return Compared(*shared, live_latency, shadow_latency, theirs, ours, lacking.astype(np.int64), evident)
 
 
 def judged(columns: Columns) -> Judged:

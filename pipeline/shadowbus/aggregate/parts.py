@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowbus.aggregate.corrected import Corrected
+from shadowbus.aggregate.days import Days
 from shadowbus.aggregate.details import Details
 from shadowbus.aggregate.known import Known
 from shadowbus.aggregate.numbers import COMPARED, JUDGED, Compared, Judged, Numbers
@@ -47,6 +48,11 @@ def compared_part(arrays: Compared, rows: Rows, known: Known, lacking: Sequence[
     totals.shadow_latency = Quantiles.of(*_present(arrays.shadow_latency[rows], weights))
     totals.distance, totals.latency_difference = moments["distance"], moments["latency_difference"]
     return totals
+
+
+def traffic(arrays: Compared, rows: Rows) -> Days:
+    """On which days the shadow was asked, without the requests that its model was trained on."""
+    return Days.of(arrays.times[rows[arrays.evident[rows]]])
 
 
 def judged_part(arrays: Judged, rows: Rows, known: Known) -> Totals:

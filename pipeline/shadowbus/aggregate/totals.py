@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowbus.aggregate.corrected import Corrected
+from shadowbus.aggregate.days import Days
 from shadowbus.aggregate.details import PARTS, Details
 from shadowbus.aggregate.quantiles import Quantiles
 from shadowbus.aggregate.weights import Weights
@@ -77,6 +78,7 @@ class Totals:
         details: The heavy part; None in windows.
         number: The highest running number of any comparison; 0 where none has one, in windows and segments, and in a
             union, since numbers are a source partition's.
+        days: On which days the shadow was asked what it was not trained on; empty in windows and segments.
 
     >>> (Totals() + Totals()).count("labels")
     0
@@ -94,6 +96,7 @@ class Totals:
     weights: Weights = field(default_factory=Weights)
     details: Details | None = None
     number: int = 0
+    days: Days = field(default_factory=Days)
 
     @property
     def detailed(self) -> Details:
@@ -102,7 +105,8 @@ class Totals:
 
     def light(self) -> "Totals":
         """The same without the details, for a window."""
-        return self if self.details is None and not self.number else replace(self, details=None, number=0)
+        plain = self.details is None and not self.number and not self.days
+        return self if plain else replace(self, details=None, number=0, days=Days())
 
     def scaled(self) -> dict[str, float]:
         """What rates and intervals are worked out from: the counts themselves where every weight is 1."""
@@ -124,6 +128,7 @@ class Totals:
             getattr(self, name).absorb(getattr(other, name))
         self.weights = self.weights + other.weights
         self.number = max(self.number, other.number)
+        self.days.absorb(other.days)
         if other.first_ms is not None and other.last_ms is not None:
             self.first_ms = other.first_ms if self.first_ms is None else min(self.first_ms, other.first_ms)
             self.last_ms = other.last_ms if self.last_ms is None else max(self.last_ms, other.last_ms)
@@ -162,6 +167,7 @@ class Totals:
             "first_ms": self.first_ms,
             "last_ms": self.last_ms,
             **({"number": self.number} if self.number else {}),
+            **({"days": self.days.to_record()} if self.days else {}),
             **self.weights.to_record(COUNTERS),
             **(self.details.to_record() if self.details is not None else {}),
         }
@@ -187,6 +193,7 @@ class Totals:
             first_ms=record["first_ms"],
             last_ms=record["last_ms"],
             number=int(record.get("number", 0)),
+            days=Days.from_record(record.get("days", {})),
             weights=Weights.from_record(record, COUNTERS),
             details=Details.from_record(record) if any(name in record for name in PARTS) else None,
         )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 from shadowbus.errors import SettingsError
+from shadowbus.limits import MOST_DAYS
 from shadowbus.settings.backtest import check_backtest
 from shadowbus.settings.promotion import check_promotion
 from shadowbus.settings.segment import check_segments
@@ -102,9 +103,9 @@ def _gate(gate: GateSettings, need: Need) -> None:
         need(limit is None or math.isfinite(limit), f"gate.{key}", "has to be a finite number")
     for key in ("max_cpu_ms_per_row", "max_memory_mb", "latency_budget_ms"):
         limit = getattr(gate, key)
-        need(limit is None or limit > 0, f"gate.{key}", "has to be more than 0")
+        need(limit is None or 0 < limit < math.inf, f"gate.{key}", "has to be a finite number, more than 0")
     need(not gate.prove_segments or gate.guard_segments, "gate.prove_segments", "needs gate.guard_segments")
-    need(0 <= gate.min_days < math.inf, "gate.min_days", "has to be at least 0")
+    need(0 <= gate.min_days <= MOST_DAYS, "gate.min_days", f"has to be between 0 and {MOST_DAYS}, which are counted")
     need(
         (gate.latency_budget_ms is None) == (gate.max_over_budget is None),
         "gate.latency_budget_ms",

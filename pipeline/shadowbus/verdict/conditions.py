@@ -34,10 +34,10 @@ def conditions(evidence: Evidence, gate: GateSettings) -> Iterator[Criterion]:
 
 
 def days(evidence: Evidence) -> float:
-    """The days from the first record to the last."""
+    """The days that the traffic lasted, without those in between that had none."""
     if evidence.first_ms is None or evidence.last_ms is None:
         return 0.0
-    return (evidence.last_ms - evidence.first_ms) / DAY_MS
+    return (evidence.last_ms - evidence.first_ms) / DAY_MS - evidence.idle_days
 
 
 def _measured(name: str, taken: float | None, most: float) -> Criterion:

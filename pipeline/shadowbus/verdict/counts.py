@@ -111,7 +111,8 @@ class Evidence:
         segments: By names like `country=DE`.
         books_gap: 0 when the books close.
         books_note: Else what is wrong.
-        first_ms: The time of the first record, None while there is none, and `last_ms` of the last.
+        first_ms: When traffic began that is evidence, None while there was none, and `last_ms` when it ended.
+        idle_days: Whole days in between that had none.
         exact: Whether two answers that agree are always right or wrong together, as names of classes are.
         by_live: Compared requests and those with a label, by what the live model answered; empty where not counted.
         scores: The shadow's scores where labels came, in bins; empty where it has none.
@@ -132,6 +133,7 @@ class Evidence:
     books_note: str = ""
     first_ms: int | None = None
     last_ms: int | None = None
+    idle_days: int = 0
     exact: bool = False
     by_live: Mapping[str, Covered] = field(default_factory=dict)
     scores: tuple[Bin, ...] = ()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shadowbus.settings import GateSettings
-from shadowbus.verdict.conditions import DAY_MS
+from shadowbus.verdict.conditions import DAY_MS, days
 from shadowbus.verdict.counts import Counts, Evidence
 from shadowbus.verdict.criterion import Criterion, Needed, Question
 
@@ -97,11 +97,12 @@ def _requests(needed: Needed, counts: Counts) -> float:
 
 
 def _when(needed: Needed, evidence: Evidence, min_days: float) -> int | None:
-    """When the last of the missing requests, labels and days has come, at the mean rates from first to last record."""
+    """When the last of the missing requests, labels and days has come, at the mean rates while traffic lasted."""
     first, last, counts = evidence.first_ms, evidence.last_ms, evidence.counts
     if first is None or last is None or needed.requests is None or needed.labels is None:
         return None
-    waits = [max(0.0, first + min_days * DAY_MS - last)]
+    stretched = (last - first) / (days(evidence) * DAY_MS) if evidence.idle_days else 1.0  # weekends may have none
+    waits = [max(0.0, min_days - days(evidence)) * DAY_MS * stretched]
     for more, seen in ((needed.requests, counts.comparisons), (needed.labels, counts.labels)):
         if more and (not seen or last <= first):
             return None

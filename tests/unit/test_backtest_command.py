@@ -1,12 +1,17 @@
 """`shadowbus backtest FILE`: what one file is read for, files without times, and what is told of how they were read."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shadowbus.cli.program import run
+from shadowbus.report.document import document
+from shadowbus.report.sources import from_backtest
+from shadowbus.report.writing import pull_request
+from shadowbus.story.trial import tell
 from traffic import make_bundle
 
 ROWS = 400
@@ -147,3 +152,33 @@ def test_when_no_row_can_be_used_it_says_why(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "log.csv").write_text("request_id,timestamp_ms,prediction\na,next week,1\nb,soon,1\n")
     assert call(tmp_path, str(tmp_path / "log.csv"), f"--shadow-predictions={tmp_path / 'log.csv'}") == 1
     assert "'next week' is none: read are ISO 8601" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_of_numbers_it_is_told_how_far_they_are_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """House prices: the figures are worked out here once more, and nothing is written in powers of ten."""
+    settings(tmp_path, '[[shadow]]\nname = "new"\nmodel = "x"\ntask = "regression"\n[backtest]\nsegments = ["city"]\n')
+    rows, live, shadow = ["request_id,timestamp_ms,x,prediction,label,shadow_prediction,city"], [], []
+    for n in range(ROWS):
+        price = 150_000 + 997 * n
+        errors = 9_000 + 31 * (n % 7), 4_000 + 100_000 * (n == 5)
+        live.append(errors[0])
+        shadow.append(errors[1])
+        rows.append(
+            f"r{n},{T0 + n * HOUR_MS},{n},{price + errors[0]},{price},{price - errors[1]},{'oslo' if n % 2 else 'rome'}"
+        )
+    (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
+    call(tmp_path, str(tmp_path / "log.csv"))
+    mae = [sum(side) / ROWS for side in (live, shadow)]
+    rmse = [(sum(one * one for one in side) / ROWS) ** 0.5 for side in (live, shadow)]
+    said = capsys.readouterr().out
+    assert (
+        f"Off by {mae[1]:,.0f} on average (MAE) over 400 labels, the live model by {mae[0]:,.0f}; "
+        f"RMSE {rmse[1]:,.0f}, live {rmse[0]:,.0f}."
+    ) in said
+    (told,) = tell(from_backtest(tmp_path / "out").told).trials
+    assert told.deviation is not None
+    assert told.deviation.difference == pytest.approx(mae[1] - mae[0])
+    assert "Off by" in told.why
+    assert {one.measure for one in told.segments} == {"mean absolute error"}
+    pages = [pull_request(document(from_backtest(tmp_path / "out").told, source="x", made_ms=T0, draw=None)), said]
+    assert not [page for page in pages if re.search(r"\de[+-]\d", page)]

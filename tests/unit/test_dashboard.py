@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shadowbus.dashboard import charts, example, moments
+from shadowbus.dashboard import charts, example, look, moments, time_charts
 from shadowbus.dashboard.answer import acted
 from shadowbus.dashboard.differences import heading
 from shadowbus.dashboard.example import DIFFERING, Examples, Question, example_of
@@ -17,10 +17,12 @@ from shadowbus.errors import Malformed
 from shadowbus.records import Promotion, Verdict, encode
 from shadowbus.stage import Slice
 from shadowbus.story.criteria import read
+from shadowbus.story.deviation import Deviation
 from shadowbus.story.history import narrowing
 from staged import Staged, settings
 
 TRIAL = "champion@1~worse@1"
+OFF = Deviation(9, (1.5, 1.25), (3.0, 2.0), ("1.50", "1.25"), ("3.00", "2.00"), -0.25, None, None, "Off by 1.25.")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def keys(options: Any) -> Iterator[str]:
             yield from keys(value)
 
 
-@pytest.mark.parametrize("module", [example, moments])
+@pytest.mark.parametrize("module", [example, look, moments])
 def test_examples_in_docstrings_are_true(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 
@@ -56,15 +58,16 @@ def test_charts_hold_neither_program_code_nor_html(store: Store) -> None:
     assert trial.confusion is not None
     assert trial.distribution is not None
     history = store.view.histories[TRIAL]
-    found = [charts.narrowing(one, narrowing(history, one.name)) for one in trial.criteria]
+    found = [time_charts.narrowing(one, narrowing(history, one.name)) for one in trial.criteria]
     found += [charts.confusion(trial.confusion), charts.distribution(trial.distribution), charts.right(trial.right)]
-    found += [show(trial.timeline) for show in (charts.rates, charts.errors, charts.latency)]
+    found += [charts.latency(*trial.latency), charts.deviation(OFF)]
+    found += [show(trial.timeline) for show in (time_charts.rates, time_charts.errors, time_charts.latency)]
     for options in found:
         assert orjson.dumps(options)
         assert not [key for key in keys(options) if key.startswith(":")]
         tooltip = options["tooltip"]
         assert tooltip.get("renderMode") == "richText" or tooltip["show"] is False
-    assert ":formatter" in orjson.dumps(found[-6]).decode()
+    assert ":formatter" in orjson.dumps(found[-8]).decode()
 
 
 @pytest.mark.parametrize("name", ["error_rate", "accuracy", "unheard_of"])
@@ -72,22 +75,22 @@ def test_charts_hold_neither_program_code_nor_html(store: Store) -> None:
 def test_a_criterion_of_which_nothing_is_known_has_a_chart_too(name: str, numbers: tuple[float | None, ...]) -> None:
     fields = dict(zip(("value", "low", "high", "limit"), numbers, strict=True))
     (criterion,) = read({"name": name, "state": "open", **fields})
-    axis = charts.narrowing(criterion, ())["yAxis"]
+    axis = time_charts.narrowing(criterion, ())["yAxis"]
     assert axis["min"] < axis["max"]
 
 
 def test_axes_end_where_nothing_can_be(store: Store) -> None:
     (trial,) = [one for one in store.view.story.trials if one.trial == TRIAL]
-    assert charts.rates(trial.timeline)["yAxis"]["max"] == 100.0
+    assert time_charts.rates(trial.timeline)["yAxis"]["max"] == 100.0
     failing = [dataclasses.replace(one, errors=1.0) for one in trial.timeline]
-    assert charts.errors(failing)["yAxis"]["max"] == 100.0
-    assert "max" not in charts.errors(trial.timeline)["yAxis"]
+    assert time_charts.errors(failing)["yAxis"]["max"] == 100.0
+    assert "max" not in time_charts.errors(trial.timeline)["yAxis"]
 
 
 def test_the_heading_of_segments_says_whether_it_is_worse_for_any(store: Store) -> None:
     (trial,) = [one for one in store.view.story.trials if one.trial == TRIAL]
     assert heading(trial.segments).startswith("For whom is it worse? In ")
-    better = tuple(dataclasses.replace(one, accuracy=0.1) for one in trial.segments)
+    better = tuple(dataclasses.replace(one, worse=False) for one in trial.segments)
     assert heading(better) == "It is worse for no segment"
 
 
@@ -153,3 +156,25 @@ def test_records_that_cannot_be_read_are_left_out(store: Store) -> None:
     for topic in ("aggregates", "verdicts", "comparisons", "outcomes"):
         store.take([Slice(topic, 0, [None, b"x"], [b"{", b"[1]"], [0, 0], [0, 1])])
     assert store.view.story == before
+
+
+def test_time_is_told_in_utc_and_as_finely_as_the_trial_is_long(store: Store) -> None:
+    (trial,) = [one for one in store.view.story.trials if one.trial == TRIAL]
+    axis = time_charts.rates(trial.timeline)["xAxis"]
+    assert (axis["min"], axis["max"]) == (trial.timeline[0].start_ms, trial.timeline[-1].start_ms)
+    assert axis["axisLabel"]["formatter"] == "{HH}:{mm}:{ss}"
+    alone = time_charts.latency(trial.timeline[:1])
+    assert alone["xAxis"]["max"] - alone["xAxis"]["min"] == 60_000
+    assert alone["useUTC"] is True
+
+
+def test_bands_reach_from_what_is_lowest_to_what_is_highest(store: Store) -> None:
+    (trial,) = [one for one in store.view.story.trials if one.trial == TRIAL]
+    found = {one["name"]: [value for _, value in one["data"]] for one in time_charts.rates(trial.timeline)["series"]}
+    for base, width, high, moment in zip(
+        found["possible, base"], found["possible, width"], found["highest possible"], trial.timeline, strict=True
+    ):
+        assert base == pytest.approx(100 * (moment.agreement_low or 0.0), abs=1e-3)
+        assert base + width == pytest.approx(high, abs=1e-3)
+    legend = time_charts.latency(trial.timeline)["legend"]["data"]
+    assert legend == ["live", "shadow"]

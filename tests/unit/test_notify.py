@@ -88,9 +88,9 @@ def test_a_chat_is_told_in_words_what_changed_and_why() -> None:
     text = message(Change(receiver, verdict("SEND_BACK", criteria=[CRITERION, failing]), "KEEP_WATCHING", 1))
     assert text.splitlines() == [
         f"*SEND BACK* `{TRIAL}` (it was KEEP WATCHING)",
-        "9000 requests, 8000 labels",
-        "• `error_rate` fails: none yet (0.036 to 0.0521), limit -0.02",
-        "• `accuracy` holds: 0.0432 (0.036 to 0.0521), limit -0.02",
+        "9,000 requests, 8,000 labels",
+        "• `error_rate` fails: none yet, has to be at most -2.0 %",
+        "• `accuracy` holds: +4.3 points (between +3.6 and +5.2 points), has to be at least -2.0 points",
         "https://shadow.example",
     ]
 

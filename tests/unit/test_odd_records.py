@@ -22,6 +22,7 @@ from shadowbus.cli import overview, status, verdict
 from shadowbus.cli.console import as_line
 from shadowbus.clock import Deadline
 from shadowbus.dashboard import charts as page_charts
+from shadowbus.dashboard import time_charts
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import ShadowbusError
 from shadowbus.exporter.trial import TrialCollector
@@ -110,7 +111,7 @@ def by_verdict(tables: Tables) -> str:
             assert found is not None
             shown, text = console()
             patch.setattr(verdict, "output", lambda shown=shown: shown)
-            verdict.show(found.record)
+            verdict.show(found.record, {})
             said += text.getvalue() + as_line(found.value)
     return said
 
@@ -130,7 +131,8 @@ def by_page(tables: Tables) -> str:
         store.take([Slice(name, 0, [*table], [*table.values()], [0] * len(table), [0] * len(table))])
     store.show("live", "", 1)
     for trial in store.view.story.trials:
-        page_charts.rates(trial.timeline), page_charts.errors(trial.timeline), page_charts.latency(trial.timeline)
+        time_charts.rates(trial.timeline), time_charts.errors(trial.timeline), time_charts.latency(trial.timeline)
+        page_charts.latency(*trial.latency)
         page_charts.right(trial.right)
         if trial.confusion is not None:
             page_charts.confusion(trial.confusion)

@@ -347,8 +347,8 @@ def test_status_says_what_was_left_out_and_what_the_share_is_now() -> None:
         return list(left_out_notes([TrialStatus(TRIAL, {}, 0, found, 0)]))
 
     assert note(0.25, 3_000) == [
-        f"{TRIAL}: 3000 of 4000 requests (75.0%) were not replayed, to keep pace; "
-        "the share that is replayed now is 0.25."
+        f"{TRIAL}: 3,000 of 4,000 requests (75.0 %) were not replayed, to keep pace; "
+        "the share that is replayed now is 25.0 %."
     ]
     assert note(1.0, 0) == []
     assert list(left_out_notes([TrialStatus(TRIAL, {}, 0, {}, 0)])) == []

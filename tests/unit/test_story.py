@@ -139,7 +139,7 @@ def test_segments_that_are_harmed_come_first(late: Story, seen: Seen) -> None:
     assert told[0].requests == len(weekend)
     assert told[0].state == "fails"
     crowd = [replace(one, segment=f"day={n}") for n, one in enumerate(seen.aggregates.values()) if one.segment != "all"]
-    ordered = [one.accuracy or 0.0 for one in segments(crowd, ())]
+    ordered = [one.difference or 0.0 for one in segments(crowd, ())]
     assert ordered == sorted(ordered)
 
 

@@ -1,8 +1,11 @@
 """What the shadow's model costs, from replay's vitals. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+MOST_TEXTS = 3
+"""So many different things that workers say are kept."""
 
 
 def resources(vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
@@ -40,8 +43,27 @@ def resources(vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
         "deaths": dict(sorted(deaths.items())),
         "loads": sum(_number(model, "loads") for model in models),
         "lag": sum(_number(record, "lag") for record in vitals.values()),
+        "detours": _detours(models),
+        "given_up": _texts(models, "given_up", ()),
+        "network_missed": sum(_number(model, "network_missed") for model in models),
+        "not_isolated": _texts(models, "network", ("on", "off")),
         "circuit_open": sum(model.get("circuit") == "open" for model in models),
     }
+
+
+def _detours(models: Iterable[Mapping[str, Any]]) -> dict[str, int | float]:
+    """How often quicker ways failed, by way; those that never did are left out."""
+    ways = Counter[str]()
+    for model in models:
+        found = model.get("detours")
+        ways.update({str(way): _number(found, way) for way in found} if isinstance(found, dict) else {})
+    return {way: count for way, count in sorted(ways.items()) if count}
+
+
+def _texts(models: Iterable[Mapping[str, Any]], name: str, plain: Sequence[str]) -> list[str]:
+    """What workers say under a name, each once, but for what is plain."""
+    said = {text for model in models if isinstance(text := model.get(name), str) and text not in ("", *plain)}
+    return sorted(said)[:MOST_TEXTS]
 
 
 def _number(record: Mapping[str, Any], name: str) -> int | float:

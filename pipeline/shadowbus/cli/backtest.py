@@ -94,11 +94,12 @@ def backtest(
     if misread:
         _tell_reading(folder)
     records = [(decode(Verdict, value), value) for value in result.verdicts]
+    summaries = _summaries(out)
     for record, value in records:
         if as_json:
             emit_json(value)
         else:
-            show(record)
+            show(record, summaries.get(record.trial, {}))
     if not misread:
         _tell_reading(folder)
     _tell_order(result.out_of_order, planned.settings.replay.join_window_ms)
@@ -134,6 +135,14 @@ def _misread(folder: "Folder") -> ShadowbusError:
         f"{share:.1%} of the rows of {path} were set aside, and a verdict would rest on the others alone: mend what is "
         f"named above, or take it as it is with --max-set-aside {math.ceil(share * 100) / 100:g}."
     )
+
+
+def _summaries(folder: Path) -> dict[str, Mapping[str, object]]:
+    """The summary of each whole trial."""
+    from shadowbus.report.sources import from_backtest
+
+    told = (one for known in from_backtest(folder).told for one in known.aggregates)
+    return {one.trial: one.summary for one in told if one.segment == one.window == "all"}
 
 
 def _report(folder: Path) -> None:

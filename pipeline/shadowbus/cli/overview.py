@@ -1,7 +1,7 @@
 """Everything `shadowbus status` shows, gathered from Kafka: stages, trials, verdicts, and what is plainly wrong."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shadowbus.cli.verdict import verdicts
@@ -20,6 +20,9 @@ from shadowbus.records import Aggregate, Promotion, Verdict, decode
 from shadowbus.settings import Settings
 from shadowbus.shadows.configured import configured
 from shadowbus.story.fields import count, number, section
+from shadowbus.story.figures import counted
+from shadowbus.story.figures import share as in_percent
+from shadowbus.story.harness import resources
 from shadowbus.story.past import Span, past
 from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, REQUESTS, STAGES, VERDICTS, Stage
 from shadowbus.trials import acts_in
@@ -42,7 +45,7 @@ class StageStatus:
 
 @dataclass(frozen=True, slots=True)
 class TrialStatus:
-    """One trial: its comparisons by status, and whether its books close."""
+    """One trial: its comparisons by status, whether its books close, and what is odd about the model's processes."""
 
     trial: str
     statuses: Mapping[str, object]
@@ -50,6 +53,7 @@ class TrialStatus:
     books: Mapping[str, object]
     updated_ms: int
     span: Span | None = None
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
             *(one.sentence for one in odd),
             *(f"{one.record.trial} could not be decided. {one.record.fault}" for one in found if one.record.fault),
             *left_out_notes(one for one in trials if one.trial not in over),
+            *(f"{one.trial}: {remark}" for one in trials if one.trial not in over for remark in one.remarks),
             *trained_on_notes(one.record for one in found if one.record.trial not in over),
             *_notes(settings, missing, len(differences) - len(missing), seen, ever),
         ],
@@ -124,7 +129,7 @@ def stale_notes(stale: Mapping[str, float]) -> Iterator[str]:
     """Trials whose newest totals are not published."""
     for trial, seconds in stale.items():
         yield (
-            f"{trial}: the verdict is older than what it rests on; new totals have waited for {seconds:.0f} s. "
+            f"{trial}: the verdict is older than what it rests on; new totals have waited for {seconds:,.0f} s. "
             "Read the log of the agents, or start `shadowbus agents` again."
         )
 
@@ -167,12 +172,18 @@ def _trials(table: Mapping[bytes, bytes]) -> Iterator[TrialStatus]:
             one.books,
             one.updated_ms,
             _span(one),
+            _remarks(one),
         )
 
 
 def _span(one: Aggregate) -> Span | None:
     first, last = (number(one.totals, name) for name in ("first_ms", "last_ms"))
     return None if first is None or last is None else Span(int(first), int(last))
+
+
+def _remarks(one: Aggregate) -> list[str]:
+    health = resources(one.summary)
+    return [*health.remarks, *filter(None, [health.network])] if health else []
 
 
 def _acts(decided: Mapping[bytes, bytes]) -> Iterator[Promotion]:
@@ -187,10 +198,10 @@ def left_out_notes(trials: Iterable[TrialStatus]) -> Iterator[str]:
         page, share = section(one.books, "requests"), number(one.books, "share")
         left_out, read, share = count(page, "sampled_out"), count(page, "read"), 1.0 if share is None else share
         if left_out or share != 1.0:
-            portion = left_out / read if read else 0.0
+            portion = in_percent(left_out / read if read else 0.0)
             yield (
-                f"{one.trial}: {left_out} of {read} requests ({portion:.1%}) were not replayed, to keep pace; "
-                f"the share that is replayed now is {share:g}."
+                f"{one.trial}: {left_out:,} of {counted(read, 'request')} ({portion}) were not replayed, to keep pace; "
+                f"the share that is replayed now is {in_percent(share)}."
             )
 
 

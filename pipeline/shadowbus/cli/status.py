@@ -13,6 +13,7 @@ from shadowbus.cli.verdict import STYLES, needed_sentence
 from shadowbus.clock import Deadline
 from shadowbus.report.moment import moment
 from shadowbus.story.acting import next_step, stands, told
+from shadowbus.story.figures import anything
 
 if TYPE_CHECKING:
     from shadowbus.cli.overview import Overview
@@ -46,7 +47,7 @@ def _show(overview: "Overview", console: Console) -> None:
 def _show_stages(overview: "Overview", console: Console) -> None:
     rows = table(f"Stages of {overview.namespace}", "stage", "shadow", "members", "state", "behind")
     for one in overview.stages:
-        behind = ", ".join(f"{topic.removeprefix(f'{overview.namespace}.')} {lag}" for topic, lag in one.lag.items())
+        behind = ", ".join(f"{topic.removeprefix(f'{overview.namespace}.')} {lag:,}" for topic, lag in one.lag.items())
         members = cell(one.members, "" if one.members else "red")
         rows.add_row(cell(one.stage), cell(one.shadow), members, cell(one.state.lower()), cell(behind))
     console.print(rows)
@@ -58,8 +59,10 @@ def _show_trials(overview: "Overview", console: Console) -> None:
         return
     rows = table("Trials", "trial", "comparisons", "labels", "books", "note")
     for one in going:
-        counts = ", ".join(f"{name} {count}" for name, count in one.statuses.items())
-        rows.add_row(cell(one.trial), cell(counts), cell(one.labels), _books(one.books), cell(one.books.get("note")))
+        counts = ", ".join(f"{name} {anything(count)}" for name, count in one.statuses.items())
+        rows.add_row(
+            cell(one.trial), cell(counts), cell(anything(one.labels)), _books(one.books), cell(one.books.get("note"))
+        )
     console.print()
     console.print(rows)
 
@@ -71,7 +74,13 @@ def _show_verdicts(overview: "Overview", console: Console) -> None:
         word = (
             cell("not decided", "bold red") if one.fault else cell(one.verdict.replace("_", " "), STYLES[one.verdict])
         )
-        rows.add_row(cell(one.trial), word, cell(one.requests), cell(one.labels), cell(_rest(one, acts.get(one.trial))))
+        rows.add_row(
+            cell(one.trial),
+            word,
+            cell(anything(one.requests)),
+            cell(anything(one.labels)),
+            cell(_rest(one, acts.get(one.trial))),
+        )
     console.print()
     console.print(rows)
     for one in overview.verdicts:
@@ -94,6 +103,6 @@ def _books(books: Mapping[str, object]) -> Text:
         case True:
             return cell("close", "green")
         case False:
-            return cell(f"gap {books.get('gap')}", "bold red")
+            return cell(f"gap {anything(books.get('gap'))}", "bold red")
         case _:
             return cell("unknown", "yellow")

@@ -16,11 +16,13 @@ from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.published import ranges_of, read_aggregate, read_verdict
 from shadowbus.records import Verdict
 from shadowbus.settings import Settings
-from shadowbus.story.figures import DAY, plain
+from shadowbus.story.deviation import deviation
+from shadowbus.story.fields import number
+from shadowbus.story.figures import YEAR, anything, counted, duration
 from shadowbus.trials import shadow_of, verdicts_in
 
 READ_SECONDS = 60.0
-LONG_MS = 365 * DAY * 1000
+LONG_MS = YEAR * 1000
 EXIT_CODES = {"PROMOTE": 0, "KEEP_WATCHING": 10, "SEND_BACK": 20}
 STYLES = {"PROMOTE": "bold green", "KEEP_WATCHING": "bold yellow", "SEND_BACK": "bold red"}
 STATE_STYLES = {"holds": "green", "fails": "red", "open": "yellow"}
@@ -71,7 +73,11 @@ def verdict(
         raise typer.Exit(EXIT_CODES["KEEP_WATCHING"])
     if again:
         tell(verify(settings, found.record, found.value))
-    emit_json(found.value) if as_json else show(found.record)
+    if as_json:
+        emit_json(found.value)
+    else:
+        numbers = settings.shadow_named(shadow).task == "regression"
+        show(found.record, _summary(settings, found.record.trial) if numbers else {})
     if found.record.fault:
         raise ShadowbusError(f"{found.record.trial} could not be decided. {found.record.fault}")
     raise typer.Exit(EXIT_CODES[found.record.verdict])
@@ -128,13 +134,27 @@ def beginnings(table: Mapping[bytes, bytes]) -> dict[str, int]:
     return began
 
 
-def show(record: Verdict) -> None:
-    """A verdict for people, on stdout."""
+def _summary(settings: Settings, trial: str) -> Mapping[str, object]:
+    """Of the whole trial; empty where there is none."""
+    from shadowbus.kafka.tables import read_table
+    from shadowbus.topology import AGGREGATES
+
+    key = f"{trial}|all|all".encode()
+    value = read_table(settings, AGGREGATES, Deadline.after(READ_SECONDS)).get(key)
+    with contextlib.suppress(Malformed):
+        return read_aggregate(value, key).summary if value else {}
+    return {}
+
+
+def show(record: Verdict, summary: Mapping[str, object]) -> None:
+    """A verdict for people, on stdout. `summary` is of the trial, to say how far answers that are numbers are off."""
     console = output()
     console.print(cell(record.verdict.replace("_", " "), STYLES[record.verdict]), cell(record.trial))
     if record.fault:
         console.print(cell("It could not be decided, and what stands here is nobody's to act on.", "bold red"))
-    console.print(cell(f"{record.requests:,} requests, {record.labels:,} labels", "dim"))
+    console.print(cell(f"{counted(record.requests, 'request')}, {counted(record.labels, 'label')}", "dim"))
+    if off := deviation(summary):
+        console.print(cell(off.text))
     if told := training_sentence(record.training, record.requests, record.labels):
         console.print(cell(told))
     if record.note:
@@ -143,9 +163,9 @@ def show(record: Verdict) -> None:
         rows = table("", "criterion", "value", "interval", "limit", "state", "note")
         for one in record.criteria:
             if isinstance(one, Mapping):
-                interval = f"{_number(one.get('low'))} to {_number(one.get('high'))}"
+                interval = f"{anything(one.get('low'))} to {anything(one.get('high'))}"
                 state = str(one.get("state"))
-                numbers = cell(_number(one.get("value"))), cell(interval), cell(_number(one.get("limit")))
+                numbers = cell(anything(one.get("value"))), cell(interval), cell(anything(one.get("limit")))
                 rows.add_row(
                     cell(one.get("name")), *numbers, cell(state, STATE_STYLES.get(state, "")), cell(one.get("note"))
                 )
@@ -166,23 +186,20 @@ def needed_sentence(needed: Mapping[str, object], as_of_ms: int = 0) -> str:
     >>> needed_sentence({"requests": 1902, "labels": 0, "note": "PROMOTE, at the earliest.", "at_ms": 5_400_000}, 1)
     'Needs about 1,902 more requests, 1.5 hours: PROMOTE, at the earliest.'
     >>> needed_sentence({"requests": 26_991_048, "note": "SEND BACK.", "at_ms": 10**11}, 1)
-    'At this rate never within a year: it would take 1157.4 days. SEND BACK.'
+    'At this rate never within a year: it would take 3.2 years. SEND BACK.'
     """
-    missing = [f"{_number(needed[unit])} more {unit}" for unit in ("requests", "labels") if needed.get(unit)]
+    missing = [
+        counted(amount, unit).replace(" ", " more ", 1)
+        for unit in ("request", "label")
+        if (amount := number(needed, f"{unit}s"))
+    ]
     note, at_ms = str(needed.get("note") or ""), needed.get("at_ms")
-    wait = _duration(at_ms - as_of_ms) if as_of_ms and isinstance(at_ms, int) and at_ms > as_of_ms else ""
+    wait = duration((at_ms - as_of_ms) / 1000) if as_of_ms and isinstance(at_ms, int) and at_ms > as_of_ms else ""
     if as_of_ms and isinstance(at_ms, int) and at_ms - as_of_ms > LONG_MS:
-        return f"At this rate never within a year: it would take {_duration(at_ms - as_of_ms)}. {note}"
+        return f"At this rate never within a year: it would take {duration((at_ms - as_of_ms) / 1000)}. {note}"
     if not missing:
         return f"Needs about {wait}: {note}" if wait else note
     return f"Needs about {' and '.join(missing)}{', ' if wait else ''}{wait}: {note}"
-
-
-def _duration(ms: int) -> str:
-    for unit, size in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
-        if ms >= size:
-            return f"{ms / size:.1f} {unit}"
-    return f"{ms / 1000:.0f} seconds"
 
 
 def evidence_sentence(evidence: Mapping[str, object]) -> str:
@@ -190,7 +207,7 @@ def evidence_sentence(evidence: Mapping[str, object]) -> str:
 
     >>> offsets = {"comparisons": {"0": [5, 905], "1": [0, 1100]}, "outcomes": {}, "vitals": {"0": [6, 7]}}
     >>> evidence_sentence({"offsets": offsets, "models": ["3f2a91c4" * 8], "settings": {"gate": "77ab01cd" * 8}})
-    'Rests on 2000 offsets of comparisons and 0 of outcomes; model 3f2a91c4, gate 77ab01cd.'
+    'Rests on 2,000 offsets of comparisons and 0 of outcomes; model 3f2a91c4, gate 77ab01cd.'
     """
     offsets, models, settings = (evidence.get(name) for name in ("offsets", "models", "settings"))
     if not isinstance(offsets, Mapping) or not isinstance(models, list) or not isinstance(settings, Mapping):
@@ -201,11 +218,5 @@ def evidence_sentence(evidence: Mapping[str, object]) -> str:
         for topic in ("comparisons", "outcomes")
     }
     model = " and ".join(str(one)[:8] for one in models) or "unknown"
-    rests = f"Rests on {read['comparisons']} offsets of comparisons and {read['outcomes']} of outcomes"
+    rests = f"Rests on {read['comparisons']:,} offsets of comparisons and {read['outcomes']:,} of outcomes"
     return f"{rests}; model {model}, gate {str(settings.get('gate'))[:8]}."
-
-
-def _number(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "-" if value is None else str(value)
-    return plain(value) if isinstance(value, float) else f"{value:,}"

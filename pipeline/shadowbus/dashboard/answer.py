@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nicegui import ui
 
-from shadowbus.dashboard.elements import TONES, Part, Text, box
+from shadowbus.dashboard.elements import TONES, Part, Text, box, prose
 from shadowbus.dashboard.moments import moment
 from shadowbus.dashboard.store import View
 from shadowbus.story.acting import told
@@ -116,7 +116,7 @@ class Answer:
             Text("span", _first_capital(f"{trial.past}.") if trial.past else trial.why)
             for line in (trial.needed.text, acted(trial), trial.next):
                 if line and not trial.past:
-                    Text("span", line, "small")
+                    prose("span", line, "small")
             facts = f"{counted(trial.requests, 'request')}, {counted(trial.labels, 'label')}"
             Text("span", facts, "muted small number more")
 

@@ -1,81 +1,34 @@
-"""Numbers of the story as ECharts options. Pure.
+"""Tables of the story as ECharts options: who said what, who was right, how far off, how fast. Pure.
 
-Nothing here is ever HTML: tooltips are drawn as text (`renderMode: richText`), no formatter is made of what came in a
-record, every key is written here, as the page takes keys that begin with a colon for program code, and every foreign
-name is one `for_charts`. Colours are CSS
-variables, so that light and dark are a matter of the style sheet.
+`look.py` says what is safe.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from shadowbus.story.criteria import Criterion
-from shadowbus.story.figures import FORMATS
-from shadowbus.story.history import Point
+from shadowbus.dashboard.look import (
+    BAD,
+    CARD,
+    GOOD,
+    INK,
+    LINE,
+    LIVE,
+    MUTED,
+    SHADOW,
+    Options,
+    frame,
+    legend,
+    value_axis,
+)
+from shadowbus.story.deviation import Deviation
+from shadowbus.story.fields import Table, number
+from shadowbus.story.figures import milliseconds
 from shadowbus.story.names import for_charts
 from shadowbus.story.tables import Confusion, Distribution, WhoWasRight
-from shadowbus.story.timeline import Moment
 
-Options = dict[str, Any]
-
-FONT = 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
-"""As in the style sheet; charts measure their texts with it."""
-
-INK, MUTED, LINE, CARD = "var(--ink)", "var(--muted)", "var(--line)", "var(--card)"
-LIVE, SHADOW, GOOD, BAD, WARN = "var(--live)", "var(--shadow)", "var(--good)", "var(--bad)", "var(--warn)"
-STATE_COLOURS = {"holds": GOOD, "fails": BAD, "open": WARN}
-NEARLY_ALL = 0.5
-"""Of shares above it, the axis is told where to end."""
 LABELLED_CLASSES = 12
 SHORT_NAME = 4
 """Longer names of classes are turned, so that each has its place."""
-SCALES = {"share": 100.0, "points": 100.0}
-UNITS = {"share": " %", "points": "", "ms": " ms"}
-HEADROOM = 0.6
-
-
-def narrowing(criterion: Criterion, points: Sequence[Point]) -> Options:
-    """What was seen of a criterion and what was possible over time, with the limit and the side that is allowed."""
-    scale, unit = SCALES.get(criterion.unit, 1.0), UNITS.get(criterion.unit, "")
-    low, high = _range(criterion)
-    colour = STATE_COLOURS[criterion.state]
-
-    def scaled(value: float | None) -> float | None:
-        return None if value is None else round(value * scale, 6)
-
-    def line(name: str, values: Iterable[float | None], **more: Any) -> Options:
-        data = [[point.at_ms, value] for point, value in zip(points, values, strict=True)]
-        plain = {"type": "line", "symbol": "none", "emphasis": {"disabled": True}, "animation": False}
-        return {"name": name, "data": data, **plain, **more}
-
-    widths = [None if p.low is None or p.high is None else scaled(p.high - p.low) for p in points]
-    band = {"stack": "band", "stackStrategy": "all", "lineStyle": {"opacity": 0}}
-    series = [
-        line("lowest possible", [scaled(p.low) for p in points], **band, itemStyle={"color": MUTED}),
-        line("width", widths, **band, areaStyle={"color": colour, "opacity": 0.28}, tooltip={"show": False}),
-        line(
-            "highest possible", [scaled(p.high) for p in points], lineStyle={"opacity": 0}, itemStyle={"color": MUTED}
-        ),
-        line("seen", [scaled(p.value) for p in points], lineStyle={"color": colour, "width": 2.5}),
-    ]
-    series[3]["itemStyle"] = {"color": colour}
-    if points:
-        series[3]["markPoint"] = {
-            "symbol": "circle",
-            "symbolSize": 9,
-            "silent": True,
-            "data": [{"coord": [points[-1].at_ms, scaled(points[-1].value)]}] if points[-1].value is not None else [],
-            "label": {"show": False},
-            "itemStyle": {"color": colour},
-        }
-    if criterion.limit is not None:
-        series[0] |= _limit(criterion, scale, (low * scale, high * scale))
-    return {
-        **_frame(left=52, right=10, top=8, bottom=20),
-        "xAxis": _time_axis(few=True),
-        "yAxis": _value_axis(unit, low=round(low * scale, 4), high=round(high * scale, 4), few=True),
-        "series": series,
-    }
+RANKS = {"p50": "median", "p95": "95 %", "p99": "99 %"}
 
 
 def confusion(table: Confusion) -> Options:
@@ -100,7 +53,7 @@ def confusion(table: Confusion) -> Options:
     text = {"axisLabel": label, "nameTextStyle": {"color": MUTED}}
     labels = {"color": INK, "fontSize": 11}
     return {
-        **_frame(left=64, right=8, top=8, bottom=74 if turned else 44),
+        **frame(left=64, right=8, top=8, bottom=74 if turned else 44),
         "tooltip": {"show": False},
         "xAxis": {
             **axis,
@@ -127,8 +80,8 @@ def right(table: WhoWasRight) -> Options:
     """Who was right, where exactly one of them was."""
     parts = (("only the shadow", table.shadow_only, SHADOW), ("only live", table.live_only, LIVE))
     return {
-        **_frame(left=8, right=8, top=28, bottom=4),
-        "legend": _legend(),
+        **frame(left=8, right=8, top=28, bottom=4),
+        "legend": legend(),
         "xAxis": {"type": "value", "show": False, "max": max(1, table.shadow_only + table.live_only)},
         "yAxis": {"type": "category", "data": ["labels"], "show": False},
         "series": [
@@ -148,11 +101,58 @@ def right(table: WhoWasRight) -> Options:
     }
 
 
+def deviation(found: Deviation) -> Options:
+    """How far both sides are off, side by side."""
+    texts = list(zip(found.mae_texts, found.rmse_texts, strict=True))
+    return _beside(("MAE", "RMSE"), list(zip(found.mae, found.rmse, strict=True)), texts)
+
+
+def latency(live: Table, shadow: Table) -> Options:
+    """How long answers take, side by side."""
+    sides = [[number(side, rank) for rank in RANKS] for side in (live, shadow)]
+    return _beside(tuple(RANKS.values()), sides, [list(map(milliseconds, side)) for side in sides])
+
+
+def _beside(names: Sequence[str], sides: Sequence[Sequence[float | None]], texts: Sequence[Sequence[str]]) -> Options:
+    """Bars of live and shadow under each name, with their figures."""
+    label = {"show": True, "position": "right", "color": INK, "fontSize": 12}
+    return {
+        **frame(left=62, right=74, top=28, bottom=6),
+        "legend": legend(),
+        "tooltip": {"show": False},
+        "xAxis": {"type": "value", "show": False, "min": 0},
+        "yAxis": {
+            "type": "category",
+            "data": list(names),
+            "inverse": True,
+            "axisLabel": {"color": MUTED, "fontSize": 12},
+            "axisTick": {"show": False},
+            "axisLine": {"lineStyle": {"color": LINE}},
+        },
+        "series": [
+            {
+                "name": name,
+                "type": "bar",
+                "barGap": "15%",
+                "barCategoryGap": "30%",
+                "data": [
+                    {"value": value, "label": {**label, "formatter": text}}
+                    for value, text in zip(values, written, strict=True)
+                ],
+                "itemStyle": {"color": colour},
+                "emphasis": {"disabled": True},
+                "animation": False,
+            }
+            for name, colour, values, written in zip(("live", "shadow"), (LIVE, SHADOW), sides, texts, strict=True)
+        ],
+    }
+
+
 def distribution(table: Distribution) -> Options:
     """How often each answer comes, on both sides."""
     return {
-        **_frame(left=44, right=8, top=28, bottom=40),
-        "legend": _legend(),
+        **frame(left=44, right=8, top=28, bottom=40),
+        "legend": legend(),
         "xAxis": {
             "type": "category",
             "data": list(map(for_charts, table.names)),
@@ -160,7 +160,7 @@ def distribution(table: Distribution) -> Options:
             "axisTick": {"show": False},
             "axisLine": {"lineStyle": {"color": LINE}},
         },
-        "yAxis": _value_axis(" %", low=0),
+        "yAxis": value_axis(" %", low=0),
         "series": [
             {
                 "name": name,
@@ -175,139 +175,6 @@ def distribution(table: Distribution) -> Options:
     }
 
 
-def rates(moments: Sequence[Moment]) -> Options:
-    """How often both answer the same, window by window."""
-    lines = {"same answer": ([one.agreement for one in moments], SHADOW, "solid")}
-    return _over_time(moments, lines, " %", 100.0, high=100.0)
-
-
-def errors(moments: Sequence[Moment]) -> Options:
-    """How often the shadow fails, window by window."""
-    values = [one.errors for one in moments]
-    most = max((one for one in values if one is not None), default=0.0)
-    high = 100.0 if most > NEARLY_ALL else None  # else the axis ends where nothing can be
-    return _over_time(moments, {"failures": (values, BAD, "solid")}, " %", 100.0, low=0.0, high=high)
-
-
-def latency(moments: Sequence[Moment]) -> Options:
-    """Latency quantiles of both sides, window by window."""
-    lines: dict[str, tuple[list[float | None], str, str]] = {}
-    for side, colour in (("live", LIVE), ("shadow", SHADOW)):
-        for rank, kind in (("p50", "solid"), ("p95", "dashed"), ("p99", "dotted")):
-            lines[f"{side} {rank}"] = ([getattr(one, f"{side}_{rank}") for one in moments], colour, kind)
-    return _over_time(moments, lines, " ms", 1.0, low=0.0)
-
-
-def _over_time(
-    moments: Sequence[Moment],
-    lines: Mapping[str, tuple[Sequence[float | None], str, str]],
-    unit: str,
-    scale: float,
-    low: float | None = None,
-    high: float | None = None,
-) -> Options:
-    series = []
-    for name, (values, colour, kind) in lines.items():
-        data = [
-            [one.start_ms, None if value is None else round(value * scale, 4)]
-            for one, value in zip(moments, values, strict=True)
-        ]
-        style = {"color": colour, "width": 2, "type": kind}
-        plain = {
-            "type": "line",
-            "symbol": "circle" if len(moments) < 3 else "none",
-            "emphasis": {"disabled": True},
-            "animation": False,
-        }
-        series.append({"name": name, "data": data, "lineStyle": style, "itemStyle": {"color": colour}, **plain})
-    return {
-        **_frame(left=56, right=14, top=52 if len(lines) > 1 else 12, bottom=24),
-        **({"legend": {**_legend(), "itemGap": 8}} if len(lines) > 1 else {}),
-        "xAxis": _time_axis(),
-        "yAxis": _value_axis(unit, low=low, high=high, scaled=True),
-        "series": series,
-    }
-
-
-def _limit(criterion: Criterion, scale: float, span: tuple[float, float]) -> Options:
-    """The limit as a line, and the side of it that is allowed."""
-    limit = round((criterion.limit or 0.0) * scale, 6)
-    text = f"limit {FORMATS[criterion.unit](criterion.limit)}"
-    label = {"formatter": text, "position": "insideStartTop", "color": INK, "fontSize": 11}
-    line = {"color": INK, "type": "dashed", "width": 1.5}
-    found: Options = {
-        "markLine": {"symbol": "none", "silent": True, "data": [{"yAxis": limit}], "label": label, "lineStyle": line}
-    }
-    if criterion.side != "limit":
-        edge = span[1] if criterion.side == "at least" else span[0]
-        area = [[{"yAxis": limit}, {"yAxis": round(edge, 6)}]]
-        found["markArea"] = {"silent": True, "data": area, "itemStyle": {"color": GOOD, "opacity": 0.09}}
-    return found
-
-
-def _range(criterion: Criterion) -> tuple[float, float]:
-    """What part of the scale to show: the limit and all that is possible now, with room for what was before."""
-    ends = [one for one in (criterion.value, criterion.low, criterion.high, criterion.limit) if one is not None]
-    low, high = min(ends, default=0.0), max(ends, default=1.0)
-    room = (high - low or abs(high) or 1.0) * HEADROOM
-    if criterion.unit == "share":
-        return max(0.0, low - room), min(1.0, high + room)
-    return low - room, high + room
-
-
 def _cells(table: Confusion) -> Iterable[tuple[int, int]]:
     size = range(len(table.classes))
     return [(i, j) for i in size for j in size]
-
-
-def _frame(**grid: int) -> Options:
-    return {
-        "animation": False,
-        "aria": {"enabled": False},
-        "backgroundColor": "transparent",
-        "textStyle": {"fontFamily": FONT},
-        "grid": {**grid, "containLabel": False},
-        "tooltip": {
-            "trigger": "axis",
-            "renderMode": "richText",
-            "confine": True,
-            "backgroundColor": CARD,
-            "borderColor": LINE,
-            "textStyle": {"color": INK, "fontSize": 12},
-            "axisPointer": {"lineStyle": {"color": MUTED}, "shadowStyle": {"color": LINE, "opacity": 0.4}},
-        },
-    }
-
-
-def _legend() -> Options:
-    return {"top": 0, "left": 0, "itemWidth": 22, "itemHeight": 10, "textStyle": {"color": INK}, "inactiveColor": MUTED}
-
-
-def _time_axis(*, few: bool = False) -> Options:
-    return {
-        "type": "time",
-        "splitNumber": 2 if few else 4,
-        "axisLabel": {"color": MUTED, "fontSize": 11, "hideOverlap": True},
-        "axisLine": {"lineStyle": {"color": LINE}},
-        "axisTick": {"show": False},
-        "splitLine": {"show": False},
-    }
-
-
-def _value_axis(
-    unit: str, *, low: float | None = None, high: float | None = None, few: bool = False, scaled: bool = False
-) -> Options:
-    axis: Options = {
-        "type": "value",
-        "splitNumber": 2 if few else 4,
-        "axisLabel": {
-            "color": MUTED,
-            "fontSize": 11,
-            "formatter": f"{{value}}{unit}",
-            "showMinLabel": not few,
-            "showMaxLabel": not few,
-        },
-        "splitLine": {"lineStyle": {"color": LINE, "opacity": 0.7}},
-        "scale": scaled and low is None,
-    }
-    return {**axis, **({"min": low} if low is not None else {}), **({"max": high} if high is not None else {})}

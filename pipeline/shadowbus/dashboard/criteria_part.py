@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from shadowbus.dashboard import charts
+from shadowbus.dashboard import time_charts
 from shadowbus.dashboard.answer import acted, badge_of, tone_of
-from shadowbus.dashboard.elements import STATE_TONES, STATE_WORDS, Chart, Part, Text, box
+from shadowbus.dashboard.elements import STATE_TONES, STATE_WORDS, Chart, Part, Text, box, prose
 from shadowbus.records import Verdict
 from shadowbus.story.criteria import Criterion
 from shadowbus.story.figures import counted
@@ -63,7 +63,7 @@ class _Tile:
             self._progress.update()
         if self._chart is not None:
             points = narrowing(history, criterion.name)
-            self._chart.show(charts.narrowing(criterion, points), criterion.sentence)
+            self._chart.show(time_charts.narrowing(criterion, points), criterion.sentence)
 
 
 def _draw_verdict(trial: TrialStory) -> None:
@@ -75,7 +75,7 @@ def _draw_verdict(trial: TrialStory) -> None:
         if done := acted(trial):
             Text("p", done)
         if trial.next:
-            Text("p", trial.next)
+            prose("p", trial.next)
         if trial.needed.text and not trial.past:
             Text("p", f"Still needed: {trial.needed.text}")
         for warning in trial.warnings:

@@ -25,9 +25,13 @@ class Differences:
                 Text("h3", "Who answered what")
                 self._confusion_text = Text("p", "", "muted small")
                 self._confusion = Chart(400, self._clicked)
+            with box("article", "card") as self._deviation_card:
+                Text("h3", "How far they are off")
+                self._deviation_text = Text("p", "", "muted small")
+                self._deviation = Chart(190)
             with box():
                 with box("article", "card"):
-                    Text("h3", "Who was right, where only one of them was")
+                    self._right_head = Text("h3", "")
                     self._right_text = Text("p", "", "muted small")
                     self._right = Chart(74)
                 with box("article", "card").style("margin-top: 12px") as self._distribution_card:
@@ -46,6 +50,12 @@ class Differences:
             says = f"{whole(table.differing)} of {counted(table.requests, 'answer')} differ (off the green diagonal)."
             self._confusion_text.set_text(f"{says} Click a cell to see such requests.")
             self._confusion.show(charts.confusion(table), says)
+        self._deviation_card.set_visibility(trial.deviation is not None)
+        if trial.deviation is not None:
+            self._deviation_text.set_text(trial.deviation.text)
+            self._deviation.show(charts.deviation(trial.deviation), trial.deviation.text)
+        is_right = "within the tolerance" if trial.deviation else "right"
+        self._right_head.set_text(f"Who was {is_right}, where only one of them was")
         right = trial.right
         self._right_text.set_text(f"{right.text} Both were right on {right.both:,}, neither on {right.neither:,}.")
         self._right.show(charts.right(right), right.text)
@@ -75,8 +85,8 @@ class SegmentsPart:
 
 def heading(segments: tuple[Segment, ...]) -> str:
     """Whether it is worse for anybody, as far as is seen."""
-    seen = [one for one in segments if one.accuracy is not None]
-    worse = sum(one.accuracy < 0 for one in seen if one.accuracy is not None)
+    seen = [one for one in segments if one.worse is not None]
+    worse = sum(one.worse is True for one in seen)
     if not seen or worse:
         return (
             "For whom is it worse?"
@@ -90,12 +100,20 @@ def _draw_segments(segments: tuple[Segment, ...]) -> None:
     if not segments:
         Text("p", "No request has named a segment, such as a country.", "muted")
         return
-    heads = ("segment", "accuracy, shadow minus live", "shown", "same answer", "failures", "requests", "labels")
+    heads = (
+        "segment",
+        f"{segments[0].measure}, shadow minus live",
+        "shown",
+        "same answer",
+        "failures",
+        "requests",
+        "labels",
+    )
     shown = segments[:MOST_SEGMENTS]
     body = [
         (
             one.name,
-            one.accuracy_text,
+            one.difference_text,
             STATE_WORDS.get(one.state, "not guarded"),
             one.agreement_text,
             one.errors_text,

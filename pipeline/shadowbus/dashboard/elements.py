@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from shadowbus.dashboard.charts import Options
+from shadowbus.dashboard.look import Options
 
 Shown = TypeVar("Shown")
 TONES = {"PROMOTE": "good", "SEND_BACK": "bad", "KEEP_WATCHING": "warn"}
@@ -23,6 +23,16 @@ class Text(TextElement):
     def __init__(self, tag: str, text: str, classes: str = "") -> None:
         super().__init__(tag=tag, text=text)
         self.classes(classes)
+
+
+def prose(tag: str, text: str, classes: str = "") -> None:
+    """A sentence; what stands between backquotes in it is a command."""
+    if "`" not in text:
+        Text(tag, text, classes)
+        return
+    with box(tag, classes):
+        for place, part in enumerate(text.split("`")):
+            Text("code" if place % 2 else "span", part)
 
 
 def box(tag: str = "div", classes: str = "", **attributes: str) -> ui.element:

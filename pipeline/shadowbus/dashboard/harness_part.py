@@ -1,15 +1,14 @@
-"""Over time, the books, workers, other trials beside this one, and how the verdict came about."""
+"""Over time, latency, the books, workers, and how the verdict came about."""
 
-from shadowbus.dashboard import charts
-from shadowbus.dashboard.answer import badge_of
+from shadowbus.dashboard import charts, time_charts
 from shadowbus.dashboard.elements import Chart, Part, Text, box, rows
 from shadowbus.dashboard.moments import moment
-from shadowbus.story.fields import number
-from shadowbus.story.figures import counted, milliseconds, whole
+from shadowbus.story.fields import count
+from shadowbus.story.figures import counted, whole
 from shadowbus.story.harness import Resources
 from shadowbus.story.history import Change
 from shadowbus.story.ledger import Ledger
-from shadowbus.story.trial import Story, TrialStory
+from shadowbus.story.trial import TrialStory
 
 HEIGHT = 210
 
@@ -21,47 +20,46 @@ class OverTime:
         self._charts: list[Chart] = []
         with box(classes="grid"):
             for title, hint in (
-                ("Same answer as live", "share of requests both models answered"),
-                ("Failures of the shadow", "share of requests"),
+                ("Same answer as live", "share of requests both models answered; the band is what is possible"),
+                ("Failures of the shadow", "share of requests; the band is what is possible"),
+                ("Latency of both", "the line is the median, the band goes up to 95 %"),
             ):
                 with box("article", "card"):
                     Text("h3", title)
                     Text("p", hint, "muted small")
                     self._charts.append(Chart(HEIGHT))
-            with box("article", "card"):
-                Text("h3", "Latency of both")
-                self._text = Text("p", "", "muted small")
-                self._charts.append(Chart(HEIGHT))
 
     def show(self, trial: TrialStory) -> None:
         """Show a trial."""
-        live, shadow = trial.latency
-        text = f"median and 95 %: live {_latency(live)}, shadow {_latency(shadow)}"
-        self._text.set_text(text)
         agreement, errors, latency = self._charts
-        agreement.show(charts.rates(trial.timeline), f"Same answer over time; in all {trial.agreement_text}")
-        errors.show(charts.errors(trial.timeline), f"Failures over time; in all {trial.errors_text}")
-        latency.show(charts.latency(trial.timeline), text)
+        agreement.show(time_charts.rates(trial.timeline), f"Same answer over time; in all {trial.agreement_text}")
+        errors.show(time_charts.errors(trial.timeline), f"Failures over time; in all {trial.errors_text}")
+        latency.show(time_charts.latency(trial.timeline), "Latency of both over time")
 
 
 class HarnessPart:
-    """Books and workers of one trial, all trials side by side, and the verdict's history."""
+    """Books, latency and workers of one trial, and the verdict's history."""
 
     def __init__(self) -> None:
         Text("h2", "Is every record accounted for?")
         self._books = Part(_draw_books)
-        Text("h2", "What it costs")
-        self._resources = Part(_draw_resources)
-        Text("h2", "All trials side by side")
-        self._beside = Part(_draw_beside)
+        Text("h2", "How fast is it, and what does it cost?")
+        with box("article", "card after"):
+            Text("h3", "Time to an answer")
+            self._timed = Text("p", "", "muted small")
+            self._latency = Chart(170)
+        self._resources = Part(_draw_resources, classes="gap")
         Text("h2", "How the verdict came about")
         self._history = Part(_draw_history)
 
-    def show(self, story: Story, trial: TrialStory) -> None:
-        """Show a trial of a story."""
+    def show(self, trial: TrialStory) -> None:
+        """Show a trial."""
         self._books.show(trial.books)
+        live, shadow = trial.latency
+        timed = f"{counted(count(shadow, 'n'), 'row')} that the shadow was asked one at a time"
+        self._timed.set_text(f"Of {counted(count(live, 'n'), 'live answer')}, and {timed}.")
+        self._latency.show(charts.latency(live, shadow), "Time to an answer, live and shadow")
         self._resources.show(trial.resources)
-        self._beside.show(story.going)
         self._history.show(trial.changes)
 
 
@@ -93,27 +91,8 @@ def _draw_resources(found: Resources | None) -> None:
         ("in a batch", found.batch_text),
     ]
     rows("Workers and resources", [name for name, _ in body], [[value for _, value in body]])
-
-
-def _draw_beside(trials: tuple[TrialStory, ...]) -> None:
-    heads = ("shadow", "verdict", "requests", "labels", "same answer", "failures", "latency, median and 95 %", "books")
-    body = [
-        (
-            one.shadow,
-            "noise floor" if one.control else badge_of(one),
-            whole(one.requests),
-            whole(one.labels),
-            one.agreement_text,
-            one.errors_text,
-            _latency(one.latency[1]),
-            {True: "close", False: f"gap of {one.books.gap:,}", None: "not yet known"}[one.books.closes],
-        )
-        for one in trials
-    ]
-    if trials:
-        live = trials[0]
-        body.append((f"{live.live} (live)", "serves", "", "", "", "", _latency(live.latency[0]), ""))
-    rows("All trials side by side", heads, body)
+    for remark in found.remarks:
+        Text("p", remark, "muted after")
 
 
 def _draw_history(changes: tuple[Change, ...]) -> None:
@@ -125,8 +104,3 @@ def _draw_history(changes: tuple[Change, ...]) -> None:
         rows("History of the verdict", ("when (UTC)", "verdict", "after"), body)
     else:
         Text("p", "There is no verdict yet.", "muted")
-
-
-def _latency(quantiles: object) -> str:
-    table = quantiles if isinstance(quantiles, dict) else {}
-    return f"{milliseconds(number(table, 'p50'))} and {milliseconds(number(table, 'p95'))}"

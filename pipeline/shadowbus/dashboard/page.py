@@ -65,7 +65,7 @@ class Page:
         self._segments.show(trial)
         self._explorer.show(trial)
         self._over_time.show(trial)
-        self._harness.show(view.story, trial)
+        self._harness.show(trial)
 
     def _choose(self, trial: str) -> None:
         self._selected, self._version = trial, -1

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 import orjson
 
 from shadowbus.notify.due import Change
+from shadowbus.story.criteria import read
+from shadowbus.story.figures import counted
 
 MOST_CRITERIA = 12
 NAME_CHARACTERS = 200
@@ -34,7 +36,7 @@ TEMPLATES: dict[str, Callable[[Change, str], bytes]] = {"chat": chat, "json": pl
 def _lines(change: Change) -> Iterator[str]:
     verdict = change.verdict
     yield f"*{_words(verdict.verdict)}* {_code(verdict.trial)} (it was {_words(change.before)})"
-    yield f"{verdict.requests} requests, {verdict.labels} labels"
+    yield f"{counted(verdict.requests, 'request')}, {counted(verdict.labels, 'label')}"
     criteria = sorted((one for one in verdict.criteria if isinstance(one, Mapping)), key=_weight)
     yield from map(_criterion, criteria[:MOST_CRITERIA])
     if len(criteria) > MOST_CRITERIA:
@@ -48,21 +50,18 @@ def _weight(criterion: Mapping[str, object]) -> int:
 
 
 def _criterion(one: Mapping[str, object]) -> str:
-    interval = f"{_number(one.get('low'))} to {_number(one.get('high'))}"
-    numbers = f"{_number(one.get('value'))} ({interval}), limit {_number(one.get('limit'))}"
-    return f"\u2022 {_code(one.get('name'))} {_words(one.get('state'))}: {numbers}"
+    name, state = f"\u2022 {_code(one.get('name'))}", _words(one.get("state"))
+    for told in read(one):
+        interval = f" ({told.interval_text})" if told.interval_text else ""
+        limit = f", has to be {told.limit_text}" if told.limit_text else ""
+        return f"{name} {state}: {'none yet' if told.value is None else told.value_text}{interval}{limit}"
+    return f"{name} {state}"
 
 
 def _words(value: object) -> str:
     return "".join(
         letter for letter in str(value)[:NAME_CHARACTERS].replace("_", " ") if letter.isalpha() or letter == " "
     )
-
-
-def _number(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "none yet" if value is None else "?"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _code(value: object) -> str:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from shadowbus.errors import ShadowbusError
 from shadowbus.records import Verdict
+from shadowbus.story.figures import anything
 
 
 class NotDone(ShadowbusError):
@@ -81,9 +82,5 @@ MOST_CRITERIA = 6
 
 
 def _criterion(one: Mapping[str, object]) -> str:
-    interval = f"{_number(one.get('low'))} to {_number(one.get('high'))}"
-    return f"{one.get('name')} {_number(one.get('value'))} ({interval}), limit {_number(one.get('limit'))}"
-
-
-def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    interval = f"{anything(one.get('low'))} to {anything(one.get('high'))}"
+    return f"{one.get('name')} {anything(one.get('value'))} ({interval}), limit {anything(one.get('limit'))}"

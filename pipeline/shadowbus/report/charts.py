@@ -41,6 +41,7 @@ class Chart:
 
 def charts(story: TrialStory, history: Sequence[Verdict]) -> Iterator[Chart]:
     """Where the two models differ, and how it went, in the order in which a person asks."""
+    yield from _deviation(story)
     yield from _right(story)
     yield from _confusion(story)
     yield from _segments(story)
@@ -85,6 +86,36 @@ def _span(scale: Spec) -> Spec:
     return {"x": {"datum": first, **place}, "x2": {"datum": last}}
 
 
+def _deviation(story: TrialStory) -> Iterator[Chart]:
+    found = story.deviation
+    if found is None:
+        return
+    rows = [
+        {"error": name, "side": side, "off": value, "text": text}
+        for name, values, texts in (("MAE", found.mae, found.mae_texts), ("RMSE", found.rmse, found.rmse_texts))
+        for side, value, text in zip(("live", "shadow"), values, texts, strict=True)
+    ]
+    encoding = {
+        "y": {
+            "field": "error",
+            "type": "nominal",
+            "sort": ["MAE", "RMSE"],
+            "axis": {"title": None, "domain": False, "ticks": False},
+        },
+        "yOffset": {"field": "side"},
+        "x": axis("off", None, scale={"zero": True}),
+        "color": coloured("side", SIDES),
+    }
+    written = {"text": {"field": "text", "type": "nominal"}, "color": {"value": INK}}
+    layers = [
+        {"mark": {"type": "bar", "cornerRadius": 2}},
+        {"mark": {"type": "text", "align": "left", "dx": 5}, "encoding": written},
+    ]
+    yield Chart(
+        "How far they are off", chart(found.text, rows, height=120, encoding=encoding, layer=layers), found.text
+    )
+
+
 def _right(story: TrialStory) -> Iterator[Chart]:
     right = story.right
     if not right.labels:
@@ -114,7 +145,7 @@ def _right(story: TrialStory) -> Iterator[Chart]:
         {"mark": {"type": "text", "align": "left", "dx": 5}, "encoding": written},
     ]
     yield Chart(
-        "Who was right",
+        "Who was within the tolerance" if story.deviation else "Who was right",
         chart("Labels by who was right.", rows, height=120, encoding=encoding, layer=layers),
         right.text,
     )
@@ -176,20 +207,22 @@ def _confusion(story: TrialStory) -> Iterator[Chart]:
 
 
 def _segments(story: TrialStory) -> Iterator[Chart]:
-    found = [one for one in story.segments if one.accuracy is not None and one.low is not None and one.high is not None]
+    found = [one for one in story.segments if None not in (one.difference, one.low, one.high)]
     if not found:
         return
     found = found[:MOST_SEGMENTS]
     names = _names([one.name for one in found])
     rows = [
-        {"segment": name, "value": one.accuracy, "low": one.low, "high": one.high, "state": one.state or "open"}
+        {"segment": name, "value": one.difference, "low": one.low, "high": one.high, "state": one.state or "open"}
         for name, one in zip(names, found, strict=True)
     ]
-    limit = next((one.limit for one in story.criteria if one.name == "accuracy"), None)
+    off = story.deviation is not None
+    limit = next((one.limit for one in story.criteria if one.name == ("loss" if off else "accuracy")), None)
     y = {"field": "segment", "type": "nominal", "sort": names, "axis": {"title": None, "domain": False, "ticks": False}}
     colours = {"domain": list(STATE_COLOURS), "range": list(STATE_COLOURS.values())}
     colour = coloured("state", colours, legend=None)
-    x = axis("low", "accuracy, shadow minus live", "share")
+    unit = "" if off else "share"
+    x = axis("low", f"{found[0].measure}, shadow minus live", unit)
     layers: list[Spec] = [
         {"mark": {"type": "rule", "color": MUTED, "strokeDash": [3, 3]}, "encoding": {"x": {"datum": 0}}},
         {
@@ -198,15 +231,16 @@ def _segments(story: TrialStory) -> Iterator[Chart]:
         },
         {
             "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
-            "encoding": {"y": y, "x": axis("value", None, "share"), "color": colour},
+            "encoding": {"y": y, "x": axis("value", None, unit), "color": colour},
         },
     ]
     if limit is not None:
         layers.append({"mark": {"type": "rule", "color": INK}, "encoding": {"x": {"datum": limit}}})
-    note = "Each bar is what is still possible. The solid line is the limit, the dashed one is live's own accuracy."
+    note = f"Each bar is what is still possible. The dashed line is live's own {found[0].measure}"
+    note += "." if limit is None else ", the solid one the limit."
     yield Chart(
         "Segments, the most harmed first",
-        chart("Accuracy difference by segment.", rows, height=30 * len(rows) + 10, layer=layers),
+        chart(f"Difference in {found[0].measure} by segment.", rows, height=30 * len(rows) + 10, layer=layers),
         note,
     )
 

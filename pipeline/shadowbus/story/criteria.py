@@ -42,6 +42,13 @@ WORDINGS = {
     "coverage": Wording("Requests that have their label", "share", "limit"),
 }
 
+OF_NUMBERS = {
+    "accuracy": "Answers within the tolerance, compared with live",
+    "accuracy_gain": "More answers within the tolerance than live",
+    "loss": "Mean absolute error, compared with live",
+}
+"""Titles where answers are numbers: right is within the tolerance there, and the loss is the absolute error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
@@ -96,9 +103,9 @@ class Criterion:
         return self.name.partition(":")[2]
 
 
-def read(*criteria: object) -> tuple[Criterion, ...]:
-    """The criteria of a verdict record; what is none is left out."""
-    return tuple(_criterion(one) for one in _tables(criteria))
+def read(*criteria: object, numbers: bool = False) -> tuple[Criterion, ...]:
+    """The criteria of a verdict record; what is none is left out. `numbers`: whether answers are numbers."""
+    return tuple(_criterion(one, OF_NUMBERS if numbers else {}) for one in _tables(criteria))
 
 
 def in_words(note: str) -> str:
@@ -123,10 +130,10 @@ def _tables(criteria: Iterable[object]) -> Iterable[Table]:
     return (one for one in criteria if isinstance(one, Mapping) and words(one, "name"))
 
 
-def _criterion(record: Table) -> Criterion:
+def _criterion(record: Table, titles: Mapping[str, str]) -> Criterion:
     name, state = words(record, "name"), words(record, "state")
     value, low, high, limit = (number(record, key) for key in ("value", "low", "high", "limit"))
-    wording = _wording(name, value, limit, state)
+    wording = _wording(name, value, limit, state, titles)
     write = FORMATS[wording.unit]
     counted = wording.unit == "count"
     return Criterion(
@@ -146,12 +153,12 @@ def _criterion(record: Table) -> Criterion:
     )
 
 
-def _wording(name: str, value: float | None, limit: float | None, state: str) -> Wording:
+def _wording(name: str, value: float | None, limit: float | None, state: str, titles: Mapping[str, str]) -> Wording:
     """How to speak of it; of a criterion that has no wording, the side is the one that its state shows."""
     kind, _, segment = name.partition(":")
     if kind in WORDINGS:
-        known = WORDINGS[kind]
-        return Wording(f"{known.title}, where {segment}", known.unit, known.side) if segment else known
+        known, title = WORDINGS[kind], titles.get(kind, WORDINGS[kind].title)
+        return Wording(f"{title}, where {segment}" if segment else title, known.unit, known.side)
     side: Side = "limit"
     if value is not None and limit is not None and value != limit and state in ("holds", "fails"):
         side = "at least" if (value > limit) == (state == "holds") else "at most"

@@ -6,9 +6,9 @@ MISSING = "-"
 """Where nothing has been seen."""
 
 LEAST, MOST = 1e-6, 1e15
-"""What lies between can be written out."""
+"""What lies between is written out."""
 
-MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+MINUTE, HOUR, DAY, YEAR = 60.0, 3_600.0, 86_400.0, 31_536_000.0
 
 
 def share(value: float | None) -> str:
@@ -56,18 +56,42 @@ def milliseconds(value: float | None) -> str:
 
 
 def plain(value: float | None) -> str:
-    """A number whose unit is not known, with three digits that matter and none in powers of ten.
+    """A number whose unit is not known: all of its whole part, at least three digits that matter, no powers of ten.
 
-    >>> plain(0.123456), plain(3.0), plain(-14463.2), plain(112_700), plain(0.0000123), plain(9.996)
-    ('0.123', '3', '-14,500', '113,000', '0.0000123', '10')
+    >>> plain(0.123456), plain(3.0), plain(-14463.2), plain(112_700.4), plain(0.0000123), plain(9.996)
+    ('0.123', '3', '-14,463', '112,700', '0.0000123', '10')
+    >>> plain(1e-9), plain(-1e18)
+    ('nearly 0', 'under -1,000,000,000,000,000')
     """
     if value is None:
         return MISSING
-    if value == 0 or not LEAST <= abs(value) < MOST:
-        return f"{value:.3g}"
-    digits = 2 - int(f"{abs(value):e}".partition("e")[2])
-    text = f"{round(value, digits):,.{max(0, digits)}f}"
+    text = _written(value, _digits(value))
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def pair(live: float | None, shadow: float | None) -> tuple[str, str]:
+    """Two numbers to be read side by side: as many decimals in both as the one that needs more of them has.
+
+    >>> pair(112.7, 98.04), pair(1520.4, 1498.2), pair(0.52, None)
+    (('112.7', '98.0'), ('1,520', '1,498'), ('0.520', '-'))
+    """
+    known = [one for one in (live, shadow) if one is not None]
+    digits = max(map(_digits, known), default=0)
+    first, second = (MISSING if one is None else _written(one, digits) for one in (live, shadow))
+    return first, second
+
+
+def anything(value: object, missing: str = MISSING) -> str:
+    """What stands in a record where a number should.
+
+    >>> anything(12000), anything(0.5), anything(None), anything("12"), anything(True)
+    ('12,000', '0.5', '-', '?', '?')
+    """
+    if value is None:
+        return missing
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "?"
+    return f"{value:,}" if isinstance(value, int) else plain(value)
 
 
 def memory(value: float | None) -> str:
@@ -84,8 +108,8 @@ def memory(value: float | None) -> str:
 def duration(seconds: float | None) -> str:
     """A time to wait, roughly.
 
-    >>> duration(40), duration(150), duration(9000), duration(200_000), duration(None)
-    ('less than a minute', '2 minutes', '2.5 hours', '2.3 days', '-')
+    >>> duration(40), duration(150), duration(9000), duration(200_000), duration(1e8), duration(None)
+    ('less than a minute', '2 minutes', '2.5 hours', '2.3 days', '3.2 years', '-')
     """
     if seconds is None:
         return MISSING
@@ -94,7 +118,10 @@ def duration(seconds: float | None) -> str:
     if seconds < 90 * MINUTE:
         minutes = round(seconds / MINUTE)
         return "1 minute" if minutes == 1 else f"{minutes} minutes"
-    return f"{seconds / HOUR:.1f} hours" if seconds < 2 * DAY else f"{seconds / DAY:.1f} days"
+    for unit, size, most in (("hours", HOUR, 2 * DAY), ("days", DAY, 2 * YEAR)):
+        if seconds < most:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / YEAR:,.1f} years"
 
 
 FORMATS: dict[str, Callable[[float | None], str]] = {
@@ -137,6 +164,22 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
 
 
+def _digits(value: float) -> int:
+    """Decimals that make three digits that matter."""
+    if value == 0 or not LEAST <= abs(value) < MOST:
+        return 0
+    return max(0, 2 - int(f"{abs(value):.2e}".partition("e")[2]))
+
+
+def _written(value: float, digits: int) -> str:
+    if abs(value) >= MOST:
+        return f"over {MOST:,.0f}" if value > 0 else f"under {-MOST:,.0f}"
+    if 0 < abs(value) < LEAST:
+        return "nearly 0"
+    text = f"{value:,.{digits}f}"
+    return text.removeprefix("-") if round(value, digits) == 0 else text
+
+
 def _signed(value: float, digits: int) -> str:
-    text = f"{value:+.{digits}f}"
-    return text[1:] if float(text) == 0 else text
+    text = f"{value:+,.{digits}f}"
+    return text[1:] if round(value, digits) == 0 else text

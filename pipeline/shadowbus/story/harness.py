@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shadowbus.story.fields import Table, count, number, section
+from shadowbus.story.fields import Table, count, number, section, sequence
 from shadowbus.story.figures import MISSING, counted, memory, milliseconds, share
 from shadowbus.story.ledger import Ledger
 
@@ -15,7 +15,11 @@ FEATURES_LACK = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What replay says of the shadow's processes; each number as text beside it."""
+    """What replay says of the shadow's processes; each number as text beside it.
+
+    `remarks` are sentences on what does not go as it should, and changes no answer; `network` is one on a network that
+    the model has and should not, or misses; empty where all is well.
+    """
 
     workers: int
     lag: int
@@ -25,6 +29,8 @@ class Resources:
     memory_text: str
     cpu_text: str
     batch_text: str
+    remarks: tuple[str, ...]
+    network: str
 
 
 def resources(summary: Table) -> Resources | None:
@@ -43,7 +49,37 @@ def resources(summary: Table) -> Resources | None:
         memory(number(found, "resident_bytes")),
         MISSING if per_row is None else f"{milliseconds(per_row)} a request",
         MISSING if (batch := number(found, "batch_ms_per_row")) is None else f"{milliseconds(batch)} a request",
+        tuple(_remarks(found)),
+        _network(found),
     )
+
+
+def _remarks(found: Table) -> Iterator[str]:
+    if reasons := _texts(found, "given_up"):
+        yield f"The model costs more than it has to: {'; '.join(reasons).rstrip('.')}."
+    detours = section(found, "detours")
+    if ways := [f"{way} {count(detours, way):,}" for way in detours if count(detours, way)]:
+        yield (
+            f"A quicker way to the same answers failed {counted(sum(count(detours, way) for way in detours), 'time')} "
+            f"({', '.join(ways)}): docs/operations.md says what each is."
+        )
+
+
+def _network(found: Table) -> str:
+    if missed := count(found, "network_missed"):
+        return (
+            f"The model tried {counted(missed, 'time')} to reach a network, and has none: its answers may not be those "
+            "it gives in production. Where what it sends may be sent twice, set network = true in its [[shadow]]."
+        )
+    if reasons := _texts(found, "not_isolated"):
+        return (
+            f"The model reaches the network ({'; '.join(reasons).removeprefix('not isolated: ')}): docs/operations.md."
+        )
+    return ""
+
+
+def _texts(found: Table, name: str) -> list[str]:
+    return [one for one in sequence(found, name) if isinstance(one, str)]
 
 
 def warnings(summary: Table, books: Ledger, health: Resources | None, quiet_ms: int) -> tuple[str, ...]:
@@ -76,6 +112,8 @@ def _of_workers(health: Resources | None) -> Iterator[str]:
             f"The shadow failed so often that {counted(health.circuits_open, 'worker')} stopped asking it for a while: "
             "requests count as failed in the meantime."
         )
+    if health.network:
+        yield health.network
     if health.lag > BEHIND:
         yield f"Replay is {counted(health.lag, 'record')} behind: what is shown is older than it looks."
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from shadowbus.story.criteria import Criterion, in_words, lowered
+from shadowbus.story.deviation import deviation
 from shadowbus.story.fields import Table, count, number, section, words
-from shadowbus.story.figures import DAY, between, counted, duration, listed, points, share
+from shadowbus.story.figures import YEAR, between, counted, duration, listed, points, share
 
-YEAR = 365 * DAY
 WORDS = {"PROMOTE": "PROMOTE", "SEND_BACK": "SEND BACK", "KEEP_WATCHING": "KEEP WATCHING"}
 
 
@@ -64,11 +64,11 @@ def why(verdict: str, criteria: tuple[Criterion, ...], summary: Table, *, contro
         return f"It agrees with the live model on {share(agreement)} of the requests; the rest is noise."
     match verdict:
         case "SEND_BACK":
-            return _broken(failed)
+            return f"{_broken(failed)} {_off(summary)}".strip()
         case "PROMOTE":
-            return f"{_accuracy(summary)}{_failures(summary)} Every criterion is shown to hold.".strip()
+            return f"{_quality(summary)}{_failures(summary)} Every criterion is shown to hold.".strip()
         case _:
-            return _still_open(criteria)
+            return f"{_off(summary)}{_still_open(criteria)}"
 
 
 def needed(record: Table, rates: tuple[float, float]) -> Needed:
@@ -127,8 +127,9 @@ def _accusation(one: Criterion) -> str:
             )
         case "accuracy" if one.value is not None and one.limit is not None and one.value < 0 >= one.limit:
             less = f" ({between(-(one.high or 0), -(one.low or 0), 'points')})".replace("+", "") if interval else ""
+            right = "within the tolerance" if "tolerance" in one.title else "right"
             return (
-                f"It is right {_less(one.value)} less often than the live model{where}{less}, "
+                f"It is {right} {_less(one.value)} less often than the live model{where}{less}, "
                 f"and at most {_less(one.limit)} less is allowed."
             )
         case _:
@@ -147,12 +148,20 @@ def _still_open(criteria: tuple[Criterion, ...]) -> str:
     return f"Nothing is shown to fail; not yet shown to hold: {names}."
 
 
-def _accuracy(summary: Table) -> str:
+def _quality(summary: Table) -> str:
+    """How good both are, in the terms of the task."""
+    if off := _off(summary):
+        return off
     accuracy = section(summary, "accuracy")
     live, shadow = number(accuracy, "live"), number(accuracy, "shadow")
     if live is None or shadow is None:
         return ""
     return f"Right on {share(shadow)} of {counted(count(accuracy, 'n'), 'label')}, the live model on {share(live)}. "
+
+
+def _off(summary: Table) -> str:
+    found = deviation(summary)
+    return f"{found.text} " if found else ""
 
 
 def _failures(summary: Table) -> str:

@@ -48,13 +48,14 @@ def remember(history: list[Verdict], verdict: Verdict) -> None:
         history[:] = [one for number, one in enumerate(old) if number % 2 == 0 or _changes(old, number)] + new
 
 
-def changes(history: Iterable[Verdict]) -> tuple[Change, ...]:
-    """When the verdict became another one, the newest first."""
+def changes(history: Iterable[Verdict], *, numbers: bool = False) -> tuple[Change, ...]:
+    """When the verdict became another one, the newest first. `numbers`: whether answers are numbers."""
     found: list[Change] = []
     for one in history:
         if not found or (found[-1].verdict, found[-1].text == UNDECIDED) != (one.verdict, bool(one.fault)):
             word = WORDS.get(one.verdict, one.verdict)
-            failed = [criterion.title for criterion in read(*one.criteria) if criterion.state == "fails"]
+            criteria = read(*one.criteria, numbers=numbers)
+            failed = [criterion.title for criterion in criteria if criterion.state == "fails"]
             text = f"{word} for: {failed[0]}" if failed else word
             text = UNDECIDED if one.fault else text
             found.append(Change(one.decided_ms, one.verdict, text, one.requests, one.labels))

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from shadowbus.records import Aggregate
 from shadowbus.story.criteria import Criterion
+from shadowbus.story.deviation import deviation, difference_text
 from shadowbus.story.fields import Table, count, number, section
 from shadowbus.story.figures import between, points, share
 
@@ -17,10 +19,12 @@ class Segment:
         name: As in `country=DE`.
         requests: How many.
         labels: How many of them have a label.
-        accuracy: Shadow minus live; None without labels. `low` and `high`: what is still possible.
-        low: The lowest accuracy difference that is still possible.
+        measure: What is told of it: `accuracy`, or `mean absolute error` where answers are numbers.
+        difference: That, shadow minus live; None without labels.
+        low: The lowest difference that is still possible.
         high: The highest.
-        accuracy_text: The same in words.
+        difference_text: The same in words.
+        worse: Whether the shadow is worse here, as far as is seen; None without labels.
         agreement: The share of same answers.
         agreement_text: The same in words.
         errors: The share of requests that the shadow failed on.
@@ -31,10 +35,12 @@ class Segment:
     name: str
     requests: int
     labels: int
-    accuracy: float | None
+    measure: str
+    difference: float | None
     low: float | None
     high: float | None
-    accuracy_text: str
+    difference_text: str
+    worse: bool | None
     agreement: float | None
     agreement_text: str
     errors: float | None
@@ -43,7 +49,7 @@ class Segment:
 
 
 def segments(aggregates: Iterable[Aggregate], criteria: Iterable[Criterion]) -> tuple[Segment, ...]:
-    """The segments by harm: shown worse first, then by accuracy lost, then by failures, then by answers that differ.
+    """The segments by harm: shown worse first, then by what is lost, then by failures, then by answers that differ.
 
     Args:
         aggregates: Those of one trial; windows and the whole are left out.
@@ -59,18 +65,13 @@ def segments(aggregates: Iterable[Aggregate], criteria: Iterable[Criterion]) -> 
 
 
 def _segment(name: str, summary: Table, state: str) -> Segment:
-    accuracy, agreement = section(summary, "accuracy"), section(summary, "agreement")
-    difference, low, high = (number(accuracy, key) for key in ("difference", "low", "high"))
-    interval = between(low, high, "points")
+    agreement = section(summary, "agreement")
     errors = number(section(summary, "errors"), "value")
     return Segment(
         name=name,
         requests=count(summary, "requests"),
         labels=count(summary, "labels"),
-        accuracy=difference,
-        low=low,
-        high=high,
-        accuracy_text=points(difference) + (f" ({interval})" if interval else ""),
+        **_compared(summary),
         agreement=number(agreement, "value"),
         agreement_text=share(number(agreement, "value")),
         errors=errors,
@@ -79,10 +80,35 @@ def _segment(name: str, summary: Table, state: str) -> Segment:
     )
 
 
+def _compared(summary: Table) -> dict[str, Any]:
+    """What both are measured by, shadow minus live."""
+    if (found := deviation(summary)) is not None:
+        return {
+            "measure": "mean absolute error",
+            "difference": found.difference,
+            "low": found.low,
+            "high": found.high,
+            "difference_text": difference_text(found),
+            "worse": found.difference > 0,
+        }
+    accuracy = section(summary, "accuracy")
+    difference, low, high = (number(accuracy, key) for key in ("difference", "low", "high"))
+    interval = between(low, high, "points")
+    return {
+        "measure": "accuracy",
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "difference_text": points(difference) + (f" ({interval})" if interval else ""),
+        "worse": None if difference is None else difference < 0,
+    }
+
+
 def _harm(one: Segment) -> tuple[bool, float, float, float, str]:
+    lost = abs(one.difference or 0.0)
     return (
         one.state != "fails",
-        one.accuracy if one.accuracy is not None else 0.0,
+        -lost if one.worse else lost,
         -(one.errors or 0.0),
         one.agreement if one.agreement is not None else 1.0,
         one.name,

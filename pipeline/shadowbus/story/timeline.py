@@ -11,13 +11,20 @@ RECENT = 12
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One window: when it began, and what was seen in it; shares from 0 to 1, latencies in ms."""
+    """One window: when it began, and what was seen in it; shares from 0 to 1, latencies in ms.
+
+    `low` and `high` are what is still possible of a share.
+    """
 
     start_ms: int
     requests: int
     labels: int
     agreement: float | None
+    agreement_low: float | None
+    agreement_high: float | None
     errors: float | None
+    errors_low: float | None
+    errors_high: float | None
     accuracy: float | None
     live_p50: float | None
     live_p95: float | None
@@ -49,12 +56,10 @@ def per_second(aggregates: Iterable[Aggregate]) -> tuple[float, float]:
 def _moment(one: Aggregate) -> Moment:
     summary = one.summary
     live, shadow = section(summary, "live_latency_ms"), section(summary, "shadow_latency_ms")
-    return Moment(
-        int(one.window),
-        count(summary, "requests"),
-        count(summary, "labels"),
-        number(section(summary, "agreement"), "value"),
-        number(section(summary, "errors"), "value"),
-        number(section(summary, "accuracy"), "difference"),
-        *(number(side, rank) for side in (live, shadow) for rank in ("p50", "p95", "p99")),
-    )
+    shares = [
+        number(section(summary, name), end) for name in ("agreement", "errors") for end in ("value", "low", "high")
+    ]
+    latencies = [number(side, rank) for side in (live, shadow) for rank in ("p50", "p95", "p99")]
+    accuracy = number(section(summary, "accuracy"), "difference")
+    counts = count(summary, "requests"), count(summary, "labels")
+    return Moment(int(one.window), *counts, *[*shares, accuracy, *latencies])

@@ -8,6 +8,7 @@ from shadowbus.records import Aggregate, Promotion, Verdict
 from shadowbus.story import acting
 from shadowbus.story import headline as telling
 from shadowbus.story.criteria import Criterion, read
+from shadowbus.story.deviation import Deviation, deviation
 from shadowbus.story.fields import Table, count, number, section
 from shadowbus.story.figures import listed
 from shadowbus.story.harness import Resources, resources, warnings
@@ -23,6 +24,7 @@ from shadowbus.story.tables import (
     WhoWasRight,
     confusion,
     distribution,
+    kind_of,
     quantiles,
     rate_text,
     who_was_right,
@@ -79,6 +81,7 @@ class TrialStory:
         resources: Workers, lag, restarts; None before vitals came.
         confusion: Live answer by shadow answer; None where answers are no classes.
         right: Who was right.
+        deviation: How far both are off, where answers are numbers that have labels.
         distribution: How often each answer comes.
         latency: Quantiles in ms of live and of the shadow.
         agreement_text: How often both answer the same, with what is still possible.
@@ -112,6 +115,7 @@ class TrialStory:
     resources: Resources | None
     confusion: Confusion | None
     right: WhoWasRight
+    deviation: Deviation | None
     distribution: Distribution | None
     latency: tuple[Table, Table]
     agreement_text: str
@@ -212,7 +216,9 @@ def _trained_on(verdict: Verdict) -> tuple[str, ...]:
 def _tell(known: Told, around: _Around) -> TrialStory:
     whole = _whole(known)
     verdict = known.history[-1] if known.history else Verdict(known.trial, KEEP_WATCHING, [], 0, 0, {}, 0)
-    summary, criteria, health = whole.summary, read(*verdict.criteria), resources(whole.summary)
+    summary, health = whole.summary, resources(whole.summary)
+    numbers = kind_of(summary) == "numbers"
+    criteria = read(*verdict.criteria, numbers=numbers)
     live, _, shadow = known.trial.partition("~")
     control, over = shadow_of(known.trial) in around.controls, around.past.get(known.trial, "")
     books, done = ledger(whole.books or verdict.books), acting.is_done(known.act, verdict)
@@ -243,6 +249,7 @@ def _tell(known: Told, around: _Around) -> TrialStory:
         resources=health,
         confusion=confusion(summary),
         right=who_was_right(summary),
+        deviation=deviation(summary),
         distribution=distribution(summary),
         latency=quantiles(summary),
         agreement_text=rate_text(section(summary, "agreement")),
@@ -250,7 +257,7 @@ def _tell(known: Told, around: _Around) -> TrialStory:
         noise_text="" if control else beyond_noise(summary, around.floors.get(live)),
         segments=segments(known.aggregates, criteria),
         timeline=timeline(known.aggregates),
-        changes=changes(known.history),
+        changes=changes(known.history, numbers=numbers),
     )
 
 

@@ -27,7 +27,9 @@ def resources(vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
         return {}
     models = [model for record in newest.values() if isinstance(model := record.get("model"), Mapping)]
     rows, cpu = sum(_number(model, "rows") for model in models), sum(_number(model, "cpu_s") for model in models)
-    batch_ms = sum(_number(model, "rows") * _number(model, "batch_ms_per_row") for model in models)
+    batched = [model for model in models if model.get("batch_ms_per_row") is not None]  # others had single rows only
+    in_batches = sum(_number(model, "rows") for model in batched)
+    batch_ms = sum(_number(model, "rows") * _number(model, "batch_ms_per_row") for model in batched)
     deaths = Counter[str]()
     for model in models:
         deaths.update(model["deaths"] if isinstance(model.get("deaths"), dict) else {})
@@ -36,7 +38,7 @@ def resources(vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
         "rows": rows,
         "cpu_s": cpu,
         "cpu_ms_per_row": cpu * 1000 / rows if rows else None,
-        "batch_ms_per_row": batch_ms / rows if rows else None,
+        "batch_ms_per_row": batch_ms / in_batches if in_batches else None,
         "resident_bytes": sum(_number(model, "resident_bytes") for model in models),
         "largest_bytes": max((_number(model, "resident_bytes") for model in models), default=0),
         "restarts": sum(_number(model, "restarts") for model in models),

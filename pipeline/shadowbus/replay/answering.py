@@ -1,12 +1,13 @@
 """What the model process does with one question: read the rows, predict them, find those that raise.
 
-An exception is an answer: the batch is halved until the rows that raise stand alone. What an exception cannot express
+Some rows are asked alone and timed, before the others are asked together; no row is asked twice that was answered. An
+exception is an answer: the batch is halved until the rows that raise stand alone. What an exception cannot express
 (a hang, a crash) the parent sees from outside.
 """
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, starmap
 from typing import Any
 
@@ -19,7 +20,7 @@ from shadowbus.replay.error_text import error_text
 from shadowbus.replay.model_messages import TEXT_CHARACTERS, Answers, Detours, unpack_question
 from shadowbus.replay.request_reader import RequestReader, Requests, lacking
 from shadowbus.replay.shortcut import Shortcut
-from shadowbus.replay.single_rows import SingleRows
+from shadowbus.replay.single_rows import Single, SingleRows
 from shadowbus.shadows.model import Answers as Predicted
 from shadowbus.shadows.model import MatrixModel, Model
 
@@ -29,7 +30,7 @@ class Answering:
 
     Args:
         model: The model.
-        sampler: Measures single rows.
+        sampler: Chooses the rows that are asked alone, and times them.
         advice: What to add to the text of an error that comes of having no network.
     """
 
@@ -43,24 +44,56 @@ class Answering:
         self._order: list[int] = []
 
     def answer(self, block: bytes) -> Answers:
-        """Predict every row of one question that can be."""
+        """Predict every row of one question that can be: some rows alone, then the others together."""
         keys, values = unpack_question(block)
         requests = self.reader.read(keys, values)
         answers = Answers(malformed=requests.malformed)
-        started = perf_ns()
-        missing = self._predict(requests, values, answers)
-        answers.batch_ms = (perf_ns() - started) / 1e6
-        predicted = [row for row in requests.rows if row not in answers.failed] if answers.failed else requests.rows
-        answers.latencies = self.sampler.measure(
-            self.model, len(predicted), lambda position: self.reader.features_of(values[predicted[position]])
-        )
+        alone = self._ask_alone(requests, keys, values)
+        singly = {row for row, single in alone.items() if not isinstance(single.said, BaseException)}
+        if len(requests.rows) == 1 and alone and not singly:
+            missing = self._fail_alone(requests, values, alone, answers)
+        else:
+            started = perf_ns()
+            missing = self._predict(requests.without(singly) if singly else requests, values, answers)
+            answers.batch_ms = (perf_ns() - started) / 1e6
+            answers.detours.alone = len(alone.keys() - singly - answers.failed.keys())
+        _put_in(requests.rows, {row: alone[row] for row in singly}, answers, missing)
         answers.tails = requests.tails
         for position, row in enumerate(requests.rows if missing else ()):
             if names := missing.get(row):
                 answers.tails[position] = lacking(answers.tails[position], names)
-        answers.detours.alone, self.sampler.failed = self.sampler.failed, 0
         answers.detours.reason = "; ".join(filter(None, (self.whole.reason, self.straight.reason)))[:TEXT_CHARACTERS]
         return answers
+
+    def _ask_alone(self, requests: Requests, keys: list[bytes], values: Sequence[bytes]) -> dict[int, Single]:
+        """Some rows before all others, each alone."""
+        rows, found = requests.rows, dict[int, Single]()
+        for place in self.sampler.choose(keys if len(rows) == len(keys) else [keys[row] for row in rows]):
+            row = rows[place]
+            single = found[row] = self.sampler.ask(self.model, self._features(requests, place, values))
+            if not isinstance(single.said, BaseException):
+                try:
+                    _check(single.said, 1)
+                except BaseException as error:
+                    found[row] = replace(single, said=error)
+            if len(rows) > 1 and not self.sampler.pay(single.seconds):
+                break
+        return found
+
+    def _fail_alone(
+        self, requests: Requests, values: Sequence[bytes], alone: Mapping[int, Single], answers: Answers
+    ) -> dict[int, tuple[str, ...]]:
+        """The only row there is raised; it is not asked again to find that out."""
+        done, row = _Found(self.advice), requests.rows[0]
+        error = alone[row].said
+        assert isinstance(error, BaseException)  # noqa: S101
+        done.fail(self.model, row, self._features(requests, 0, values), error)
+        answers.failed, answers.detours.missing = done.failed, done.unknown
+        return done.missing
+
+    def _features(self, requests: Requests, place: int, values: Sequence[bytes]) -> Any:
+        """Of the row at a place, as JSON has them."""
+        return requests.features[place] if requests.features else self.reader.features_of(values[requests.rows[place]])
 
     def _predict(self, requests: Requests, values: Sequence[bytes], answers: Answers) -> dict[int, tuple[str, ...]]:
         """Predict all at once if that goes, else with care; returns the missing features by row."""
@@ -71,7 +104,7 @@ class Answering:
                     return self._predict_straight(requests, self.by_place, values, answers)
                 except BaseException as error:  # found again below, with care
                     refused = error_text(error, self.advice)
-            requests.features = [self.reader.features_of(value) for value in values]
+            requests.features = [self.reader.features_of(values[row]) for row in requests.rows]
         done = self._predict_with_care(requests)
         answers.predictions, answers.scores, answers.failed = done.predictions, done.scores, done.failed
         answers.detours.missing = done.unknown
@@ -89,7 +122,7 @@ class Answering:
         answers.scores = [None] * len(matrix) if found.scores is None else [*found.scores]
         for way in (self.straight, self.whole):
             way.worked()
-        return self._missing(matrix, values)
+        return self._missing(matrix, requests.rows, values)
 
     def _predict_with_care(self, requests: Requests) -> "_Found":
         done, rows = _Found(self.advice), requests.rows
@@ -129,13 +162,15 @@ class Answering:
             self._order = list(map(self.reader.names.index, model.feature_names))
         return flat if self._order == sorted(self._order) else np.ascontiguousarray(flat[:, self._order])
 
-    def _missing(self, matrix: NDArray[np.float64], values: Sequence[bytes]) -> dict[int, tuple[str, ...]]:
+    def _missing(
+        self, matrix: NDArray[np.float64], rows: Sequence[int], values: Sequence[bytes]
+    ) -> dict[int, tuple[str, ...]]:
         """The features that rows lack. Null is not lacking, so rows with a hole are read once more."""
         if not np.isnan(matrix.sum()):
             return {}
-        rows = np.flatnonzero(np.isnan(matrix).any(axis=1)).tolist()
-        lacking = self.model.missing([self.reader.features_of(values[row]) for row in rows])
-        return {} if lacking is None else dict(zip(rows, lacking, strict=True))
+        holes = [rows[place] for place in np.flatnonzero(np.isnan(matrix).any(axis=1)).tolist()]
+        lacking = self.model.missing([self.reader.features_of(values[row]) for row in holes])
+        return {} if lacking is None else dict(zip(holes, lacking, strict=True))
 
 
 @dataclass(slots=True)
@@ -187,6 +222,23 @@ def _predict(model: Model, rows: list[int], features: list[Any], done: _Found) -
     done.largest = max(done.largest, len(rows))
     if found.missing is not None:
         done.missing.update(zip(rows, found.missing, strict=True))
+
+
+def _put_in(rows: Sequence[int], alone: Mapping[int, Single], answers: Answers, missing: dict[int, Any]) -> None:
+    """Put the answers of rows that were asked alone between those of the others, in the order of the rows."""
+    if not alone:
+        return
+    predicted = [row for row in rows if row not in answers.failed]
+    for place, row in enumerate(predicted):
+        if row in alone:
+            said = alone[row].said
+            assert not isinstance(said, BaseException)  # noqa: S101
+            answers.predictions.insert(place, said.predictions[0])
+            answers.scores.insert(place, None if said.scores is None else said.scores[0])
+            if (latency_ms := alone[row].latency_ms) is not None:
+                answers.latencies[place] = latency_ms
+            if said.missing is not None:
+                missing[row] = said.missing[0]
 
 
 def _check(found: Predicted, rows: int) -> None:

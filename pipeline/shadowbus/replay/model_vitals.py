@@ -18,6 +18,7 @@ class ModelVitals:
     """What the model has cost and survived so far; no number in it ever goes down but memory."""
 
     rows: int = 0
+    together: int = 0  # of the rows those that were asked in batches
     batches: int = 0
     batch_ms: float = 0.0
     loads: int = 0
@@ -31,6 +32,7 @@ class ModelVitals:
     def took(self, answers: Answers, rows: int) -> None:
         """Answers came to so many rows."""
         self.rows += rows
+        self.together += rows - len(answers.latencies)
         self.batch_ms += answers.batch_ms
         self.detours.add(answers.detours)
 
@@ -51,7 +53,7 @@ class ModelVitals:
         return {
             "rows": self.rows,
             "batches": self.batches,
-            "batch_ms_per_row": self.batch_ms / self.rows if self.rows else None,
+            "batch_ms_per_row": self.batch_ms / self.together if self.together else None,
             "detours": {way: getattr(self.detours, way) for way in WAYS},
             "given_up": self.detours.reason or None,
             "restarts": self.deaths.total(),

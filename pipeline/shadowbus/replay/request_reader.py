@@ -6,7 +6,7 @@ records. This is where a request enters: what is let in here, no later stage ref
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from operator import attrgetter
@@ -68,6 +68,13 @@ class Requests:
     tails: list[bytes]
     places: list[tuple[Number, ...]] | None = None
     malformed: dict[int, str] = field(default_factory=dict)
+
+    def without(self, rows: Container[int]) -> "Requests":
+        """The others, to be predicted; they have no tails."""
+        kept = [place for place, row in enumerate(self.rows) if row not in rows]
+        features = [self.features[place] for place in kept] if self.features else []
+        places = None if self.places is None else [self.places[place] for place in kept]
+        return Requests([self.rows[place] for place in kept], features, [], places or None)
 
 
 class RequestReader:

@@ -1,11 +1,20 @@
-"""A random sample of rows, predicted one at a time: the only honest latency of a model that is fed in batches."""
+"""Which rows are asked alone, before any others are: the only honest latency of a model that is fed in batches.
 
-import random
-from collections.abc import Callable
+In: the rows of a question. Out: some of them, asked one at a time, with what the model said and how long it took.
+Guaranteed: the model was never asked a row that is timed before, so what it keeps of earlier answers makes nothing
+look faster; and it was asked another one alone before, so libraries that load parts of themselves when they are first
+used make nothing look slower. Which rows are asked alone rests on their ids: shadows of the same traffic choose the
+same ones, and one that can afford fewer chooses among those of the others.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from shadowbus.clock import monotonic, perf_ns
-from shadowbus.shadows.model import Model
+from shadowbus.shadows.model import Answers, Model
 
 BURST_SECONDS = 0.01
 """The most that single rows may hold up one chunk."""
@@ -13,51 +22,79 @@ BURST_SECONDS = 0.01
 BUSY = 0.2
 """What of the share is left while the model has something to do: a backlog takes as long as it takes."""
 
+TREND = 0.1
+"""How much the newest question says of how many rows there are, and of how many can be afforded."""
+
+_HASHES = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """What a model said to a row alone, or raised, and in how much time; `latency_ms` only where that counts."""
+
+    said: Answers | BaseException
+    seconds: float
+    latency_ms: float | None
+
 
 class SingleRows:
     """May spend a fixed share of the time in which the model waits, and a fifth of that of the time in which it works.
 
-    So it measures many rows when traffic is low, and hardly slows a backlog down. `failed` counts rows that raised
-    alone, though not with others.
+    So it asks many rows alone when traffic is low, and hardly slows a backlog down. A row that is asked for without
+    others costs nothing more, and is always timed.
 
     Args:
-        share: That share.
+        share: That share; 0 for none.
     """
 
     def __init__(self, share: float) -> None:
         self.share, self.credit, self.cost, self.at = share, BURST_SECONDS, 0.001, monotonic()
-        self.waited = 0.0
-        self.failed = 0
+        self.waited = math.inf  # while it was loaded, it had nothing to do
+        self.warm = False
+        self._affordable = self._rows = 0.0
 
     def wait(self, seconds: float) -> None:
         """The model had nothing to do for so long."""
         self.waited += seconds
 
-    def measure(self, model: Model, count: int, features_of: Callable[[int], Any]) -> dict[int, float]:
-        """Latencies in milliseconds of some of `count` rows, by row.
+    def choose(self, keys: Sequence[bytes]) -> list[int]:
+        """The rows of a question that are to be asked alone, by position among its n keys; the lowest hash first."""
+        if self.share <= 0:
+            return []
+        if len(keys) < 2:  # it is alone anyway
+            return list(range(len(keys)))
+        self._earn(len(keys))
+        affordable, below = int(self.credit / self.cost), _HASHES * self._affordable / self._rows
+        if not affordable or min(hashes := list(map(crc32, keys))) >= below:
+            return []
+        chosen = [row for row, found in enumerate(hashes) if found < below]
+        return sorted(chosen, key=hashes.__getitem__)[:affordable]
 
-        Args:
-            model: Predicts them.
-            count: How many rows the model has just predicted together.
-            features_of: A row's features.
-        """
+    def ask(self, model: Model, features: Any) -> Single:
+        """Ask one row alone."""
+        warm, single = self.warm, [features]
+        said: Answers | BaseException
+        started = perf_ns()
+        try:
+            said = model.predict(single)
+        except BaseException as error:
+            said = error
+        seconds = (perf_ns() - started) / 1e9
+        self.warm = True
+        return Single(said, seconds, seconds * 1000 if warm else None)
+
+    def pay(self, seconds: float) -> bool:
+        """A row that would have been asked with others was asked alone; whether one more can be afforded."""
+        self.credit -= seconds
+        self.cost = 0.9 * self.cost + 0.1 * max(seconds, 1e-6)
+        return self.credit > 0
+
+    def _earn(self, rows: int) -> None:
         now = monotonic()
-        most = max(BURST_SECONDS, self.cost)  # one row at least: a slow model is measured too, only less often
+        most = max(BURST_SECONDS, self.cost)  # one row at least: a slow model is timed too, only less often
         worked = max(0.0, now - self.at - self.waited)
-        self.credit = min(self.credit + (self.waited + BUSY * worked) * self.share, most)
+        earned = (self.waited + BUSY * worked) * self.share
+        self.credit = min(self.credit + earned, most)
         self.at, self.waited = now, 0.0
-        latencies: dict[int, float] = {}
-        for row in random.sample(range(count), min(count, max(0, int(self.credit / self.cost)))):
-            single = [features_of(row)]
-            started = perf_ns()
-            try:
-                model.predict(single)
-                latencies[row] = (perf_ns() - started) / 1e6
-            except BaseException:  # it was predicted with the others: that counts, and this is counted
-                self.failed += 1
-            spent = (perf_ns() - started) / 1e9
-            self.credit -= spent
-            self.cost = 0.9 * self.cost + 0.1 * max(spent, 1e-6)
-            if self.credit <= 0:
-                break
-        return latencies
+        self._affordable += TREND * (min(earned, most) / self.cost - self._affordable)
+        self._rows += TREND * (rows - self._rows)

@@ -13,7 +13,7 @@ WORDS = ("PROMOTE", "KEEP_WATCHING", "SEND_BACK")
 """What a verdict may be."""
 
 LATEST_MS = 1 << 53
-_NUMBERS = ("value", "low", "high", "limit")
+_NUMBERS = ("value", "low", "high", "limit", "n")
 
 
 def read_verdict(value: bytes | None, key: bytes | None = None) -> Verdict:

@@ -236,7 +236,7 @@ def test_a_full_week_has_to_pass_however_many_requests_there_are() -> None:
     seen, monday = Counts(comparisons=50_000, asked=50_000), 1_000 * DAY_MS
     decision = asked(gate, seen, first_ms=monday, last_ms=monday + 3 * DAY_MS)
     assert decision.verdict == "KEEP_WATCHING"
-    assert named(decision, "days") == Criterion("days", 3.0, 3.0, 3.0, 7.0, "open")
+    assert named(decision, "days") == Criterion("days", 3.0, 3.0, 3.0, 7.0, "open", n=decision.requests)
     assert (decision.needed.requests, decision.needed.at_ms) == (0, monday + 7 * DAY_MS)
     assert asked(gate, seen, first_ms=monday, last_ms=monday + 7 * DAY_MS).verdict == "PROMOTE"
 

@@ -65,7 +65,7 @@ def test_ten_thousand_requests_without_an_error_show_an_error_rate_below_one_in_
     decision = decided(asked(10_000), ERRORS)
     assert decision.verdict == "PROMOTE"
     assert criterion(decision, "error_rate") == Criterion(
-        "error_rate", 0.0, 0.0, rate_high(0, 10_000, 0.05), 0.001, "holds"
+        "error_rate", 0.0, 0.0, rate_high(0, 10_000, 0.05), 0.001, "holds", n=10_000
     )
     # One look at a fixed sample would already have needed log(0.05) / log(0.999) = 2,995 requests.
     assert decided(asked(2_995), ERRORS).verdict == "KEEP_WATCHING"
@@ -150,7 +150,7 @@ def test_where_segments_have_to_be_proven_promote_waits_for_each_and_says_how_lo
 def test_a_gap_in_the_books_stands_in_the_way_of_promote_and_is_named() -> None:
     decision = decide(Evidence("trial", good(5_000), {}, books_gap=7, books_note="7 requests are missing."), ALL)
     assert decision.verdict == "KEEP_WATCHING"
-    assert criterion(decision, "books") == Criterion("books", 7, 7, 7, 0, "open", "7 requests are missing.")
+    assert criterion(decision, "books") == Criterion("books", 7, 7, 7, 0, "open", "7 requests are missing.", 5_000)
     assert "books" in decision.needed.note
 
 

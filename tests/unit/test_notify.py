@@ -26,7 +26,15 @@ from shadowbus.topology import Topic
 from shadowbus.webhook.signature import genuine
 
 TRIAL = "champion@3~challenger@4"
-CRITERION = {"name": "accuracy", "value": 0.0432, "low": 0.036, "high": 0.0521, "limit": -0.02, "state": "holds"}
+CRITERION = {
+    "name": "accuracy",
+    "value": 0.0432,
+    "low": 0.036,
+    "high": 0.0521,
+    "limit": -0.02,
+    "state": "holds",
+    "n": 8000,
+}
 SIGN = "s"
 CHAT = NotifySettings("chat", "https://chat.example/hooks/s3cr3t")
 
@@ -89,8 +97,9 @@ def test_a_chat_is_told_in_words_what_changed_and_why() -> None:
     assert text.splitlines() == [
         f"*SEND BACK* `{TRIAL}` (it was KEEP WATCHING)",
         "9,000 requests, 8,000 labels",
-        "• `error_rate` fails: none yet, has to be at most -2.0 %",
-        "• `accuracy` holds: +4.3 points (between +3.6 and +5.2 points), has to be at least -2.0 points",
+        "• `error_rate` fails: none yet (from 8,000 requests), has to be at most -2.0 %",
+        "• `accuracy` holds: +4.3 points (between +3.6 and +5.2 points; from 8,000 labels), "
+        "has to be at least -2.0 points",
         "https://shadow.example",
     ]
 

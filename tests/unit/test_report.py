@@ -220,7 +220,8 @@ def test_markdown_has_the_tables_that_a_pull_request_shows(known: Known) -> None
     assert "| `better@1` | **PROMOTE** | 1,200 | 1,200 |" in text
     story = next(one for one in tell(known.told).trials if one.shadow == "crasher@1")
     (failing,) = [one for one in story.criteria if one.name == "error_rate"]
-    assert f"| Requests it fails on | {failing.value_text} | {failing.interval_text} | at most 0.30 % |" in text
+    seen = f"{failing.value_text} | {failing.basis_text} | {failing.interval_text}"
+    assert f"| Requests it fails on | {seen} | at most 0.30 % |" in text
     assert "**✗ broken**" in text
 
 

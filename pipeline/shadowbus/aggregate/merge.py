@@ -152,6 +152,8 @@ def evidence_of(
         floor=None if alone else (noise or Noise()).floor,
         cpu_ms_per_row=taken.get("cpu_ms_per_row"),
         memory_mb=largest / MIB if largest else None,
+        measured_rows=int(taken.get("rows", 0)),
+        measured_processes=taken.get("workers", 0),
         control=shadow_of(trial) in terms.controls,
         cutoff=None if shadow_of(trial) in terms.controls else latest(vitals or {}),
     )

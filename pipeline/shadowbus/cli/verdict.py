@@ -160,12 +160,13 @@ def show(record: Verdict, summary: Mapping[str, object]) -> None:
     if record.note:
         console.print(cell(record.note))
     if record.criteria:
-        rows = table("", "criterion", "value", "interval", "limit", "state", "note")
+        rows = table("", "criterion", "value", "interval", "limit", "n", "state", "note")
         for one in record.criteria:
             if isinstance(one, Mapping):
                 interval = f"{anything(one.get('low'))} to {anything(one.get('high'))}"
                 state = str(one.get("state"))
-                numbers = cell(anything(one.get("value"))), cell(interval), cell(anything(one.get("limit")))
+                figures = (anything(one.get("value")), interval, anything(one.get("limit")), anything(one.get("n")))
+                numbers = map(cell, figures)
                 rows.add_row(
                     cell(one.get("name")), *numbers, cell(state, STATE_STYLES.get(state, "")), cell(one.get("note"))
                 )

@@ -55,7 +55,12 @@ class _Tile:
         self._state.classes(replace=f"state {STATE_TONES[criterion.state]}")
         self._value.set_text(criterion.value_text)
         limit = f"has to be {criterion.limit_text}" if criterion.limit_text else ""
-        parts = (criterion.interval_text and f"still possible: {criterion.interval_text}", limit, criterion.note)
+        parts = (
+            criterion.interval_text and f"still possible: {criterion.interval_text}",
+            limit,
+            criterion.basis_text,
+            criterion.note,
+        )
         self._interval.set_text("; ".join(part for part in parts if part))
         if self._progress is not None and criterion.limit:
             self._progress.props["max"] = criterion.limit

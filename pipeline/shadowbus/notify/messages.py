@@ -52,9 +52,10 @@ def _weight(criterion: Mapping[str, object]) -> int:
 def _criterion(one: Mapping[str, object]) -> str:
     name, state = f"\u2022 {_code(one.get('name'))}", _words(one.get("state"))
     for told in read(one):
-        interval = f" ({told.interval_text})" if told.interval_text else ""
+        basis = "; ".join(filter(None, (told.interval_text, told.basis_text)))
         limit = f", has to be {told.limit_text}" if told.limit_text else ""
-        return f"{name} {state}: {'none yet' if told.value is None else told.value_text}{interval}{limit}"
+        value = "none yet" if told.value is None else told.value_text
+        return f"{name} {state}: {value}{f' ({basis})' if basis else ''}{limit}"
     return f"{name} {state}"
 
 

@@ -7,7 +7,7 @@ exception is an answer: the batch is halved until the rows that raise stand alon
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, starmap
 from typing import Any
 
@@ -20,7 +20,7 @@ from shadowbus.replay.error_text import error_text
 from shadowbus.replay.model_messages import TEXT_CHARACTERS, Answers, Detours, unpack_question
 from shadowbus.replay.request_reader import RequestReader, Requests, lacking
 from shadowbus.replay.shortcut import Shortcut
-from shadowbus.replay.single_rows import Single, SingleRows
+from shadowbus.replay.single_rows import SingleRows
 from shadowbus.shadows.model import Answers as Predicted
 from shadowbus.shadows.model import MatrixModel, Model
 
@@ -49,7 +49,7 @@ class Answering:
         requests = self.reader.read(keys, values)
         answers = Answers(malformed=requests.malformed)
         alone = self._ask_alone(requests, keys, values)
-        singly = {row for row, single in alone.items() if not isinstance(single.said, BaseException)}
+        singly = {row for row, single in alone.items() if single.said is not None}
         if len(requests.rows) == 1 and alone and not singly:
             missing = self._fail_alone(requests, values, alone, answers)
         else:
@@ -65,29 +65,33 @@ class Answering:
         answers.detours.reason = "; ".join(filter(None, (self.whole.reason, self.straight.reason)))[:TEXT_CHARACTERS]
         return answers
 
-    def _ask_alone(self, requests: Requests, keys: list[bytes], values: Sequence[bytes]) -> dict[int, Single]:
+    def _ask_alone(self, requests: Requests, keys: list[bytes], values: Sequence[bytes]) -> dict[int, "_Single"]:
         """Some rows before all others, each alone."""
-        rows, found = requests.rows, dict[int, Single]()
+        rows, found = requests.rows, dict[int, _Single]()
         for place in self.sampler.choose(keys if len(rows) == len(keys) else [keys[row] for row in rows]):
             row = rows[place]
-            single = found[row] = self.sampler.ask(self.model, self._features(requests, place, values))
-            if not isinstance(single.said, BaseException):
-                try:
-                    _check(single.said, 1)
-                except BaseException as error:
-                    found[row] = replace(single, said=error)
-            if len(rows) > 1 and not self.sampler.pay(single.seconds):
+            found[row], seconds = self._ask(self._features(requests, place, values))
+            if len(rows) > 1 and not self.sampler.pay(seconds):
                 break
         return found
 
+    def _ask(self, features: Any) -> tuple["_Single", float]:
+        """One row alone, and how many seconds that took."""
+        single, started = [features], perf_ns()
+        try:
+            said = self.model.predict(single)
+            seconds = (perf_ns() - started) / 1e9
+            _check(said, 1)
+            return _Single(said, self.sampler.counts(seconds)), seconds
+        except BaseException as error:  # only its text is kept: it holds on to all that the model has made
+            return _Single(problem=error_text(error, self.advice)), (perf_ns() - started) / 1e9
+
     def _fail_alone(
-        self, requests: Requests, values: Sequence[bytes], alone: Mapping[int, Single], answers: Answers
+        self, requests: Requests, values: Sequence[bytes], alone: Mapping[int, "_Single"], answers: Answers
     ) -> dict[int, tuple[str, ...]]:
         """The only row there is raised; it is not asked again to find that out."""
         done, row = _Found(self.advice), requests.rows[0]
-        error = alone[row].said
-        assert isinstance(error, BaseException)  # noqa: S101
-        done.fail(self.model, row, self._features(requests, 0, values), error)
+        done.fail(self.model, row, self._features(requests, 0, values), alone[row].problem)
         answers.failed, answers.detours.missing = done.failed, done.unknown
         return done.missing
 
@@ -173,6 +177,15 @@ class Answering:
         return {} if lacking is None else dict(zip(holes, lacking, strict=True))
 
 
+@dataclass(frozen=True, slots=True)
+class _Single:
+    """What a model said to a row alone, with its latency if that counts; or why it said nothing."""
+
+    said: Predicted | None = None
+    latency_ms: float | None = None
+    problem: str = ""
+
+
 @dataclass(slots=True)
 class _Found:
     """What was found of a batch so far: `raised` is what a part of several rows said, `largest` a part that did not."""
@@ -194,9 +207,9 @@ class _Found:
         self.scores = [self.scores[i] for i in order]
         self.rows = [self.rows[i] for i in order]
 
-    def fail(self, model: Model, row: int, features: Any, error: BaseException) -> None:
+    def fail(self, model: Model, row: int, features: Any, problem: str) -> None:
         """A row that was alone raised."""
-        self.failed[row] = ("shadow_error", error_text(error, self.advice))
+        self.failed[row] = ("shadow_error", problem)
         try:
             self.missing[row] = (model.missing([features]) or [()])[0]
         except BaseException:
@@ -210,7 +223,7 @@ def _predict(model: Model, rows: list[int], features: list[Any], done: _Found) -
         _check(found, len(rows))
     except BaseException as error:
         if len(rows) == 1:
-            done.fail(model, rows[0], features[0], error)
+            done.fail(model, rows[0], features[0], error_text(error, done.advice))
             return
         done.raised = done.raised or error_text(error, done.advice)
         for part in _parts(len(rows), getattr(error, "suspects", ())):
@@ -224,7 +237,7 @@ def _predict(model: Model, rows: list[int], features: list[Any], done: _Found) -
         done.missing.update(zip(rows, found.missing, strict=True))
 
 
-def _put_in(rows: Sequence[int], alone: Mapping[int, Single], answers: Answers, missing: dict[int, Any]) -> None:
+def _put_in(rows: Sequence[int], alone: Mapping[int, _Single], answers: Answers, missing: dict[int, Any]) -> None:
     """Put the answers of rows that were asked alone between those of the others, in the order of the rows."""
     if not alone:
         return
@@ -232,7 +245,7 @@ def _put_in(rows: Sequence[int], alone: Mapping[int, Single], answers: Answers, 
     for place, row in enumerate(predicted):
         if row in alone:
             said = alone[row].said
-            assert not isinstance(said, BaseException)  # noqa: S101
+            assert said is not None  # noqa: S101
             answers.predictions.insert(place, said.predictions[0])
             answers.scores.insert(place, None if said.scores is None else said.scores[0])
             if (latency_ms := alone[row].latency_ms) is not None:

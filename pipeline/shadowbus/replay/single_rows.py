@@ -1,20 +1,16 @@
 """Which rows are asked alone, before any others are: the only honest latency of a model that is fed in batches.
 
-In: the rows of a question. Out: some of them, asked one at a time, with what the model said and how long it took.
-Guaranteed: the model was never asked a row that is timed before, so what it keeps of earlier answers makes nothing
-look faster; and it was asked another one alone before, so libraries that load parts of themselves when they are first
-used make nothing look slower. Which rows are asked alone rests on their ids: shadows of the same traffic choose the
-same ones, and one that can afford fewer chooses among those of the others.
+In: the ids of a question's rows. Out: which of them to ask before the others, each alone and once, so that what a model
+keeps of earlier answers makes nothing look faster. The first one is not timed: libraries load parts of themselves when
+they are first used. The choice rests on the ids: shadows of the same traffic choose the same rows, and one that can
+afford fewer chooses among those of the others.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 from zlib import crc32
 
-from shadowbus.clock import monotonic, perf_ns
-from shadowbus.shadows.model import Answers, Model
+from shadowbus.clock import monotonic
 
 BURST_SECONDS = 0.01
 """The most that single rows may hold up one chunk."""
@@ -26,15 +22,6 @@ TREND = 0.1
 """How much the newest question says of how many rows there are, and of how many can be afforded."""
 
 _HASHES = 1 << 32
-
-
-@dataclass(frozen=True, slots=True)
-class Single:
-    """What a model said to a row alone, or raised, and in how much time; `latency_ms` only where that counts."""
-
-    said: Answers | BaseException
-    seconds: float
-    latency_ms: float | None
 
 
 class SingleRows:
@@ -70,18 +57,10 @@ class SingleRows:
         chosen = [row for row, found in enumerate(hashes) if found < below]
         return sorted(chosen, key=hashes.__getitem__)[:affordable]
 
-    def ask(self, model: Model, features: Any) -> Single:
-        """Ask one row alone."""
-        warm, single = self.warm, [features]
-        said: Answers | BaseException
-        started = perf_ns()
-        try:
-            said = model.predict(single)
-        except BaseException as error:
-            said = error
-        seconds = (perf_ns() - started) / 1e9
-        self.warm = True
-        return Single(said, seconds, seconds * 1000 if warm else None)
+    def counts(self, seconds: float) -> float | None:
+        """What a row took alone, in milliseconds; None of the first one, which warms the model up."""
+        warm, self.warm = self.warm, True
+        return seconds * 1000 if warm else None
 
     def pay(self, seconds: float) -> bool:
         """A row that would have been asked with others was asked alone; whether one more can be afforded."""

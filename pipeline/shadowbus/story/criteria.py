@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from shadowbus.story.fields import Table, number, words
-from shadowbus.story.figures import FORMATS, between
+from shadowbus.story.figures import FORMATS, between, counted
 
 Unit = Literal["share", "points", "count", "ms", "number"]
 Side = Literal["at most", "at least", "limit"]
@@ -16,30 +16,31 @@ STATES = {"holds": "shown", "fails": "broken", "open": "open"}
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How one criterion is spoken of."""
+    """How one criterion is spoken of, and what it rests on; empty where it is that count itself."""
 
     title: str
     unit: Unit
     side: Side
+    of: str = ""
 
 
 WORDINGS = {
     "requests": Wording("Enough requests", "count", "at least"),
     "labels": Wording("Enough labels", "count", "at least"),
-    "vocabulary": Wording("Sides without a class in common", "count", "at most"),
-    "books": Wording("Records unaccounted for", "count", "at most"),
-    "error_rate": Wording("Requests it fails on", "share", "at most"),
-    "over_budget": Wording("Answers slower than the budget", "share", "at most"),
-    "agreement": Wording("Same answer as the live model", "share", "at least"),
-    "accuracy": Wording("Accuracy, compared with live", "points", "at least"),
-    "accuracy_gain": Wording("Accuracy gained over live", "points", "at least"),
-    "loss": Wording("Loss, compared with live", "number", "at most"),
-    "value": Wording("Value of a decision, compared with live", "number", "at least"),
-    "calibration": Wording("Calibration error", "share", "at most"),
-    "days": Wording("Enough days", "number", "at least"),
-    "cpu_ms_per_row": Wording("Processor time a request", "ms", "at most"),
-    "memory_mb": Wording("Memory, in MB", "number", "at most"),
-    "coverage": Wording("Requests that have their label", "share", "limit"),
+    "vocabulary": Wording("Sides without a class in common", "count", "at most", "answer"),
+    "books": Wording("Records unaccounted for", "count", "at most", "request"),
+    "error_rate": Wording("Requests it fails on", "share", "at most", "request"),
+    "over_budget": Wording("Answers slower than the budget", "share", "at most", "single row"),
+    "agreement": Wording("Same answer as the live model", "share", "at least", "compared request"),
+    "accuracy": Wording("Accuracy, compared with live", "points", "at least", "label"),
+    "accuracy_gain": Wording("Accuracy gained over live", "points", "at least", "label"),
+    "loss": Wording("Loss, compared with live", "number", "at most", "label"),
+    "value": Wording("Value of a decision, compared with live", "number", "at least", "label"),
+    "calibration": Wording("Calibration error", "share", "at most", "label"),
+    "days": Wording("Enough days", "number", "at least", "request"),
+    "cpu_ms_per_row": Wording("Processor time a request", "ms", "at most", "request"),
+    "memory_mb": Wording("Memory, in MB", "number", "at most", "worker"),
+    "coverage": Wording("Requests that have their label", "share", "limit", "compared request"),
 }
 
 OF_NUMBERS = {
@@ -67,6 +68,8 @@ class Criterion:
         value_text: What was seen, with its unit.
         interval_text: What is still possible; empty where that is not known, or where it is simply counted.
         limit_text: The limit, as in `at most 0.30 %`.
+        n: How many observations it rests on; None where the record does not say.
+        basis_text: The same in words; empty where that is not known, or is what was counted.
         note: What the verdict adds.
     """
 
@@ -83,6 +86,8 @@ class Criterion:
     interval_text: str
     limit_text: str
     note: str
+    n: int | None
+    basis_text: str
 
     @property
     def sentence(self) -> str:
@@ -93,7 +98,8 @@ class Criterion:
         ... ].sentence
         'Requests it fails on: 0 % (between 0 % and 0.24 %), has to be at most 0.30 %'
         """
-        interval = f" ({self.interval_text})" if self.interval_text else ""
+        told = "; ".join(filter(None, (self.interval_text, self.basis_text)))
+        interval = f" ({told})" if told else ""
         limit = f", has to be {self.limit_text}" if self.limit_text else ""
         return f"{self.title}: {self.value_text}{interval}{limit}"
 
@@ -135,7 +141,7 @@ def _criterion(record: Table, titles: Mapping[str, str]) -> Criterion:
     value, low, high, limit = (number(record, key) for key in ("value", "low", "high", "limit"))
     wording = _wording(name, value, limit, state, titles)
     write = FORMATS[wording.unit]
-    counted = wording.unit == "count"
+    simple = wording.unit == "count"
     return Criterion(
         name=name,
         title=wording.title,
@@ -147,9 +153,11 @@ def _criterion(record: Table, titles: Mapping[str, str]) -> Criterion:
         unit=wording.unit,
         side=wording.side,
         value_text=write(value),
-        interval_text="" if counted or value is None or low == value == high else between(low, high, wording.unit),
+        interval_text="" if simple or value is None or low == value == high else between(low, high, wording.unit),
         limit_text="" if limit is None else f"{wording.side} {write(limit)}".removeprefix("limit "),
         note=words(record, "note"),
+        n=None if (n := number(record, "n")) is None else int(n),
+        basis_text="" if n is None or not wording.of else f"from {counted(n, wording.of)}",
     )
 
 
@@ -158,9 +166,9 @@ def _wording(name: str, value: float | None, limit: float | None, state: str, ti
     kind, _, segment = name.partition(":")
     if kind in WORDINGS:
         known, title = WORDINGS[kind], titles.get(kind, WORDINGS[kind].title)
-        return Wording(f"{title}, where {segment}" if segment else title, known.unit, known.side)
+        return replace(known, title=f"{title}, where {segment}" if segment else title)
     side: Side = "limit"
     if value is not None and limit is not None and value != limit and state in ("holds", "fails"):
         side = "at least" if (value > limit) == (state == "holds") else "at most"
     title = kind.replace("_", " ").capitalize()
-    return Wording(f"{title}, where {segment}" if segment else title, "number", side)
+    return Wording(f"{title}, where {segment}" if segment else title, "number", side, "observation")

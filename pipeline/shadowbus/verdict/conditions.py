@@ -5,6 +5,7 @@ SEND BACK: too few days or a gap in the books are not the shadow's fault, and wh
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from shadowbus.settings import GateSettings
 from shadowbus.verdict.counts import Evidence
@@ -16,21 +17,23 @@ DAY_MS = 86_400_000
 def conditions(evidence: Evidence, gate: GateSettings) -> Iterator[Criterion]:
     """What PROMOTE needs beside the criteria."""
     counts = evidence.counts
-    for name, seen, least in (
-        ("requests", counts.comparisons, gate.min_requests),
-        ("labels", counts.labels, gate.min_labels),
-        ("days", days(evidence), gate.min_days),
+    for name, seen, least, n in (
+        ("requests", counts.comparisons, gate.min_requests, counts.comparisons),
+        ("labels", counts.labels, gate.min_labels, counts.labels),
+        ("days", days(evidence), gate.min_days, counts.comparisons),
     ):
         if least > 0:
-            yield Criterion(name, seen, seen, seen, least, "holds" if seen >= least else "open")
-    for name, taken, most in (
-        ("cpu_ms_per_row", evidence.cpu_ms_per_row, gate.max_cpu_ms_per_row),
-        ("memory_mb", evidence.memory_mb, gate.max_memory_mb),
+            yield Criterion(name, seen, seen, seen, least, "holds" if seen >= least else "open", n=n)
+    for name, taken, most, n in (
+        ("cpu_ms_per_row", evidence.cpu_ms_per_row, gate.max_cpu_ms_per_row, evidence.measured_rows),
+        ("memory_mb", evidence.memory_mb, gate.max_memory_mb, evidence.measured_processes),
     ):
         if most is not None:
-            yield _measured(name, taken, most)
+            yield replace(_measured(name, taken, most), n=n)
     if gap := evidence.books_gap:
-        yield Criterion("books", gap, gap, gap, 0, "open", evidence.books_note or "The books do not close.")
+        yield Criterion(
+            "books", gap, gap, gap, 0, "open", evidence.books_note or "The books do not close.", counts.comparisons
+        )
 
 
 def days(evidence: Evidence) -> float:

@@ -120,6 +120,7 @@ class Evidence:
         floor: What the control shows; None where no control runs, and of the control itself.
         cpu_ms_per_row: Measured; None where not known.
         memory_mb: Measured, of the largest model process; None where not known.
+        measured_rows: Of so many rows the processor time, and the memory of so many `measured_processes`.
         vocabularies: The classes that each side named; empty where answers are no classes.
         cutoff: Until when the shadow's model was trained; None where not known, and of the control.
         labels_depend: Whether labels were shown to come for some requests rather than for others; the gate sets it.
@@ -141,6 +142,8 @@ class Evidence:
     floor: Floor | None = None
     cpu_ms_per_row: float | None = None
     memory_mb: float | None = None
+    measured_rows: int = 0
+    measured_processes: int = 0
     vocabularies: Vocabularies = Vocabularies()
     cutoff: Cutoff | None = None
     labels_depend: bool = False

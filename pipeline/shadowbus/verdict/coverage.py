@@ -136,4 +136,13 @@ def coverage(found: Dependence, *, allowed: bool) -> Criterion:
         f"Whether a request has its label {depends} on {found.on}: {shares[few]:.1%} of {few} have it, "
         f"{shares[many]:.1%} of {many}. Intervals of what rests on labels allow for whatever the missing ones may be."
     )
-    return Criterion("coverage", value, shares[few], shares[many], 1.0, "holds" if allowed else "open", note)
+    return Criterion(
+        "coverage",
+        value,
+        shares[few],
+        shares[many],
+        1.0,
+        "holds" if allowed else "open",
+        note,
+        int(all_of_them.compared),
+    )

@@ -14,7 +14,10 @@ Unit = Literal["requests", "labels"]
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One condition: what was seen (None: nothing yet), what is still possible, the limit, and what that shows."""
+    """One condition: what was seen (None: nothing yet), what is still possible, the limit, and what that shows.
+
+    `n` is how many observations it rests on, in proportion to what they stand for and never more than there are.
+    """
 
     name: str
     value: float | None
@@ -23,6 +26,7 @@ class Criterion:
     limit: float
     state: State
     note: str = ""
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,11 @@ class Question:
     leans: State
     shown: Callable[[float], bool]
     waits: bool = False
+
+    @property
+    def answer(self) -> Criterion:
+        """The criterion, with what it rests on."""
+        return replace(self.criterion, n=self.trials)
 
     def missing(self) -> int | None:
         """How many more requests or labels it takes; None when it is too close to the limit to say."""

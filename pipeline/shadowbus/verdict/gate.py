@@ -47,11 +47,11 @@ def decide(evidence: Evidence, gate: GateSettings) -> Decision:
     evidence = replace(evidence, labels_depend=missing is not None)
     apart = tuple(strangers(evidence.vocabularies))
     blocking, guards = unanswered(asked(evidence, gate), apart), unanswered(guarding(evidence, gate), apart)
-    counted = (*conditions(evidence, gate), *([criterion(apart)] if apart else ()))
+    counted = (*conditions(evidence, gate), *([criterion(apart, evidence.vocabularies)] if apart else ()))
     if missing is not None:
         allowed = all(question.criterion.state == "holds" for question in blocking if question.unit == "labels")
         counted = (*counted, coverage(missing, allowed=allowed))
-    criteria = (*counted, *(question.criterion for question in (*blocking, *guards)))
+    criteria = (*counted, *(question.answer for question in (*blocking, *guards)))
     waited = [guard for guard in guards if guard.waits]
     required = (*counted, *(question.criterion for question in (*blocking, *waited)))
     verdict: Verdict = "KEEP_WATCHING"

@@ -46,9 +46,10 @@ def unanswered(questions: Sequence[Question], found: Sequence[Strangers]) -> lis
     return [_unanswered(question, found) for question in questions]
 
 
-def criterion(found: Sequence[Strangers]) -> Criterion:
+def criterion(found: Sequence[Strangers], seen: Vocabularies) -> Criterion:
     """What holds PROMOTE back meanwhile."""
-    return Criterion("vocabulary", len(found), len(found), len(found), 0, "open", found[0].note)
+    n = seen.labelled if found[0].unit == "labels" else seen.compared
+    return Criterion("vocabulary", len(found), len(found), len(found), 0, "open", found[0].note, n)
 
 
 def _unanswered(question: Question, found: Sequence[Strangers]) -> Question:

@@ -112,7 +112,7 @@ class Evidence:
         partials = self.stream.topic("partials")
         forged = {(partition, offset) for topic, partition, offset in found if topic == partials}
         # One that agents took over from others is in their table, and no record to be set aside any more.
-        assert forged <= self.forgery.places
+        assert forged <= self.forgery.places, [one for one in self.parsed("dead-letters") if one["topic"] == partials]
         assert {origin: count for origin, count in found.items() if origin[0] != partials} == wanted
 
     def books_are_closed(self, statuses: dict[str, Counter[str]]) -> None:

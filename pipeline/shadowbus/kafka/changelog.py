@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Retry
 from shadowbus.kafka.clients import make_admin, make_reader
 from shadowbus.kafka.complaints import HARMLESS_IN_NO_GROUP, again, as_next_action, next_action
 from shadowbus.kafka.heard import Heard
+from shadowbus.kafka.offsets import LATEST, offset_of
 from shadowbus.kafka.slices import slices_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Slice
@@ -29,12 +29,12 @@ def end_offsets(
         BrokerError: Kafka refuses to say.
         Retry: Kafka did not answer in time.
     """
-    admin = make_admin(settings)
-    wanted = {TopicPartition(names[topic], partition): OffsetSpec.latest() for topic, partition in inputs}  # type: ignore[no-untyped-call]
+    wanted = {TopicPartition(names[topic], partition): LATEST for topic, partition in inputs}
 
     def ask(seconds: float) -> dict[tuple[str, int], int]:
+        admin = make_admin(settings)  # anew: librdkafka goes on asking those who led before
         futures = admin.list_offsets(wanted, request_timeout=max(1.0, seconds))
-        return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+        return {(tp.topic, tp.partition): offset_of(future.result(), tp) for tp, future in futures.items()}
 
     with as_next_action(_READING):
         found = again(ask, deadline)

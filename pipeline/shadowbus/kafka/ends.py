@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo
 
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.kafka.clients import make_admin, plainly
+from shadowbus.kafka.offsets import LATEST, offset_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
 from shadowbus.topology import Topic
@@ -37,13 +38,12 @@ class Ends:
             BrokerError: This user may not ask.
             Retry: Kafka did not answer in time.
         """
-        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        wanted = {TopicPartition(name, partition): latest for name in self._names for partition in self._partitions}
+        wanted = {TopicPartition(name, partition): LATEST for name in self._names for partition in self._partitions}
         try:
             with self._lock:
                 self._admin = self._admin or make_admin(self._settings)
                 asked = self._admin.list_offsets(wanted, request_timeout=max(1.0, seconds))
-                return {(self._names[tp.topic], tp.partition): _end(answer.result) for tp, answer in asked.items()}
+                return {(self._names[tp.topic], tp.partition): _end(answer.result, tp) for tp, answer in asked.items()}
         except KafkaException as error:
             self._admin = None  # librdkafka goes on asking with what a client knew of leaders before they changed
             reason = error.args[0]
@@ -55,9 +55,9 @@ class Ends:
             raise Retry(f"Kafka did not say where the partitions end: {plainly(error)}.") from error
 
 
-def _end(result: Callable[[], ListOffsetsResultInfo]) -> int:
+def _end(result: Callable[[], ListOffsetsResultInfo], place: TopicPartition) -> int:
     try:
-        return result().offset
+        return offset_of(result(), place)
     except KafkaException as error:
         if error.args[0].code() in _ABSENT:
             return 0

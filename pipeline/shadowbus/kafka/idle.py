@@ -9,9 +9,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
 
 from shadowbus.kafka.clients import make_admin
+from shadowbus.kafka.offsets import LATEST, offset_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
 
@@ -56,7 +56,7 @@ class Idle:
         return {key for key in ends if now - self.seen.get(key, -KNOWN_S) < KNOWN_S}
 
     def _ask(self, ends: Mapping[Input, int], now: float) -> None:
-        wanted = {TopicPartition(self.names[topic], p): OffsetSpec.latest() for topic, p in ends}  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(self.names[topic], p): LATEST for topic, p in ends}
         committed = IsolationLevel.READ_COMMITTED
         futures = self.admin.list_offsets(wanted, isolation_level=committed, request_timeout=KNOWN_S)
         by_name = {(tp.topic, tp.partition): future for tp, future in futures.items()}
@@ -69,7 +69,7 @@ class Idle:
         self.asked, failed = None, False
         for key, future in futures.items():
             try:
-                end = future.result().offset
+                end = offset_of(future.result(), TopicPartition(self.names[key[0]], key[1]))
             except KafkaException:
                 failed = True
                 continue

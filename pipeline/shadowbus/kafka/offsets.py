@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 
 from shadowbus import retries
 from shadowbus.clock import Deadline
@@ -28,6 +28,24 @@ class Bounds:
     first: int
     end: int
     committed_end: int
+
+
+def offset_of(listed: ListOffsetsResultInfo, place: TopicPartition) -> int:
+    """The first or last offset that Kafka named.
+
+    librdkafka leaves it negative, without an error, where the broker that leads the partition went away meanwhile.
+
+    Args:
+        listed: What was asked for, by EARLIEST or LATEST.
+        place: Of which partition.
+
+    Raises:
+        KafkaException: It named none, and may a little later.
+    """
+    if listed.offset < 0:
+        unnamed = f"the leader of {place.topic}[{place.partition}] named no offset"
+        raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, unnamed))
+    return int(listed.offset)
 
 
 def bounds(admin: Admin, topics: Iterable[str], deadline: Deadline) -> dict[Partition, Bounds]:
@@ -73,7 +91,7 @@ def _ask(
 
     def ask() -> dict[Partition, int]:
         futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=max(1.0, deadline.remaining()))
-        return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+        return {(tp.topic, tp.partition): offset_of(future.result(), tp) for tp, future in futures.items()}
 
     return retries.again(ask, deadline, passes=_settles)
 

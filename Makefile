@@ -6,8 +6,12 @@ SHELL := bash
 
 PY := .venv/bin/python
 UNIT := tests/unit
-# The folders of slower tests, whichever exist; the fast ones go first.
+# The folders of slower tests, whichever exist.
 SLOW := $(filter-out tests/unit tests/fakes,$(sort $(patsubst %/,%,$(dir $(wildcard tests/*/test_*.py)))))
+# How many test files run at a time; 0 is one process for all of them, which -s and --pdb need.
+WORKERS := 3
+# The many processes of a test run would each compile the project anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 SECONDS :=
 RATE :=
@@ -46,9 +50,18 @@ setup: .venv/.kafka ## Make .venv with every extra, and fetch Kafka's jars; does
 demo: setup ## Run the whole thing on this machine and watch verdicts come (SECONDS=90 RATE=60 KEEP=1)
 	@$(PY) -m shadowbus demo $(DEMO_FLAGS)
 
+# First the files that may share the processors, then the tests that are marked `alone`, whatever came of the first. No
+# test of one kind is pytest's exit code 5, and a fault only where there is none of the other kind either.
+define run_tests
+codes=; alone=$$(grep -rl --include='test_*.py' 'mark\.alone' $(1)); \
+$(PY) -m pytest $(1) -m 'not alone' -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS) || codes+=$$?; \
+[ -z "$$alone" ] || $(PY) -m pytest $$alone -m alone $(ARGS) || codes+=$$?; \
+[ -z "$$codes" ] || [ "$$codes" = 5 ]
+endef
+
 .PHONY: test
 test: check ## Check style and types, then run every test: unit, Kafka, demo, chaos
-	@$(PY) -m pytest $(UNIT) $(SLOW) $(ARGS)
+	@$(call run_tests,$(SLOW) $(UNIT))
 
 .PHONY: check
 check: setup ## Check format, lint and types
@@ -58,11 +71,11 @@ check: setup ## Check format, lint and types
 
 .PHONY: unit
 unit: setup ## Run the tests that need no Kafka
-	@$(PY) -m pytest $(UNIT) $(ARGS)
+	@$(call run_tests,$(UNIT))
 
 .PHONY: kafka
 kafka: setup ## Run the tests against a real broker
-	@$(PY) -m pytest tests/kafka $(ARGS)
+	@$(call run_tests,tests/kafka)
 
 .PHONY: chaos
 chaos: setup ## Kill processes on the schedule of SEED=n and check every record; soak, outages, rights taken away

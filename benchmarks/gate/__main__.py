@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import machine
-from gate.methods import COMPARED, SIZED, Answer, answers
+from gate import methods
+from gate.methods import Answer, answers
 from gate.page import page
 from gate.traffic import BATCH, KINDS
 from gate.wrong import Row, rows
@@ -31,14 +32,15 @@ def main() -> None:
     sized: list[Answer] = []
     compared: list[Answer] = []
     looks, start = chosen.requests // BATCH, time.process_time()
+    effects, rivals = methods.sized(), methods.compared()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True)) as shown:
-        bar = shown.add_task("", total=len(KINDS) + len(SIZED) + len(COMPARED))
+        bar = shown.add_task("", total=len(KINDS) + len(effects) + len(rivals))
         for number, traffic in enumerate(KINDS):
             shown.update(bar, description=traffic.name)
             wrong += rows(traffic, chosen.trials, looks, chosen.seed + number)
             shown.advance(bar)
-        for questions, found, compare in ((SIZED, sized, False), (COMPARED, compared, True)):
+        for questions, found, compare in ((effects, sized, False), (rivals, compared, True)):
             for question in questions:
                 shown.update(bar, description=f"{question.statistic}: {question.effect}")
                 found += answers(question, chosen.trials, chosen.seed, compare=compare)

@@ -215,31 +215,34 @@ def _plug_in(stream: Stream, limit: float, sign: int = 1) -> Array:
     )
 
 
-SIZED = (
-    *(below(limit, limit * part) for limit in (0.001, 0.01) for part in (0.0, 0.1, 0.3, 0.5, 0.7)),
-    *(above(limit, limit * times) for limit in (0.001, 0.01) for times in (1.3, 1.5, 2.0, 3.0, 5.0)),
-    *(paired(0.01, 0.0, apart) for apart in (0.02, 0.03, 0.06, 0.15, 0.3)),
-    *(paired(0.005, 0.0, apart) for apart in (0.03, 0.1)),
-    *(paired(0.01, 0.04, apart) for apart in (0.06, 0.14)),
-    *(
-        bounded(0.01, streams.costs(0.0, flips), streams.costs(-0.01, flips), f"{flips:.0%} flip")
-        for flips in (0.1, 0.4)
-    ),
-    *(
-        bounded(0.01, streams.pairs(0.0, apart), streams.pairs(-0.01, apart), f"{apart:.0%} at an end")
-        for apart in (0.06, 0.3, 0.6)
-    ),
-    *(unbounded(effect, streams.laplace, "Laplace") for effect in (0.02, 0.05, 0.1)),
-    unbounded(0.05, streams.skewed, "lognormal"),
-)
-"""Where the chosen method is held against the size of the usual test."""
+def sized() -> tuple[Question, ...]:
+    """Where the chosen method is held against the size of the usual test."""
+    return (
+        *(below(limit, limit * part) for limit in (0.001, 0.01) for part in (0.0, 0.1, 0.3, 0.5, 0.7)),
+        *(above(limit, limit * times) for limit in (0.001, 0.01) for times in (1.3, 1.5, 2.0, 3.0, 5.0)),
+        *(paired(0.01, 0.0, apart) for apart in (0.02, 0.03, 0.06, 0.15, 0.3)),
+        *(paired(0.005, 0.0, apart) for apart in (0.03, 0.1)),
+        *(paired(0.01, 0.04, apart) for apart in (0.06, 0.14)),
+        *(
+            bounded(0.01, streams.costs(0.0, flips), streams.costs(-0.01, flips), f"{flips:.0%} flip")
+            for flips in (0.1, 0.4)
+        ),
+        *(
+            bounded(0.01, streams.pairs(0.0, apart), streams.pairs(-0.01, apart), f"{apart:.0%} at an end")
+            for apart in (0.06, 0.3, 0.6)
+        ),
+        *(unbounded(effect, streams.laplace, "Laplace") for effect in (0.02, 0.05, 0.1)),
+        unbounded(0.05, streams.skewed, "lognormal"),
+    )
 
-COMPARED = (
-    below(0.01, 0.005),
-    above(0.01, 0.02),
-    paired(0.01, 0.0, 0.06),
-    bounded(0.01, streams.costs(0.0, 0.4), streams.costs(-0.01, 0.4), "40 % flip"),
-    unbounded(0.05, streams.laplace, "Laplace"),
-    unbounded(0.05, streams.skewed, "lognormal"),
-)
-"""Where all methods are held against each other."""
+
+def compared() -> tuple[Question, ...]:
+    """Where all methods are held against each other."""
+    return (
+        below(0.01, 0.005),
+        above(0.01, 0.02),
+        paired(0.01, 0.0, 0.06),
+        bounded(0.01, streams.costs(0.0, 0.4), streams.costs(-0.01, 0.4), "40 % flip"),
+        unbounded(0.05, streams.laplace, "Laplace"),
+        unbounded(0.05, streams.skewed, "lognormal"),
+    )

@@ -51,6 +51,7 @@ def stream(bootstrap: str, namespace: str, tmp_path: Path) -> Stream:
     return Stream(bootstrap, namespace, tmp_path)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("stage", WORKERS)
 def test_a_worker_that_starts_without_its_topic_names_it_within_three_seconds(stream: Stream, stage: str) -> None:
     delete(stream, NEEDS[stage])

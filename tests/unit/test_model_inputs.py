@@ -150,8 +150,9 @@ ONE_COLUMN = ("IsotonicRegression",)
 POSITIVE = ("GammaRegressor", "PoissonRegressor", "TweedieRegressor")
 SEVERAL = ("MultiOutputClassifier", "ClassifierChain", "MultiOutputRegressor", "RegressorChain", "MultiTask")
 LISTED = {
-    name: (kind, "classifier" if (name, kind) in all_estimators("classifier") else "regressor")
-    for name, kind in [*all_estimators("classifier"), *all_estimators("regressor")]
+    name: (kind, role)
+    for role in ("regressor", "classifier")  # what is both is asked as a classifier
+    for name, kind in all_estimators(role)
 }
 FEWER = {"n_estimators": 4, "max_iter": 200, "random_state": 0, "cv": 2}
 

@@ -239,6 +239,7 @@ def test_tasks_of_one_event_loop_keep_their_calls_apart(make: Made, kept: Kept) 
     assert answers == {str(number): number for number in range(200)}
 
 
+@pytest.mark.alone
 def test_a_request_costs_the_caller_microseconds(make: Made) -> None:
     """Of processor time, so that what else runs does not count; at its best 9 µs, and four times that is a fault."""
     tap = make()

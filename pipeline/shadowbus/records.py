@@ -174,7 +174,7 @@ class Partial:
     `totals` are cumulative and `next_offsets` only grow, so a redelivered or older partial changes nothing.
     `window` is `all` or the window's start in milliseconds. That of the whole trial has the `names` kept apart, and the
     `noise`: what the same source partition has counted of the control (`aggregate/noise.py`); and the `first_offsets`,
-    where each input's first record is of those that it counts.
+    where each input's first record is of those that it counts; and the `beginning`, empty once the shadow runs there.
     """
 
     trial: str
@@ -187,6 +187,7 @@ class Partial:
     names: dict[str, object] = field(default_factory=dict)
     noise: dict[str, object] = field(default_factory=dict)
     first_offsets: dict[str, object] = field(default_factory=dict)
+    beginning: dict[str, object] = field(default_factory=dict)
     v: int = VERSION
 
 
@@ -228,6 +229,9 @@ class Verdict:
 
     `training` says until when the model was trained (`until_ms`, `from`) and what is from before (`requests_before`, of
     the `requests`; `labels_before`, which are not among the `labels`); empty where that is not known.
+
+    `obstacles` say what is in the way of any verdict, such as that the shadow cannot run: each `{"name", "count", "of",
+    "reasons": [{"text", "count"}], "told"}`, where `told` is a sentence.
     """
 
     trial: str
@@ -246,6 +250,7 @@ class Verdict:
     fault: str = ""
     control: bool = False
     training: dict[str, object] = field(default_factory=dict)
+    obstacles: list[object] = field(default_factory=list)
     v: int = VERSION
 
 
@@ -278,6 +283,7 @@ class Told:
     """What a receiver of notifications knows of a trial. Topic `verdicts`, key `trial|told|receiver`.
 
     `count` grows by one with each change; `sent` says whether this one was posted, or is one the receiver leaves out.
+    `obstacles` are the names of what was in the way then.
     """
 
     trial: str
@@ -286,6 +292,7 @@ class Told:
     count: int
     sent: bool
     told_ms: int
+    obstacles: list[object] = field(default_factory=list)
     v: int = VERSION
 
 

@@ -73,7 +73,7 @@ USES: dict[str, Use] = {
     "topics --check": Use(every=("DESCRIBE", "DESCRIBE_CONFIGS")),
     "status": Use(reads=(*_STANDING, "partials"), every=("DESCRIBE", "DESCRIBE_CONFIGS"), groups=True),
     "doctor": Use(
-        stages=_RUN, reads=("aggregates", "dead-letters"), every=("DESCRIBE_CONFIGS",), cluster=("DESCRIBE_CONFIGS",)
+        stages=_RUN, reads=(*_STANDING, "dead-letters"), every=("DESCRIBE_CONFIGS",), cluster=("DESCRIBE_CONFIGS",)
     ),
     "tail": Use(reads=("comparisons",)),
     "verdict": Use(reads=_STANDING),

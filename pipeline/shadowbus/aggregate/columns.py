@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from shadowbus.aggregate.known import Known
+from shadowbus.aggregate.troubles import Troubles
 from shadowbus.errors import Malformed
 from shadowbus.limits import HEAVIEST, HEAVIEST_OUTCOME, MAX_TRIAL_CHARACTERS
 from shadowbus.records import STATUSES
@@ -116,6 +117,7 @@ def _take(
     row = row_of(parsed, group.known, columns)
     if not group.rows:
         columns.groups[trial, time_ms - time_ms % window_ms] = group
+    (_look if row_of is _comparison else _look_at_outcome)(parsed, row, weight, group.known.troubles)
     number = len(columns.rows)
     if slices:
         _assign(group, slices, number)
@@ -124,6 +126,21 @@ def _take(
     columns.times.append(time_ms)
     columns.weights.append(weight)
     columns.numbers.append(running)
+
+
+def _look(comparison: dict[str, Any], row: Row, weight: float, troubles: Troubles) -> None:
+    """Hand on a comparison in which something is wrong, and any while the shadow has not begun to run."""
+    answered, agree, distance, trained_on = row[0] == _COMPARED, row[1], row[4], row[8]
+    unlike = answered and not agree and distance != distance and not trained_on
+    if unlike or not answered or row[6] or troubles.beginning.open:
+        troubles.compared(comparison, weight, unlike=unlike)
+
+
+def _look_at_outcome(outcome: dict[str, Any], row: Row, _weight: float, troubles: Troubles) -> None:
+    """Hand on an outcome that says nothing of either model."""
+    trained_on, right, _, sign, loss = row[:5]
+    if not (trained_on or right) and loss != loss and outcome["live_correct"] is outcome["shadow_correct"]:
+        troubles.judged(outcome, int(sign))
 
 
 def _assign(group: Group, slices: dict[str, Any], number: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from shadowbus.aggregate.corrected import Corrected
 from shadowbus.aggregate.quantiles import Quantiles
+from shadowbus.aggregate.reasons import Reasons
 from shadowbus.aggregate.scores import Scores
 from shadowbus.aggregate.table import Table
 
@@ -13,6 +14,7 @@ AXES = {"confusion": 2, "live_truth": 2, "shadow_truth": 2, "flips": 3, "lacking
 _SKETCHES = ("live_answers", "shadow_answers", "latency_gaps")
 _MOMENTS = ("live_loss", "shadow_loss", "live_value", "live_log_loss", "log_loss", "live_brier", "brier")
 _SCORES = ("live_scores", "shadow_scores")
+_REASONS = ("reasons",)
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class Details:
         brier: And by how much that of the shadow is larger.
         live_scores: How the same live scores came true.
         shadow_scores: And those of the shadow.
+        reasons: Why rows could not be compared or judged; of the whole trial only.
     """
 
     confusion: Table = field(default_factory=Table)
@@ -56,6 +59,7 @@ class Details:
     brier: Corrected = field(default_factory=Corrected)
     live_scores: Scores = field(default_factory=Scores)
     shadow_scores: Scores = field(default_factory=Scores)
+    reasons: Reasons = field(default_factory=Reasons)
 
     def absorb(self, other: "Details") -> None:
         """Add others to these; the others stay as they are."""
@@ -84,9 +88,9 @@ class Details:
         for name, axes in AXES.items():
             if name in record:
                 found[name] = Table.from_record(record[name], axes)
-        for names, kind in ((_SKETCHES, Quantiles), (_MOMENTS, Corrected), (_SCORES, Scores)):
+        for names, kind in ((_SKETCHES, Quantiles), (_MOMENTS, Corrected), (_SCORES, Scores), (_REASONS, Reasons)):
             found.update({name: kind.from_record(record[name]) for name in names if name in record})
         return cls(**found)
 
 
-PARTS = (*AXES, *_SKETCHES, *_MOMENTS, *_SCORES)
+PARTS = (*AXES, *_SKETCHES, *_MOMENTS, *_SCORES, *_REASONS)

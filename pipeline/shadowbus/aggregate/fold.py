@@ -63,6 +63,7 @@ def fold(piece: Slice, known: Callable[[str], Known], terms: Terms) -> Folded:
             if segment == ALL:
                 part.number = max(columns.numbers[row] for row in members)
                 part.days = traffic(arrays, rows) if isinstance(arrays, Compared) else part.days
+                group.known.troubles.onto(part)
             whole = Key(trial, segment)
             folded.totals[whole] = folded.totals[whole] + part if whole in folded.totals else part
             if segment == ALL or segment in group.known.segments.windowed:

@@ -1,12 +1,13 @@
 """What a source partition knows of a trial beside its totals: which segments, classes and features are kept apart."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from shadowbus.aggregate.names import Classes, Names
 from shadowbus.aggregate.segments import Segments
 from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.troubles import Troubles
 
 MOST_CLASSES = 20
 MOST_FEATURES = 100
@@ -21,6 +22,7 @@ class Known:
     classes: Classes
     features: Names
     costs: Mapping[tuple[str, str], float]
+    troubles: Troubles = field(default_factory=Troubles)
 
     @classmethod
     def of(cls, trial: str, terms: Terms, segments: Segments | None = None) -> Self:
@@ -36,9 +38,11 @@ class Known:
 
     def to_record(self) -> dict[str, Any]:
         """What has to be kept so that names mean the same after a restart."""
-        return {"classes": self.classes.names.names[1:], "features": self.features.names[1:]}
+        names = {"classes": self.classes.names.names[1:], "features": self.features.names[1:]}
+        return {**names, **self.troubles.to_record()}
 
     def keep(self, record: Mapping[str, Iterable[str]]) -> None:
         """Take it back."""
         self.classes.names.keep(record.get("classes", ()))
         self.features.keep(record.get("features", ()))
+        self.troubles.keep(record)

@@ -12,6 +12,7 @@ from shadowbus.aggregate.books import Counted, close_books
 from shadowbus.aggregate.fold import Key
 from shadowbus.aggregate.names import OTHER
 from shadowbus.aggregate.noise import Noise, noise_summary
+from shadowbus.aggregate.reasons import ABOUT
 from shadowbus.aggregate.resources import resources
 from shadowbus.aggregate.scores import PARTS
 from shadowbus.aggregate.segments import ALL
@@ -23,12 +24,13 @@ from shadowbus.cutoff import latest
 from shadowbus.records import Aggregate, Partial, Standing, Verdict
 from shadowbus.settings import GateSettings, Settings
 from shadowbus.trials import shadow_of
-from shadowbus.verdict.counts import Bin, Covered, Vocabularies
+from shadowbus.verdict.counts import Bin, Covered, Rows, Vocabularies
 from shadowbus.verdict.gate import Counts, Evidence, Needed, decide
 from shadowbus.verdict.states import move
 
 NOTHING_MORE = Needed(0, 0, "")
 PLAIN = Terms(1)
+MOST_REASONS = 3
 MIB = 1 << 20
 
 
@@ -82,11 +84,13 @@ def noise_of(partials: Iterable[Partial]) -> Noise:
 def counts_of(totals: Totals) -> Counts:
     """What the gate looks at: requests and labels as they were counted, all that rates are made of scaled."""
     scaled = totals.scaled()
-    asked, agreed, heaviest = asked_of(scaled), scaled["agreed"], totals.weights.heaviest
+    asked, failed = asked_of(scaled)
+    agreed, heaviest = scaled["agreed"], totals.weights.heaviest
     return Counts(
         comparisons=requests_of(totals),
+        before_it_ran=totals.count("stalled") + totals.count("left_out"),
         asked=asked,
-        shadow_errors=min(scaled["shadow_errors"], asked),
+        shadow_errors=failed,
         compared=agreed + scaled["disagreed"],
         agreed=agreed,
         latency_rows=scaled["latency_rows"],
@@ -145,6 +149,7 @@ def evidence_of(
         last_ms=watched.last_ms if watched else None,
         idle_days=watched.idle_days if watched else 0,
         exact=terms.kind_of(trial) == "classes",
+        rows=rows_of(totals),
         vocabularies=vocabularies(totals, terms.same_classes(trial)),
         by_live=covered(totals),
         scores=bins(totals),
@@ -156,6 +161,25 @@ def evidence_of(
         measured_processes=taken.get("workers", 0),
         control=shadow_of(trial) in terms.controls,
         cutoff=None if shadow_of(trial) in terms.controls else latest(vitals or {}),
+    )
+
+
+def rows_of(totals: Totals) -> Rows:
+    """What became of the records of a trial."""
+    count, answered = totals.count, totals.count("compared") - totals.count("trained_on")
+    early = count("stalled") + count("left_out")
+    failed = count("shadow_errors") - count("stalled_failed") - count("left_out_failed")
+    reasons = {about: tuple(totals.detailed.reasons.commonest(about)[:MOST_REASONS]) for about in ABOUT}
+    return Rows(
+        answered=answered,
+        comparable=min(answered, max(count("agreed") + count("disagreed"), totals.distance.n)),
+        others={name: amount for name, amount in totals.statuses.items() if name != "compared"},
+        ran=max(0, requests_of(totals) - early - failed),
+        unsettled_failed=count("unsettled_failed"),
+        stalled=count("stalled"),
+        stalled_failed=count("stalled_failed"),
+        left_out=count("left_out"),
+        reasons={about: found for about, found in reasons.items() if found},
     )
 
 
@@ -232,6 +256,7 @@ def verdict_of(
         evidence=dict(basis or {}),
         control=evidence.control,
         training=_training(evidence),
+        obstacles=[one.to_record() for one in decision.obstacles],
     )
 
 

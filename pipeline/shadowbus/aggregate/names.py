@@ -26,6 +26,7 @@ class Names:
 
     most: int
     always: Collection[str] = ()
+    longest: int = LONGEST
     names: list[str] = field(default_factory=lambda: [OTHER])
     codes: dict[str, int] = field(default_factory=dict)
 
@@ -33,7 +34,7 @@ class Names:
         """The code of a name; it is kept if there is room, or if it is one of `always`."""
         code = self.codes.get(name)
         if code is None:
-            if len(name) > LONGEST or (len(self.names) > self.most and name not in self.always):
+            if len(name) > self.longest or (len(self.names) > self.most and name not in self.always):
                 return 0
             code = self.codes[name] = len(self.names)
             self.names.append(name)

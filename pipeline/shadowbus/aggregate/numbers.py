@@ -51,7 +51,7 @@ class Compared(Numbers):
     live_answer: Floats
     shadow_answer: Floats
     lacking: NDArray[np.int64]
-    evident: NDArray[np.bool_]  # what was asked, and is from after the model's training
+    evident: NDArray[np.bool_]  # what the shadow answered, and is from after its training
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def compared(columns: Columns, budget_ms: float | None) -> Compared:
     counts[:, INDEX["shadow_errors"]] = (shadow_error == 1) | np.isin(status, _FAILED)
     counts[:, INDEX["missing_features"]] = lacking > 0
     counts[:, INDEX["trained_on"]] = (trained_on == 1) & (status == _COMPARED)
-    evident = (trained_on == 0) & (status != _NOT_ASKED)
+    evident = (trained_on == 0) & (status != _NOT_ASKED) & (counts[:, INDEX["shadow_errors"]] == 0)
     moments = np.stack((distance, shadow_latency - live_latency)).clip(-LARGEST, LARGEST)
     weights = _weights(columns)
     shared = (counts, np.array(columns.times, np.int64), weights, None, moments, Values.of(moments, weights))

@@ -51,7 +51,7 @@ def compared_part(arrays: Compared, rows: Rows, known: Known, lacking: Sequence[
 
 
 def traffic(arrays: Compared, rows: Rows) -> Days:
-    """On which days the shadow was asked, without the requests that its model was trained on."""
+    """On which days the shadow answered, without the requests that its model was trained on."""
     return Days.of(arrays.times[rows[arrays.evident[rows]]])
 
 

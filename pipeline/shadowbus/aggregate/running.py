@@ -7,6 +7,7 @@ import orjson
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
 
+from shadowbus.aggregate.beginning import Beginning
 from shadowbus.aggregate.fold import Folded, Key
 from shadowbus.aggregate.known import Known
 from shadowbus.aggregate.noise import Noise, controls_of
@@ -115,6 +116,7 @@ class Running:
             known = self.known[trial] = Known.of(trial, self.terms, self.segments.pop(trial, None))
             if (value := self.kept.get(Key(trial))) is not None:
                 known.keep(_names(Key(trial), value))
+                known.troubles.beginning = _beginning(Key(trial), value)
                 self.firsts[trial] = _firsts(Key(trial), value)
         return known
 
@@ -189,6 +191,13 @@ def _names(key: Key, value: bytes) -> dict[str, list[str]]:
     try:
         return {name: list(names) for name, names in orjson.loads(value).get("names", {}).items()}
     except (AttributeError, TypeError, ValueError) as error:
+        raise _corrupt(key, error) from error
+
+
+def _beginning(key: Key, value: bytes) -> Beginning:
+    try:
+        return Beginning.from_record(orjson.loads(value).get("beginning", {}))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _corrupt(key, error) from error
 
 

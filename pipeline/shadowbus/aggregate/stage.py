@@ -157,12 +157,13 @@ class AggregateStage:
         changed, dropped = running.take_changes()
         for key, totals in sorted(changed.items(), key=lambda item: (item[0] == Key(item[0].trial), item[0])):
             offsets: dict[str, object] = dict(sorted(running.next_offsets.items()))
-            names = noise = firsts = {}
+            names = noise = firsts = beginning = {}
             if key == Key(key.trial):
-                names = running.known_of(key.trial).to_record()
+                known = running.known_of(key.trial)
+                names, beginning = known.to_record(), known.troubles.beginning.to_record()
                 noise = running.noise_of(key.trial).to_record()
                 firsts = running.firsts_of(key.trial)
-            partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names, noise, firsts)
+            partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names, noise, firsts, beginning)
             self._write(outputs, key, number, encode(partial))
         for key in dropped:
             self._write(outputs, key, number, None)

@@ -26,9 +26,11 @@ def requests_of(totals: Totals) -> int:
     return sum(totals.statuses.values()) - totals.count("request_missing")
 
 
-def asked_of(scaled: Mapping[str, float]) -> float:
-    """The same from scaled counts."""
-    return sum(scaled[name] for name in STATUSES if name != "request_missing")
+def asked_of(scaled: Mapping[str, float]) -> tuple[float, float]:
+    """The same from scaled counts, since it began to run, and on how many of them it failed."""
+    early, failed = (scaled[f"stalled{what}"] + scaled[f"left_out{what}"] for what in ("", "_failed"))
+    asked = max(0.0, sum(scaled[name] for name in STATUSES if name != "request_missing") - early)
+    return asked, min(asked, max(0.0, scaled["shadow_errors"] - failed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ class Reading:
 def summarize(totals: Totals, reading: Reading) -> dict[str, Any]:
     """What a dashboard shows of some totals: the fields of docs/metrics.md, but for `resources`."""
     requests, scaled, level = requests_of(totals), totals.scaled(), reading.alpha
-    asked, agreed = asked_of(scaled), scaled["agreed"]
+    (ran, failed), agreed = asked_of(scaled), scaled["agreed"]
+    early = totals.count("stalled") + totals.count("left_out")
+    asked = ran + scaled["stalled"] + scaled["left_out"]
     compared, timed = totals.count("agreed") + totals.count("disagreed"), totals.count("latency_rows")
 
     def ends(moments: Moments) -> dict[str, float | None]:
@@ -63,7 +67,8 @@ def summarize(totals: Totals, reading: Reading) -> dict[str, Any]:
         "labels": totals.count("labels"),
         "trained_on": {"requests": totals.count("trained_on"), "labels": totals.count("labels_trained_on")},
         "agreement": _rate(agreed, agreed + scaled["disagreed"], level, compared),
-        "errors": _rate(min(scaled["shadow_errors"], asked), asked, level, requests),
+        "before_it_ran": early,
+        "errors": _rate(failed, ran, level, requests - early),
         "timeouts": _rate(scaled["shadow_timeout"], asked, level, requests),
         "failures": {name: totals.count(name) for name in SHADOW_FAILURES},
         "live_errors": _live_errors(totals, scaled),

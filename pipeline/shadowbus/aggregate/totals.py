@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowbus.aggregate import beginning
 from shadowbus.aggregate.corrected import Corrected
 from shadowbus.aggregate.days import Days
 from shadowbus.aggregate.details import PARTS, Details
@@ -28,6 +29,7 @@ COUNTERS = (
     "shadow_errors",
     "missing_features",
     "trained_on",
+    *beginning.COUNTERS,
     "labels",
     "both_right",
     "shadow_only",
@@ -46,6 +48,8 @@ those in which both answers are known to be the same, and not to be.
 
 `trained_on` are compared requests from before the model's training ended, and `labels_trained_on` the outcomes of such
 requests: they are in no other counter that rests on answers or labels (not in `agreed`, not in `labels`).
+
+Those of `beginning.py` are of the whole trial only.
 """
 
 _OF_LABELS = np.array([name in COUNTERS[COUNTERS.index("labels") :] for name in COUNTERS])
@@ -78,7 +82,7 @@ class Totals:
         details: The heavy part; None in windows.
         number: The highest running number of any comparison; 0 where none has one, in windows and segments, and in a
             union, since numbers are a source partition's.
-        days: On which days the shadow was asked what it was not trained on; empty in windows and segments.
+        days: On which days the shadow answered what it was not trained on; empty in windows and segments.
 
     >>> (Totals() + Totals()).count("labels")
     0

@@ -15,6 +15,7 @@ from shadowbus.doctor.keeping import check_cleanup, check_counts, check_missing,
 from shadowbus.doctor.partitioning import check_partitioning
 from shadowbus.doctor.rights import check_rights
 from shadowbus.doctor.shapes import check_dead_letters, check_shapes
+from shadowbus.doctor.trials import check_trials
 from shadowbus.doctor.vocabulary import check_vocabulary
 
 Check = Callable[[Evidence], Iterator[Finding]]
@@ -46,6 +47,7 @@ CHECKS: dict[str, Check] = {
     "groups": check_groups,
     "open-transactions": check_held_up,
     "verdicts": check_verdicts,
+    "trials": check_trials,
     "dead-letters": check_dead_letters,
     "blind-spots": check_blind_spots,
 }

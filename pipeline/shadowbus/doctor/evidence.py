@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from shadowbus.doctor.sample import Sample
+from shadowbus.records import Verdict
 from shadowbus.settings import Settings
 from shadowbus.topology import Topic, topic_names
 
@@ -108,6 +109,7 @@ class Evidence:
         broker: The broker's settings, as far as they were shown.
         blind: What could not be looked at, as sentences.
         stale: For how many seconds new totals have waited to be published, by trial, where that is too long.
+        verdicts: The newest of each trial that goes on.
     """
 
     settings: Settings
@@ -125,6 +127,7 @@ class Evidence:
     broker: Mapping[str, str] = field(default_factory=dict)
     blind: tuple[str, ...] = ()
     stale: Mapping[str, float] = field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def wanted(self) -> dict[str, Topic]:

@@ -13,6 +13,7 @@ from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.doctor.evidence import Attempt, BundleFacts, Evidence, GroupFacts, TopicFacts
 from shadowbus.doctor.look import Look, held_up, stands_still
 from shadowbus.doctor.sample import KINDS, Sample, sample_of
+from shadowbus.doctor.trials import going
 from shadowbus.errors import BrokerError, BundleError
 from shadowbus.freshness import STALE_SAMPLE, stale_trials
 from shadowbus.kafka.attempt import try_transaction
@@ -22,10 +23,12 @@ from shadowbus.kafka.groups import GroupState, group_states
 from shadowbus.kafka.newest import newest_records, newest_values
 from shadowbus.kafka.offsets import Bounds, Partition, bounds
 from shadowbus.kafka.tables import read_table
+from shadowbus.records import Verdict
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.shadows.bundle import read_bundle
+from shadowbus.shadows.configured import configured
 from shadowbus.shadows.registry import check_loadable
-from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, STAGES, topic_names
+from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, STAGES, VERDICTS, topic_names
 
 LOOK_SECONDS = 60.0
 """By when Kafka has to have answered it all."""
@@ -68,6 +71,7 @@ class Gathering:
         rights: dict[str, Rights] = self._or(lambda: group_rights(self.admin, self.reads, self.deadline), {})
         second = self._second(first, described)
         stale: dict[str, float] = self._or(lambda: self._stale(described), {})
+        verdicts: tuple[Verdict, ...] = self._or(lambda: self._verdicts(described), ())
         return Evidence(
             settings=self.settings,
             now_ms=now_ms(),
@@ -85,6 +89,7 @@ class Gathering:
             broker=self._or(lambda: broker_config(self.admin, self.deadline), {}),
             blind=tuple(dict.fromkeys(self.blind)),
             stale=stale,
+            verdicts=verdicts,
         )
 
     def _or(self, ask: Callable[[], Answer], otherwise: Answer) -> Answer:
@@ -125,6 +130,12 @@ class Gathering:
         partials = list(newest_values(self.settings, PARTIALS, STALE_SAMPLE, Deadline.after(SAMPLE_SECONDS)))
         published = read_table(self.settings, AGGREGATES, self.deadline)
         return stale_trials(partials, published.values(), now_ms())
+
+    def _verdicts(self, topics: Iterable[str]) -> tuple[Verdict, ...]:
+        if not {topic.full_name(self.settings.namespace) for topic in (VERDICTS, AGGREGATES)} <= set(topics):
+            return ()
+        decided, aggregates = (read_table(self.settings, topic, self.deadline) for topic in (VERDICTS, AGGREGATES))
+        return going(decided, aggregates, configured(self.settings))
 
     def _attempts(self) -> Iterable[Attempt]:
         for group, (verb, _) in self.reads.items():

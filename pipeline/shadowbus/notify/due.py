@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from shadowbus.records import Told, Verdict
 from shadowbus.settings.webhook import NotifySettings
+from shadowbus.verdict.obstacles import names
 
 UNTOLD = "KEEP_WATCHING"
 """What everybody assumes of a trial of which nothing was said."""
@@ -13,7 +14,7 @@ UNTOLD = "KEEP_WATCHING"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A verdict that is not the one a receiver knows of; `count` is the how manyth change of this trial it is."""
+    """A verdict, or what is in its way, that a receiver does not know of; `count` is the how manyth of this trial."""
 
     receiver: NotifySettings
     verdict: Verdict
@@ -28,7 +29,13 @@ class Change:
     def told(self, now_ms: int) -> Told:
         """What to write down when that is done."""
         return Told(
-            self.verdict.trial, self.receiver.name, self.verdict.verdict, self.count, self.wanted, told_ms=now_ms
+            self.verdict.trial,
+            self.receiver.name,
+            self.verdict.verdict,
+            self.count,
+            self.wanted,
+            told_ms=now_ms,
+            obstacles=list(names(self.verdict.obstacles)),
         )
 
     def id(self, namespace: str) -> str:
@@ -57,5 +64,6 @@ def changes(
         for verdict in by_trial:
             last = told.get(told_key(verdict.trial, receiver.name))
             before = last.verdict if last else UNTOLD
-            if verdict.verdict != before:
+            known = last.obstacles if last else []
+            if verdict.verdict != before or names(verdict.obstacles) != known:
                 yield Change(receiver, verdict, before, 1 + (last.count if last else 0))

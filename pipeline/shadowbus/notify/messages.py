@@ -11,9 +11,11 @@ import orjson
 from shadowbus.notify.due import Change
 from shadowbus.story.criteria import read
 from shadowbus.story.figures import counted
+from shadowbus.verdict.obstacles import told as sentences
 
 MOST_CRITERIA = 12
 NAME_CHARACTERS = 200
+SENTENCE_CHARACTERS = 1_000
 WEIGHTS = {"fails": 0, "open": 1, "holds": 2}
 """What is shown first."""
 
@@ -35,8 +37,13 @@ TEMPLATES: dict[str, Callable[[Change, str], bytes]] = {"chat": chat, "json": pl
 
 def _lines(change: Change) -> Iterator[str]:
     verdict = change.verdict
-    yield f"*{_words(verdict.verdict)}* {_code(verdict.trial)} (it was {_words(change.before)})"
+    stays, in_the_way = verdict.verdict == change.before, sentences(verdict.obstacles)
+    was = "as before" if stays else f"it was {_words(change.before)}"
+    yield f"*{_words(verdict.verdict)}* {_code(verdict.trial)} ({was})"
     yield f"{counted(verdict.requests, 'request')}, {counted(verdict.labels, 'label')}"
+    yield from (_code(one, SENTENCE_CHARACTERS) for one in in_the_way)
+    if stays and not in_the_way:
+        yield "What was in the way is no more: it goes on."
     criteria = sorted((one for one in verdict.criteria if isinstance(one, Mapping)), key=_weight)
     yield from map(_criterion, criteria[:MOST_CRITERIA])
     if len(criteria) > MOST_CRITERIA:
@@ -65,8 +72,8 @@ def _words(value: object) -> str:
     )
 
 
-def _code(value: object) -> str:
-    plain = "".join(letter for letter in str(value)[:NAME_CHARACTERS] if letter.isprintable())
+def _code(value: object, most: int = NAME_CHARACTERS) -> str:
+    plain = "".join(letter for letter in str(value)[:most] if letter.isprintable())
     for letter, written in (("`", "'"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         plain = plain.replace(letter, written)
     return f"`{plain}`"

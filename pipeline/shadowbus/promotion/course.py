@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from shadowbus.errors import ShadowbusError
 from shadowbus.records import Promotion, Verdict
+from shadowbus.verdict.obstacles import told
 
 WANTED = {"promote": "PROMOTE", "send_back": "SEND_BACK"}
 """Which verdict each action needs."""
@@ -55,7 +56,8 @@ def check_verdict(standing: Standing, action: str) -> None:
     wanted, found = (word.replace("_", " ") for word in (WANTED[action], standing.verdict.verdict))
     if wanted != found:
         verb = "promoted" if action == "promote" else "sent back"
-        raise NotAllowed(f"The verdict on {standing.verdict.trial} is {found}, and only a {wanted} may be {verb}.")
+        why = "".join(f" {one}" for one in told(standing.verdict.obstacles))
+        raise NotAllowed(f"The verdict on {standing.verdict.trial} is {found}, and only a {wanted} may be {verb}.{why}")
 
 
 def finished(standing: Standing, action: str) -> Promotion | None:

@@ -8,6 +8,12 @@ from shadowbus.story.fields import Table, count, number, section, words
 from shadowbus.story.figures import YEAR, between, counted, duration, listed, points, share
 
 WORDS = {"PROMOTE": "PROMOTE", "SEND_BACK": "SEND BACK", "KEEP_WATCHING": "KEEP WATCHING"}
+STOPPED = {
+    "cannot_run": "cannot run",
+    "nothing_compared": "cannot be compared",
+    "not_comparable": "cannot be compared",
+}
+"""What is said of a trial in which nothing can be decided, by the obstacle's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,15 @@ class Needed:
 
 
 def headline(
-    verdict: str, shadow: str, live: str, *, control: bool, fault: str = "", over: str = "", done: bool = False
+    verdict: str,
+    shadow: str,
+    live: str,
+    *,
+    control: bool,
+    fault: str = "",
+    over: str = "",
+    done: bool = False,
+    obstacle: str = "",
 ) -> str:
     """The answer in one sentence.
 
@@ -43,6 +57,8 @@ def headline(
             return f"Yes, promote {shadow}: it may replace {live}."
         case "SEND_BACK":
             return f"No, send {shadow} back."
+        case "KEEP_WATCHING" if obstacle in STOPPED:
+            return f"Not yet: {shadow} {STOPPED[obstacle]}."
         case "KEEP_WATCHING":
             return f"Not yet: keep watching {shadow}."
         case _:

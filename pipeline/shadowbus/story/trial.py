@@ -31,6 +31,8 @@ from shadowbus.story.tables import (
 )
 from shadowbus.story.timeline import Moment, per_second, timeline
 from shadowbus.trials import shadow_of
+from shadowbus.verdict.obstacles import names
+from shadowbus.verdict.obstacles import told as obstacles_told
 
 ORDER = {"PROMOTE": 0, "KEEP_WATCHING": 1, "SEND_BACK": 2}
 KEEP_WATCHING = "KEEP_WATCHING"
@@ -221,6 +223,8 @@ def _tell(known: Told, around: _Around) -> TrialStory:
     criteria = read(*verdict.criteria, numbers=numbers)
     live, _, shadow = known.trial.partition("~")
     control, over = shadow_of(known.trial) in around.controls, around.past.get(known.trial, "")
+    in_the_way = tuple(obstacles_told(verdict.obstacles))
+    stopped = "" if control or verdict.verdict != KEEP_WATCHING else " ".join(in_the_way)
     books, done = ledger(whole.books or verdict.books), acting.is_done(known.act, verdict)
     quiet_ms = 0 if over or around.now_ms is None or not whole.updated_ms else max(0, around.now_ms - whole.updated_ms)
     return TrialStory(
@@ -236,12 +240,24 @@ def _tell(known: Told, around: _Around) -> TrialStory:
         word=telling.WORDS.get(verdict.verdict, verdict.verdict),
         fault=verdict.fault,
         headline=telling.headline(
-            verdict.verdict, shadow, live, control=control, fault=verdict.fault, over=over, done=done
+            verdict.verdict,
+            shadow,
+            live,
+            control=control,
+            fault=verdict.fault,
+            over=over,
+            done=done,
+            obstacle=str(next(iter(names(verdict.obstacles)), "")),
         ),
-        why=verdict.fault or telling.why(verdict.verdict, criteria, summary, control=control),
+        why=verdict.fault or stopped or telling.why(verdict.verdict, criteria, summary, control=control),
         criteria=criteria,
-        needed=needed({} if control else verdict.needed, per_second(known.aggregates)),
-        warnings=(*_undecided(verdict.fault), *_trained_on(verdict), *warnings(summary, books, health, quiet_ms)),
+        needed=needed({} if control or stopped else verdict.needed, per_second(known.aggregates)),
+        warnings=(
+            *_undecided(verdict.fault),
+            *(in_the_way if not stopped else ()),
+            *_trained_on(verdict),
+            *warnings(summary, books, health, quiet_ms),
+        ),
         requests=max(verdict.requests, count(summary, "requests")),
         labels=max(verdict.labels, count(summary, "labels")),
         decided_ms=verdict.decided_ms,

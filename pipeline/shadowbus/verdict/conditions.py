@@ -12,13 +12,14 @@ from shadowbus.verdict.counts import Evidence
 from shadowbus.verdict.criterion import Criterion
 
 DAY_MS = 86_400_000
+NOT_RUNNING = "It has not begun to run everywhere; what fails before is not held against it."
 
 
 def conditions(evidence: Evidence, gate: GateSettings) -> Iterator[Criterion]:
     """What PROMOTE needs beside the criteria."""
     counts = evidence.counts
     for name, seen, least, n in (
-        ("requests", counts.comparisons, gate.min_requests, counts.comparisons),
+        ("requests", counts.ran, gate.min_requests, counts.ran),
         ("labels", counts.labels, gate.min_labels, counts.labels),
         ("days", days(evidence), gate.min_days, counts.comparisons),
     ):
@@ -30,6 +31,8 @@ def conditions(evidence: Evidence, gate: GateSettings) -> Iterator[Criterion]:
     ):
         if most is not None:
             yield replace(_measured(name, taken, most), n=n)
+    if stalled := evidence.rows.stalled:
+        yield Criterion("running", stalled, stalled, stalled, 0, "open", NOT_RUNNING, counts.comparisons)
     if gap := evidence.books_gap:
         yield Criterion(
             "books", gap, gap, gap, 0, "open", evidence.books_note or "The books do not close.", counts.comparisons

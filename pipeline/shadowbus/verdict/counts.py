@@ -13,6 +13,8 @@ class Counts:
     `comparisons` and `labels` are plain counts. The others are in proportion to the requests they stand for, and never
     more than was counted, so that sampled requests give unbiased rates and no more evidence than there is.
 
+    `before_it_ran` of the comparisons are from before the shadow began to run: `asked` and `shadow_errors` lack them.
+
     A count of requests times `label_unit` is in the unit of labels. Those that end in `_apart` are labels of
     disagreements, in a unit of their own: only the shadow was right, only the live model was, and all of them.
 
@@ -21,6 +23,7 @@ class Counts:
     """
 
     comparisons: int = 0
+    before_it_ran: int = 0
     asked: float = 0
     shadow_errors: float = 0
     compared: float = 0
@@ -46,6 +49,11 @@ class Counts:
     labelled_apart: float = 0
     requests_before: int = 0
     labels_before: int = 0
+
+    @property
+    def ran(self) -> int:
+        """Requests since it began to run."""
+        return self.comparisons - self.before_it_ran
 
     @property
     def chosen(self) -> bool:
@@ -102,6 +110,32 @@ class Vocabularies:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """What became of the trial's records, plainly counted.
+
+    Attributes:
+        answered: By both models, and not from before the shadow's training ended.
+        comparable: Of these, where something can be said of both answers.
+        others: By status those that were not answered by both.
+        ran: Answers of the shadow in partitions in which it is not stalled, since it began to run there.
+        unsettled_failed: Failures where it is not known yet whether it has begun to run.
+        stalled: Rows in partitions in which it has not begun to run, and `stalled_failed` of them failed.
+        left_out: Rows from before it began to run, in partitions in which it has since.
+        reasons: The commonest texts by what they are about (`aggregate/reasons.py`), with how often each came.
+    """
+
+    answered: int = 0
+    comparable: int = 0
+    others: Mapping[str, int] = field(default_factory=dict)
+    ran: int = 0
+    unsettled_failed: int = 0
+    stalled: int = 0
+    stalled_failed: int = 0
+    left_out: int = 0
+    reasons: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All a decision rests on.
 
@@ -122,6 +156,7 @@ class Evidence:
         memory_mb: Measured, of the largest model process; None where not known.
         measured_rows: Of so many rows the processor time, and the memory of so many `measured_processes`.
         vocabularies: The classes that each side named; empty where answers are no classes.
+        rows: What became of the records.
         cutoff: Until when the shadow's model was trained; None where not known, and of the control.
         labels_depend: Whether labels were shown to come for some requests rather than for others; the gate sets it.
         control: Whether the shadow is the live model itself, which nobody promotes.
@@ -145,6 +180,7 @@ class Evidence:
     measured_rows: int = 0
     measured_processes: int = 0
     vocabularies: Vocabularies = Vocabularies()
+    rows: Rows = Rows()
     cutoff: Cutoff | None = None
     labels_depend: bool = False
     control: bool = False

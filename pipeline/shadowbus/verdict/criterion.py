@@ -10,6 +10,8 @@ from shadowbus.verdict import sequential
 State = Literal["holds", "fails", "open"]
 Verdict = Literal["PROMOTE", "SEND_BACK", "KEEP_WATCHING"]
 Unit = Literal["requests", "labels"]
+Reason = tuple[str, int]
+"""A text, and how often it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,27 @@ class Needed:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """One thing in the way: of `of` records `count` are of no use, for these reasons; `told` is a sentence."""
+
+    name: str
+    count: int
+    of: int
+    reasons: tuple[Reason, ...]
+    told: str
+
+    @property
+    def of_everything(self) -> bool:
+        """Whether nothing at all can be decided meanwhile."""
+        return self.name in ("cannot_run", "nothing_compared", "not_comparable")
+
+    def to_record(self) -> dict[str, object]:
+        """As it stands in a verdict."""
+        reasons = [{"text": text, "count": count} for text, count in self.reasons]
+        return {"name": self.name, "count": self.count, "of": self.of, "reasons": reasons, "told": self.told}
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A verdict and everything that explains it."""
 
@@ -52,6 +75,7 @@ class Decision:
     requests: int
     labels: int
     needed: Needed
+    obstacles: tuple[Obstacle, ...] = ()
 
 
 class Alphas(NamedTuple):

@@ -8,7 +8,8 @@ most alpha (it needs all criteria shown, so also the false one: no split); if al
 does (one is enough, so alpha is split over the criteria that are on, and the guard's share over the segments). Only
 one of the two can be the mistake. Each criterion's `low` and `high` are the two one-sided ends that decide it. Where
 labels were shown to come for some requests rather than for others, all this holds whatever the missing ones would be.
-A control, the live model in its own shadow, never comes to PROMOTE: there is nothing to win.
+A control, the live model in its own shadow, never comes to PROMOTE: there is nothing to win. What a shadow fails on
+before it has begun to run is told apart (`obstacles.py`) and decides nothing.
 """
 
 from dataclasses import replace
@@ -20,6 +21,7 @@ from shadowbus.verdict.coverage import coverage, dependence
 from shadowbus.verdict.criteria import asked, guarding
 from shadowbus.verdict.criterion import Criterion, Decision, Needed, State, Verdict
 from shadowbus.verdict.needed import needed
+from shadowbus.verdict.obstacles import obstacles
 from shadowbus.verdict.vocabulary import criterion, strangers, unanswered
 
 __all__ = ["Counts", "Criterion", "Decision", "Evidence", "Needed", "State", "Verdict", "decide"]
@@ -53,11 +55,12 @@ def decide(evidence: Evidence, gate: GateSettings) -> Decision:
         counted = (*counted, coverage(missing, allowed=allowed))
     criteria = (*counted, *(question.answer for question in (*blocking, *guards)))
     waited = [guard for guard in guards if guard.waits]
+    found = obstacles(evidence, blocking)
     required = (*counted, *(question.criterion for question in (*blocking, *waited)))
     verdict: Verdict = "KEEP_WATCHING"
     if any(one.state == "fails" for one in criteria):
         verdict = "SEND_BACK"
     elif blocking and not evidence.control and all(one.state == "holds" for one in required):
         verdict = "PROMOTE"
-    more = needed(evidence, gate, counted, blocking, guards) if verdict == "KEEP_WATCHING" else Needed(0, 0, "")
-    return Decision(verdict, criteria, evidence.counts.comparisons, evidence.counts.labels, more)
+    more = needed(evidence, gate, counted, blocking, guards, found) if verdict == "KEEP_WATCHING" else Needed(0, 0, "")
+    return Decision(verdict, criteria, evidence.counts.comparisons, evidence.counts.labels, more, found)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from shadowbus.settings import GateSettings
 from shadowbus.verdict.conditions import DAY_MS, days
 from shadowbus.verdict.counts import Counts, Evidence
-from shadowbus.verdict.criterion import Criterion, Needed, Question
+from shadowbus.verdict.criterion import Criterion, Needed, Obstacle, Question
+from shadowbus.verdict.obstacles import unseen
 
 IN_THE_WAY = {
     "vocabulary": "Models and labels have to speak of the same classes first.",
@@ -29,6 +30,7 @@ def needed(
     conditions: Sequence[Criterion],
     blocking: Sequence[Question],
     guards: Sequence[Question],
+    obstacles: Sequence[Obstacle] = (),
 ) -> Needed:
     """How many more requests and labels it takes, when, and until which verdict.
 
@@ -38,6 +40,7 @@ def needed(
         conditions: What PROMOTE needs beside questions.
         blocking: The questions that PROMOTE needs answered.
         guards: Those that need no yes; PROMOTE is held by those that wait.
+        obstacles: What is in the way of any verdict: none is foretold then, and they are named.
     """
     if evidence.control:
         return Needed(None, None, CONTROL)
@@ -46,35 +49,39 @@ def needed(
     counts = evidence.counts
     promote = _until_promote(evidence, gate, [*blocking, *(guard for guard in guards if guard.waits)])
     back = _until_send_back([*blocking, *guards], counts)
+    if any(one.of_everything for one in obstacles):
+        promote = Needed(None, None, "")
+    told = [one.told for one in obstacles]
     if back and _requests(back, counts) < _requests(promote, counts):
-        return replace(back, at_ms=_when(back, evidence, 0.0))
+        return replace(back, note=" ".join((back.note, *told)), at_ms=_when(back, evidence, 0.0))
     stuck = [IN_THE_WAY[one.name] for one in conditions if one.state == "open" and one.name in IN_THE_WAY]
-    if stuck:
-        return replace(promote, note=" ".join((*stuck, promote.note)))
+    if stuck or told:
+        return replace(promote, note=" ".join(filter(None, (*told, *stuck, promote.note))))
     return replace(promote, at_ms=_when(promote, evidence, gate.min_days))
 
 
 def _until_promote(evidence: Evidence, gate: GateSettings, blocking: Sequence[Question]) -> Needed:
     counts = evidence.counts
     missing: dict[str, int | None] = {
-        "requests": max(0, gate.min_requests - counts.comparisons),
+        "requests": max(0, gate.min_requests - counts.ran),
         "labels": max(0, gate.min_labels - counts.labels),
     }
-    never, unseen = [], []
+    never, early = [], []
     for question in blocking:
         if question.criterion.state == "holds":
             continue
-        more, known = question.missing() if question.leans == "holds" else None, missing[question.unit]
+        answerable = question.leans == "holds" and not unseen(question)
+        more, known = question.missing() if answerable else None, missing[question.unit]
         missing[question.unit] = None if more is None or known is None else max(more, known)
         never += [question] if more is None else []
-        unseen += [] if question.trials else [question.criterion.name]
+        early += [] if question.trials else [question.criterion.name]
     note = "PROMOTE, at the present rates."
     if never:
         note = f"At the present rates never shown to hold: {', '.join(question.criterion.name for question in never)}."
         if evidence.labels_depend and any(question.unit == "labels" for question in never):
             note = f"{note} {DEPENDS}"
-    elif unseen:
-        note = f"PROMOTE, at the earliest: nothing has been seen yet of {', '.join(unseen)}."
+    elif early:
+        note = f"PROMOTE, at the earliest: nothing has been seen yet of {', '.join(early)}."
     return Needed(missing["requests"], missing["labels"], note)
 
 

@@ -7,11 +7,23 @@ from shadowbus.verdict import sequential
 from shadowbus.verdict.counts import Counts, Evidence, Floor
 from shadowbus.verdict.criterion import Alphas, Criterion, Question, State
 
+RUNS = 30
+"""Before it has answered so often, failures do not decide as long as it is not known whether it runs at all."""
+
+UNSETTLED = "It has hardly answered yet; whether it runs at all comes first."
+
 
 def errors(evidence: Evidence, limit: float, alphas: Alphas) -> Question:
     """Does the shadow fail at most this often?"""
-    counts = evidence.counts
-    return rate("error_rate", counts.shadow_errors, counts.asked, limit, alphas, counts.comparisons)
+    counts, rows = evidence.counts, evidence.rows
+    question = rate("error_rate", counts.shadow_errors, counts.asked, limit, alphas, counts.ran)
+    criterion = question.criterion
+    if criterion.state == "fails" and rows.unsettled_failed and rows.ran < RUNS:
+        return replace(question, criterion=replace(criterion, state="open", note=UNSETTLED))
+    if not counts.before_it_ran:
+        return question
+    note = f"Without {counts.before_it_ran:,} requests from before it began to run."
+    return replace(question, criterion=replace(criterion, note=note))
 
 
 def latency(evidence: Evidence, limit: float, alphas: Alphas) -> Question:

@@ -1,0 +1,50 @@
+"""Whether every trial that goes on can come to a verdict."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from shadowbus.doctor.evidence import Evidence
+from shadowbus.doctor.finding import Finding, problem
+from shadowbus.errors import Malformed
+from shadowbus.published import read_aggregate, read_verdict
+from shadowbus.records import Verdict
+from shadowbus.story.fields import number
+from shadowbus.story.past import Span, past
+from shadowbus.trials import verdicts_in
+from shadowbus.verdict.obstacles import told
+
+
+def check_trials(evidence: Evidence) -> Iterator[Finding]:
+    """The shadow cannot run, or nothing can be compared or judged."""
+    for verdict in evidence.verdicts:
+        for sentence in told(verdict.obstacles):
+            yield problem(
+                f"{verdict.trial} comes to no verdict.",
+                sentence,
+                "Mend what the commonest reason names: in the bundle, in [[shadow]], or where the records come from.",
+            )
+
+
+def going(
+    decided: Mapping[bytes, bytes], aggregates: Mapping[bytes, bytes], configured: Mapping[str, str]
+) -> tuple[Verdict, ...]:
+    """The verdicts on trials that are not over.
+
+    Args:
+        decided: The verdicts topic, by key.
+        aggregates: The aggregates topic, by key.
+        configured: The version that the settings run, by shadow.
+    """
+    spans: dict[str, Span | None] = {}
+    for key, value in aggregates.items():
+        if key.endswith(b"|all|all"):
+            with contextlib.suppress(Malformed):
+                one = read_aggregate(value, key)
+                first, last = (number(one.totals, name) for name in ("first_ms", "last_ms"))
+                spans[one.trial] = None if first is None or last is None else Span(int(first), int(last))
+    found = []
+    for key, value in sorted(verdicts_in(decided).items()):
+        with contextlib.suppress(Malformed):
+            found.append(read_verdict(value, key))
+    over = past({**{one.trial: None for one in found}, **spans}, configured)
+    return tuple(one for one in found if one.trial not in over)

@@ -169,7 +169,8 @@ MEANINGS = {
     "[slices](slices.md) for what that means for privacy.",
     "judge.horizon_days": "How long a comparison waits for its label.",
     "judge.state_dir": "Where local state is kept, relative to the settings file; else `.shadowbus/<namespace>`.",
-    "aggregate.window_seconds": "How long a window is.",
+    "aggregate.window_seconds": "How long a window is, in the long run; in a trial's first hour they are shorter "
+    "([metrics](metrics.md)).",
     "aggregate.keep_windows": "How many windows are kept, the newest.",
     "aggregate.publish_seconds": "How often totals, aggregates and verdicts are published.",
     "worker.commit_ms": "How often a worker commits: comparisons are visible about that long after they were made.",

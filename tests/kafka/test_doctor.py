@@ -92,7 +92,7 @@ def test_a_healthy_stack_has_nothing(stream: Stream) -> None:
             assert not deadline.passed, done.stdout
     assert (done.returncode, done.stdout) == (
         0,
-        f"All is well: 27 checks of {stream.namespace}, 1000 records sampled.\n",
+        f"All is well: 27 checks of {stream.namespace}, 1,000 records sampled.\n",
     )
     assert "\x1b" not in done.stdout
 

@@ -13,7 +13,10 @@ from shadowbus.aggregate.running import Running
 from shadowbus.aggregate.summary import Reading, summarize
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
+from shadowbus.cli.overview import _trials
+from shadowbus.records import Aggregate, encode
 from shadowbus.stage import Slice
+from shadowbus.story.harness import resources as told
 
 TRIAL = "live@1~new@2"
 COSTS = {("1", "0"): 10.0, ("0", "1"): 3.0, ("1", "1"): -2.0}
@@ -228,3 +231,23 @@ def test_a_worker_counts_once_however_many_partitions_it_has() -> None:
     assert (found["workers"], found["rows"], found["cpu_ms_per_row"], found["lag"]) == (2, 2_000, 2.0, 7)
     assert (found["resident_bytes"], found["deaths"], found["circuit_open"]) == (10, {"crash": 2}, 2)
     assert resources({}) == {}
+
+
+def test_what_a_models_process_cannot_do_is_told_in_sentences() -> None:
+    ways = {"detours": {"batch": 1_200, "alone": 0, "matrix": "x"}, "given_up": "one row at a time: no room"}
+    bad = {**ways, "network": "not isolated: no namespaces", "network_missed": 3}
+    fine = {"detours": {"batch": 0}, "given_up": None, "network": "off", "network_missed": 0}
+    found = resources({0: {"worker": "a", "model": bad}, 1: {"worker": "b", "model": fine}})
+    assert (found["detours"], found["network_missed"]) == ({"batch": 1_200}, 3)
+    health = told({"resources": found})
+    assert health is not None
+    assert health.remarks == (
+        "The model costs more than it has to: one row at a time: no room.",
+        "A quicker way to the same answers failed 1,200 times (batch 1,200): docs/operations.md says what each is.",
+    )
+    assert health.network.startswith("The model tried 3 times to reach a network, and has none")
+    (one,) = _trials({b"a~b@1|all|all": encode(Aggregate("a~b@1", "all", "all", {}, {"resources": found}, {}, 1))})
+    assert list(one.remarks) == [*health.remarks, health.network]
+    quiet = told({"resources": resources({0: {"worker": "b", "model": fine}})})
+    assert quiet is not None
+    assert (quiet.remarks, quiet.network) == ((), "")

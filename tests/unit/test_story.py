@@ -6,12 +6,14 @@ import pkgutil
 import re
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import orjson
 import pytest
 
 from shadowbus import story
+from shadowbus.aggregate import windows
 from shadowbus.records import Aggregate, Verdict, decode
 from shadowbus.story.criteria import read
 from shadowbus.story.fields import section
@@ -230,3 +232,21 @@ def test_a_criterion_without_words_of_its_own_still_says_on_which_side_it_has_to
 
 def test_nothing_yet_is_said_so() -> None:
     assert tell([]).headline == "No trial has begun yet."
+
+
+def test_windows_start_small_and_grow_with_a_trial() -> None:
+    """10 s, then a minute, then five: none is lost where they change, and a restart goes on as before."""
+    young = settings(aggregate={"window_seconds": 300})
+    seen = Seen(Staged(young, start_ms=START_MS - START_MS % 300_000, step_ms=4_000)).play(200)
+    starts = [one.start_ms for one in of(seen.story(), "better").timeline]
+    assert {after - before for before, after in pairwise(starts)} == {10_000, 60_000}
+    seen.staged.restart()
+    moments = of(seen.play(1_000).story(), "better").timeline
+    assert sum(one.requests for one in moments) == 1_200
+    starts = [one.start_ms for one in moments]
+    gaps = [after - before for before, after in pairwise(starts)]
+    assert (gaps.count(10_000), gaps.count(60_000), sorted(set(gaps))) == (60, 50, [10_000, 60_000, 300_000])
+
+
+def test_examples_of_windows_are_true() -> None:
+    assert doctest.testmod(windows).failed == 0

@@ -11,6 +11,7 @@ import orjson
 
 from shadowbus.aggregate.known import Known
 from shadowbus.aggregate.troubles import Troubles
+from shadowbus.aggregate.windows import Windows
 from shadowbus.errors import Malformed
 from shadowbus.limits import HEAVIEST, HEAVIEST_OUTCOME, MAX_TRIAL_CHARACTERS
 from shadowbus.records import STATUSES
@@ -66,16 +67,17 @@ class Columns:
     rejected: list[tuple[int, str]] = field(default_factory=list)
     lacking: dict[tuple[object, ...], int] = field(default_factory=dict)  # missing features as they were listed
     numbers: list[int] = field(default_factory=list)  # the running number of each row; 0 where there is none
+    began: dict[str, int] = field(default_factory=dict)  # when each trial did
     held: list[Held] = field(default_factory=list)  # of outcomes, one for each row
 
 
-def read(piece: Slice, known: Callable[[str], Known], window_ms: int) -> Columns:
+def read(piece: Slice, known: Callable[[str], Known], windows: Windows) -> Columns:
     """Read a slice of comparisons or outcomes.
 
     Args:
         piece: The records.
         known: What is known of a trial, by its name; new segments, classes and features are added to it.
-        window_ms: The length of a window.
+        windows: How long they are.
 
     Returns:
         The columns; records that are malformed are in `rejected`, by their index in the slice and with the reason.
@@ -84,7 +86,7 @@ def read(piece: Slice, known: Callable[[str], Known], window_ms: int) -> Columns
     row_of = _comparison if piece.topic == "comparisons" else _outcome
     for index, value in enumerate(piece.values):
         try:
-            _take(columns, value, row_of, known, window_ms)
+            _take(columns, value, row_of, known, windows)
         except (Malformed, KeyError, TypeError, AttributeError, orjson.JSONDecodeError) as error:
             columns.rejected.append((index, _reason(error)))
     return columns
@@ -95,7 +97,7 @@ def _take(
     value: bytes | None,
     row_of: Callable[[dict[str, Any], Known, Columns], Row],
     known: Callable[[str], Known],
-    window_ms: int,
+    windows: Windows,
 ) -> None:
     if value is None:
         raise Malformed("the value is null")
@@ -109,14 +111,16 @@ def _take(
     running = parsed.get("number", 0)
     if running.__class__ is not int or running < 0:
         raise Malformed("the field 'number' has to be a whole number of at least 0")
-    group = columns.groups.get((trial, time_ms - time_ms % window_ms))
+    began = columns.began.get(trial)
+    if began is None:
+        began = _begin(columns, trial, time_ms, known, windows)
+    window = (trial, windows.start(began, time_ms))
+    group = columns.groups.get(window)
     if group is None:
-        if trial.__class__ is not str or not 0 < len(trial) <= MAX_TRIAL_CHARACTERS or "|" in trial:
-            raise Malformed("the field 'trial' has to be text without '|'")
         group = Group(known(trial), len(columns.rows) + len(columns.rejected))
     row = row_of(parsed, group.known, columns)
     if not group.rows:
-        columns.groups[trial, time_ms - time_ms % window_ms] = group
+        columns.groups[window] = group
     (_look if row_of is _comparison else _look_at_outcome)(parsed, row, weight, group.known.troubles)
     number = len(columns.rows)
     if slices:
@@ -141,6 +145,17 @@ def _look_at_outcome(outcome: dict[str, Any], row: Row, _weight: float, troubles
     trained_on, right, _, sign, loss = row[:5]
     if not (trained_on or right) and loss != loss and outcome["live_correct"] is outcome["shadow_correct"]:
         troubles.judged(outcome, int(sign))
+
+
+def _begin(columns: Columns, trial: Any, time_ms: int, known: Callable[[str], Known], windows: Windows) -> int:
+    """When a trial of this slice began, by what is known of it."""
+    if trial.__class__ is not str or not 0 < len(trial) <= MAX_TRIAL_CHARACTERS or "|" in trial:
+        raise Malformed("the field 'trial' has to be text without '|'")
+    found = known(trial)
+    if found.began_ms is None:
+        found.began_ms = windows.began(time_ms)
+    columns.began[trial] = found.began_ms
+    return found.began_ms
 
 
 def _assign(group: Group, slices: dict[str, Any], number: int) -> None:

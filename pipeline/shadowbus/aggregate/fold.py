@@ -45,7 +45,7 @@ def fold(piece: Slice, known: Callable[[str], Known], terms: Terms) -> Folded:
         known: What is known of a trial, by its name; new segments, classes and features are added to it.
         terms: What is counted.
     """
-    columns = read(piece, known, terms.window_ms)
+    columns = read(piece, known, terms.windows)
     folded = Folded(rejected=columns.rejected)
     if not columns.rows:
         return folded

@@ -23,6 +23,7 @@ class Known:
     features: Names
     costs: Mapping[tuple[str, str], float]
     troubles: Troubles = field(default_factory=Troubles)
+    began_ms: int | None = None  # as `Windows.began` has it; None before the first record
 
     @classmethod
     def of(cls, trial: str, terms: Terms, segments: Segments | None = None) -> Self:

@@ -117,6 +117,7 @@ class Running:
             if (value := self.kept.get(Key(trial))) is not None:
                 known.keep(_names(Key(trial), value))
                 known.troubles.beginning = _beginning(Key(trial), value)
+                known.began_ms = self._began(Key(trial), value)
                 self.firsts[trial] = _firsts(Key(trial), value)
         return known
 
@@ -140,6 +141,10 @@ class Running:
         for control in controls:
             self.known_of(control)  # before its kept totals are taken
         return controls
+
+    def _began(self, key: Key, value: bytes) -> int | None:
+        first = _totals(key, value).first_ms
+        return None if first is None else self.terms.windows.began(first)
 
     def _of(self, key: Key) -> Totals:
         totals = self.totals.get(key)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from shadowbus.aggregate.windows import Windows
 from shadowbus.compare.class_name import class_name, classes_of
 from shadowbus.settings import Settings
 from shadowbus.trials import shadow_of
@@ -17,7 +18,7 @@ class Terms:
     """On what terms records are counted; they may change between two starts, what was counted before stays.
 
     Attributes:
-        window_ms: The length of a window; windows begin at its multiples, by the records' `timestamp_ms`.
+        window_ms: The length of a window in the long run, by the records' `timestamp_ms`; see `Windows`.
         budget_ms: Shadow latencies above it are over budget; None when the gate has none.
         tasks: The kind of answers by shadow.
         costs: By label and answer, both as `class_name` writes them; empty without a cost matrix.
@@ -40,6 +41,11 @@ class Terms:
         same = {shadow.name: classes_of(shadow.options.get("same_class", {})) for shadow in settings.shadow}
         window_ms = settings.aggregate.window_seconds * 1000
         return cls(window_ms, settings.gate.latency_budget_ms, tasks, costs, controls, same)
+
+    @property
+    def windows(self) -> Windows:
+        """How long windows are."""
+        return Windows.of(self.window_ms)
 
     @property
     def reach(self) -> float:

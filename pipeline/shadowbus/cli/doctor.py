@@ -76,5 +76,5 @@ def summary(evidence: "Evidence", diagnosis: "Diagnosis") -> str:
         if count
     )
     sampled = sum(len(sample.records) for sample in evidence.inputs())
-    looked = f"{len(diagnosis.made)} checks of {evidence.settings.namespace}, {sampled} records sampled"
+    looked = f"{len(diagnosis.made)} checks of {evidence.settings.namespace}, {sampled:,} records sampled"
     return f"{found or 'All is well'}: {looked}."

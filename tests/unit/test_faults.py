@@ -58,12 +58,6 @@ def odd_deaths() -> list[Row]:
     return [row(record(BAD)), vitals(BAD, model={"deaths": {"killed": "often"}, "rows": 1})]
 
 
-def odd_times() -> list[Row]:
-    document = record(BAD)
-    document["totals"]["first_ms"] = "yesterday"
-    return [row(document)]
-
-
 def odd_statuses() -> list[Row]:
     document = record(BAD)
     document["totals"]["statuses"] = {"compared": 2**62, "shadow_error": 2**62}
@@ -76,7 +70,7 @@ def odd_segment() -> list[Row]:
     return [row(record(BAD, segment="country=DE", compared=5, agreed=9, disagreed=-4)), row(record(BAD))]
 
 
-ODD: list[Callable[[], list[Row]]] = [contradictory, odd_times, odd_segment]
+ODD: list[Callable[[], list[Row]]] = [contradictory, odd_segment]
 
 
 def board_with(*bad: Row) -> Board:
@@ -190,6 +184,8 @@ MALFORMED = {
     "another segment": (row(record(BAD))[0], row(record(BAD, segment="a=b"))[1]),
     "names that are none": changed(names={"classes": [1, None]}),
     "noise that is none": changed(noise={"n": "x"}),
+    "times that are none": changed(totals={**record(BAD)["totals"], "first_ms": "yesterday"}),
+    "days that are none": changed(totals={**record(BAD)["totals"], "days": {"today": [1]}}),
     "totals that are none": changed(totals={"statuses": {"compared": "x"}}),
 }
 

@@ -194,8 +194,8 @@ class Totals:
         return cls(
             counts,
             **parts,
-            first_ms=record["first_ms"],
-            last_ms=record["last_ms"],
+            first_ms=_time(record["first_ms"]),
+            last_ms=_time(record["last_ms"]),
             number=int(record.get("number", 0)),
             days=Days.from_record(record.get("days", {})),
             weights=Weights.from_record(record, COUNTERS),
@@ -206,3 +206,9 @@ class Totals:
         return isinstance(other, Totals) and self.to_record() == other.to_record()
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _time(found: Any) -> int | None:
+    if found is not None and type(found) is not int:
+        raise ValueError(f"{found!r:.40} is no time")
+    return found

@@ -161,6 +161,7 @@ MEANINGS = {
     "replay.remember_ids": "How many answered ids each partition remembers at least, to know duplicates.",
     "replay.max_pending": "How many records may wait in one worker before the input that is ahead is paused.",
     "replay.max_batch": "How many rows the model is asked at once at most.",
+    "replay.timed": "What latencies of your own are of, where records do not say: `exchange`, `call` or `model`.",
     "replay.single_row_share": "The share of the model's idle time that goes into single rows, for `latency_ms`.",
     "replay.keep_share": "The share of request ids that is replayed, chosen by id; each comparison then has a weight.",
     "replay.shed_when_behind_seconds": "From which lag on the share is cut in halves until replay keeps up; 0: never.",

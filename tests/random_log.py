@@ -89,7 +89,8 @@ class Log:
     def _answer(self, answer: str) -> dict[str, Any]:
         sure, latency = self.rng.random(), self.rng.random() * 12
         scores = {"yes": sure, "no": 1 - sure}
-        return {"model": "m@1", "prediction": answer, "scores": scores, "latency_ms": latency, "error": None}
+        told = {"latency_ms": latency, "error": None, "timed": self.rng.choice(("model", "call", None))}
+        return {"model": "m@1", "prediction": answer, "scores": scores, **told}
 
     def _vitals(self, source: int, number: int) -> bytes:
         page = {"read": number, "duplicates": 0, "dead_lettered": 0, "waiting": 0, "sampled_out": 0}

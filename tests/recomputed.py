@@ -91,7 +91,9 @@ class Recomputed:
         ours, theirs = (_inside(rows, side, "latency_ms").astype(float) for side in ("shadow", "live"))
         columns = {
             "distance": rows["distance"].astype(float).where(~_trained_on(rows)),
-            "latency_difference": ours - theirs,
+            "latency_difference": (ours - theirs).where(
+                _inside(rows, "shadow", "timed") == _inside(rows, "live", "timed")
+            ),
         }
         return {name: _mean(column, rows["weight"]) for name, column in columns.items() if column.notna().any()}
 

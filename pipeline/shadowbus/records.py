@@ -39,6 +39,10 @@ SHADOW_FAILURES = ("shadow_error", "shadow_timeout", "shadow_crash", "shadow_una
 """The statuses in which the shadow was asked and gave no answer."""
 
 
+TIMED = ("exchange", "call", "model")
+"""What a latency is of: a whole HTTP exchange, a function or a block of the service, a model that was asked one row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What production was asked. Topic `requests`."""
@@ -53,7 +57,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What production answered. Topic `predictions`."""
+    """What production answered. Topic `predictions`.
+
+    `timed` says what `latency_ms` is of, one of `TIMED`; null where that is not known.
+    """
 
     request_id: str
     timestamp_ms: int
@@ -62,6 +69,7 @@ class Prediction:
     scores: dict[str, object] | list[object] | None = None
     latency_ms: float | None = None
     error: str | None = None
+    timed: str | None = None
     v: int = VERSION
 
 
@@ -82,13 +90,17 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One model's answer inside a comparison; `latency_ms` is null where it was not measured on its own."""
+    """One model's answer inside a comparison; `latency_ms` is null where it was not measured on its own.
+
+    `timed` is that of the prediction; latencies are held against each other only where both sides timed the same.
+    """
 
     model: str
     prediction: object
     scores: dict[str, object] | list[object] | None = None
     latency_ms: float | None = None
     error: str | None = None
+    timed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

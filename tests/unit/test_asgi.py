@@ -88,6 +88,7 @@ def test_a_request_and_its_answer_are_mirrored_and_every_message_stays_as_it_was
     assert (prediction["prediction"], prediction["scores"]) == ("stay", {"stay": 0.75, "churn": 0.25})
     assert (prediction["model"], prediction["error"]) == ("champion@3", None)
     assert prediction["latency_ms"] > 0
+    assert prediction["timed"] == "exchange"
 
 
 def test_a_chunk_goes_out_before_the_next_one_is_made(tap: Tap, records: Records) -> None:

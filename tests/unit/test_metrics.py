@@ -14,7 +14,7 @@ from shadowbus.aggregate.summary import Reading, summarize
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.cli.overview import _trials
-from shadowbus.records import Aggregate, encode
+from shadowbus.records import TIMED, Aggregate, encode
 from shadowbus.stage import Slice
 from shadowbus.story.harness import resources as told
 
@@ -56,7 +56,10 @@ class Stream:
         return {"prediction": int(self.answer[side][row]), "scores": [1 - chance, chance]}
 
     def comparison(self, row: int) -> dict[str, Any]:
-        more = {side: {"latency_ms": float(self.latency[side][row]), "error": None} for side in self.chance}
+        more = {
+            side: {"latency_ms": float(self.latency[side][row]), "error": None, "timed": "model"}
+            for side in self.chance
+        }
         return {
             "timestamp_ms": row,
             "trial": TRIAL,
@@ -80,6 +83,33 @@ class Stream:
             **{side: self.side(side, row) for side in self.chance},
             "retracts": retracts,
         }
+
+
+@pytest.mark.parametrize(
+    ("live", "shadow", "alike"),
+    [
+        ("model", "model", True),
+        ("call", "call", True),
+        ("exchange", "model", False),
+        ("call", "model", False),
+        (None, "model", False),
+        (None, None, False),
+        ("stopwatch", "stopwatch", False),
+    ],
+)
+def test_latencies_are_held_against_each_other_where_both_timed_the_same(
+    stream: Stream, live: str | None, shadow: str | None, alike: bool
+) -> None:
+    rows = [stream.comparison(row) for row in range(50)]
+    for row in rows:
+        row["live"]["timed"], row["shadow"]["timed"] = live, shadow
+    rows[0]["live"].pop("timed")  # as an older writer's
+    summary = summarize(counted(rows, []), Reading(0.05, COSTS))
+    assert summary["latency_difference_ms"]["n"] == (49 if alike else 0)
+    assert summary["live_latency_ms"]["n"] == summary["shadow_latency_ms"]["n"] == 50
+    assert summary["live_latency_ms"]["timed"] is None
+    whole = summarize(counted(rows[1:], []), Reading(0.05, COSTS))
+    assert whole["live_latency_ms"]["timed"] == (live if live in TIMED else None)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,10 +32,10 @@ SHADOW = SETTINGS.shadow[0]
 NOTHING_LEFT = {("requests", 0): 0, ("predictions", 0): 0}
 
 
-def make_stage(model: InstantModel | None = None, shadow: ShadowSettings = SHADOW) -> ReplayStage:
+def make_stage(model: InstantModel | None = None, shadow: ShadowSettings = SHADOW, timed: str = "") -> ReplayStage:
     return ReplayStage(
         frozenset({0}),
-        settings=SETTINGS,
+        settings=replace(SETTINGS, replay=replace(SETTINGS.replay, timed=timed)),
         shadow=shadow,
         model=cast(ModelProcess, model or InstantModel()),
         comparator=make_comparator("regression", {}),
@@ -98,6 +99,23 @@ def test_a_pair_becomes_a_comparison_that_can_be_read_back() -> None:
     assert comparison.live is not None
     assert comparison.shadow is not None
     assert (comparison.live.latency_ms, comparison.shadow.prediction) == (1.5, 6)
+
+
+@pytest.mark.parametrize(
+    ("said", "setting", "kept"),
+    [("exchange", "", "exchange"), ("exchange", "model", "exchange"), (None, "model", "model"), (None, "", None)],
+)
+def test_a_comparison_says_what_was_timed(said: str | None, setting: str, kept: str | None) -> None:
+    stage = make_stage(timed=setting)
+    stage.model.answering.sampler.share = 1.0  # type: ignore[attr-defined]
+    feed = Feed(stage)
+    for number in range(3):
+        feed.give([request(number), prediction(number, latency_ms=1.5, **({"timed": said} if said else {}))])
+    feed.give([])
+    found = [decode(Comparison, value) for out in feed.outputs for _, _, value in out.records.get("comparisons", [])]
+    assert [one.live.timed for one in found if one.live] == [kept] * 3
+    shadows = [one.shadow for one in found if one.shadow]
+    assert {(one.latency_ms is not None, one.timed) for one in shadows} == {(False, None), (True, "model")}
 
 
 def test_positions_wait_for_the_model() -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from confluent_kafka import KafkaError
@@ -85,7 +86,22 @@ def test_the_answer_comes_back_while_kafka_is_away(make: Made, kept: Kept) -> No
         "prediction": "stay",
         "scores": {"stay": 0.75, "churn": 0.25},
         "error": None,
+        "timed": "call",
     }
+
+
+@pytest.mark.parametrize(
+    ("own", "timed"),
+    [(3.5, "model"), (np.float32(3.5), "model"), ("fast", "call"), (-1.0, "call"), (float("nan"), "call")],
+)
+def test_a_service_that_times_its_model_itself_says_so_in_milliseconds(
+    make: Made, kept: Kept, own: object, timed: str
+) -> None:
+    with make().request({"age": 41}) as call:
+        call.prediction, call.latency_ms = "stay", own
+    prediction = kept[1][1]
+    assert prediction["timed"] == timed
+    assert (prediction["latency_ms"] == 3.5) == (timed == "model")
 
 
 def test_an_exception_passes_through_unchanged_and_is_recorded(make: Made, kept: Kept) -> None:

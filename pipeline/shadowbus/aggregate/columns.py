@@ -14,7 +14,7 @@ from shadowbus.aggregate.troubles import Troubles
 from shadowbus.aggregate.windows import Windows
 from shadowbus.errors import Malformed
 from shadowbus.limits import HEAVIEST, HEAVIEST_OUTCOME, MAX_TRIAL_CHARACTERS
-from shadowbus.records import STATUSES
+from shadowbus.records import STATUSES, TIMED
 from shadowbus.stage import Slice
 
 NAN = float("nan")
@@ -23,6 +23,7 @@ LATEST_MS = 1 << 53
 
 _STATUS = {name: float(index) for index, name in enumerate(STATUSES)}
 _COMPARED = _STATUS["compared"]
+_KIND = {name: float(index) for index, name in enumerate(TIMED, start=1)}
 _AGREE = {None: 0.0, True: 1.0, False: 2.0}
 _RIGHT = {(True, True): 1.0, (False, True): 2.0, (True, False): 3.0, (False, False): 4.0}  # (live, shadow)
 
@@ -191,6 +192,8 @@ def _comparison(parsed: dict[str, Any], known: Known, columns: Columns) -> Row:
         0.0 if shadow_error is None else 1.0,
         columns.lacking.setdefault(tuple(missing), len(columns.lacking) + 1) if missing else 0.0,
         1.0 if trained_on else 0.0,
+        0.0 if live_latency is None else _KIND.get(live.get("timed"), 0.0),
+        0.0 if shadow_latency is None else _KIND.get(shadow.get("timed"), 0.0),
     )
     if status == _COMPARED and not trained_on:  # last, as names are kept of records that are counted only
         theirs, ours = live.get("prediction"), shadow.get("prediction")

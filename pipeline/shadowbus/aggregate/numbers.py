@@ -9,7 +9,7 @@ from shadowbus.aggregate.columns import Columns
 from shadowbus.aggregate.logarithm import log
 from shadowbus.aggregate.moments import Values
 from shadowbus.aggregate.probabilities import Floats, Probabilities
-from shadowbus.aggregate.totals import COUNTERS, INDEX
+from shadowbus.aggregate.totals import COUNTERS, INDEX, LIVE_TIMED
 from shadowbus.aggregate.weights import FINEST
 from shadowbus.records import SHADOW_FAILURES, STATUSES
 
@@ -79,9 +79,20 @@ LEAST = 1e-15
 def compared(columns: Columns, budget_ms: float | None) -> Compared:
     """The arrays of what was read from `comparisons`; `budget_ms` is the gate's, if it has one."""
     table = np.array(columns.rows, np.float64).T
-    status, agree, live_latency, shadow_latency, distance, live_error, shadow_error, lacking, trained_on, *answers = (
-        table
-    )
+    (
+        status,
+        agree,
+        live_latency,
+        shadow_latency,
+        distance,
+        live_error,
+        shadow_error,
+        lacking,
+        trained_on,
+        live_timed,
+        timed,
+        *answers,
+    ) = table
     theirs, ours = answers
     counts = np.zeros((status.size, len(COUNTERS)), np.int64)
     counts[np.arange(status.size), status.astype(np.int64)] = 1
@@ -94,7 +105,10 @@ def compared(columns: Columns, budget_ms: float | None) -> Compared:
     counts[:, INDEX["missing_features"]] = lacking > 0
     counts[:, INDEX["trained_on"]] = (trained_on == 1) & (status == _COMPARED)
     evident = (trained_on == 0) & (status != _NOT_ASKED) & (counts[:, INDEX["shadow_errors"]] == 0)
-    moments = np.stack((distance, shadow_latency - live_latency)).clip(-LARGEST, LARGEST)
+    for kind, name in enumerate(LIVE_TIMED, start=1):
+        counts[:, INDEX[name]] = live_timed == kind
+    gap = np.where((timed > 0) & (timed == live_timed), shadow_latency - live_latency, np.nan)
+    moments = np.stack((distance, gap)).clip(-LARGEST, LARGEST)
     weights = _weights(columns)
     shared = (counts, np.array(columns.times, np.int64), weights, None, moments, Values.of(moments, weights))
     return Compared(*shared, live_latency, shadow_latency, theirs, ours, lacking.astype(np.int64), evident)

@@ -10,9 +10,9 @@ from shadowbus.aggregate.labelled import Ends, labelled
 from shadowbus.aggregate.moments import Moments
 from shadowbus.aggregate.predictions import confusion, predictions
 from shadowbus.aggregate.quantiles import Quantiles
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.totals import LIVE_TIMED, Totals
 from shadowbus.aggregate.worth import worth
-from shadowbus.records import SHADOW_FAILURES, STATUSES
+from shadowbus.records import SHADOW_FAILURES, STATUSES, TIMED
 from shadowbus.verdict.interval import Interval
 from shadowbus.verdict.sequential import mean_interval, paired_difference_interval, rate_interval
 
@@ -73,7 +73,7 @@ def summarize(totals: Totals, reading: Reading) -> dict[str, Any]:
         "failures": {name: totals.count(name) for name in SHADOW_FAILURES},
         "live_errors": _live_errors(totals, scaled),
         "over_budget": _rate(scaled["over_budget"], scaled["latency_rows"], level, timed),
-        "live_latency_ms": _latency(totals.live_latency),
+        "live_latency_ms": {**_latency(totals.live_latency), "timed": _timed(totals)},
         "shadow_latency_ms": _latency(totals.shadow_latency),
         "latency_difference_ms": {**_mean(totals.latency_difference, gap_ends), **_gaps(totals)},
         "right": (right := {name: totals.count(name) for name in RIGHT}),
@@ -107,6 +107,13 @@ def _live_errors(totals: Totals, scaled: Mapping[str, float]) -> dict[str, Any]:
 
 def _latency(quantiles: Quantiles) -> dict[str, Any]:
     return {**{name: quantiles.at(rank) for name, rank in RANKS.items()}, "n": quantiles.n}
+
+
+def _timed(totals: Totals) -> str | None:
+    """What live latencies are of; None where that is not known, or not the same of all."""
+    kinds = [kind for kind, name in zip(TIMED, LIVE_TIMED, strict=True) if totals.count(name)]
+    known = sum(map(totals.count, LIVE_TIMED))
+    return kinds[0] if len(kinds) == 1 and known == totals.live_latency.n else None
 
 
 def _accuracy(right: dict[str, float], alpha: float | None, seen: int) -> dict[str, Any]:

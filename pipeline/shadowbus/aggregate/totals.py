@@ -17,7 +17,9 @@ from shadowbus.aggregate.days import Days
 from shadowbus.aggregate.details import PARTS, Details
 from shadowbus.aggregate.quantiles import Quantiles
 from shadowbus.aggregate.weights import Weights
-from shadowbus.records import STATUSES
+from shadowbus.records import STATUSES, TIMED
+
+LIVE_TIMED = tuple(f"live_{kind}" for kind in TIMED)
 
 COUNTERS = (
     *STATUSES,
@@ -29,6 +31,7 @@ COUNTERS = (
     "shadow_errors",
     "missing_features",
     "trained_on",
+    *LIVE_TIMED,
     *beginning.COUNTERS,
     "labels",
     "both_right",
@@ -45,6 +48,8 @@ COUNTERS = (
 as it was when they were counted; `live_errors` and `shadow_errors` are answers that carry an error; `missing_features`
 are comparisons of requests that lacked features; `labels` are outcomes, `labelled_agreed` and `labelled_disagreed`
 those in which both answers are known to be the same, and not to be.
+
+`live_exchange`, `live_call` and `live_model` are live answers with a latency, by what it is of.
 
 `trained_on` are compared requests from before the model's training ended, and `labels_trained_on` the outcomes of such
 requests: they are in no other counter that rests on answers or labels (not in `agreed`, not in `labels`).
@@ -74,7 +79,7 @@ class Totals:
         live_latency: In ms.
         shadow_latency: In ms.
         distance: Between both answers.
-        latency_difference: Shadow minus live of the same request, in ms.
+        latency_difference: Shadow minus live of the same request, in ms, where both timed the same.
         loss: By how much the shadow's loss exceeds the live one.
         value: By how much more the shadow's decision is worth than the live one, by the cost matrix.
         first_ms: The time of the first record, and `last_ms` of the last.

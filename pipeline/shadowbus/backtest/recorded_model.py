@@ -26,10 +26,11 @@ class RecordedModel:
     Args:
         model: The model's name.
         predictions: Predictions in the wire format, by request id.
+        timed: What their latencies are of, where they do not say.
     """
 
-    def __init__(self, model: str, predictions: Mapping[bytes, bytes]) -> None:
-        self.model, self.predictions = model, predictions
+    def __init__(self, model: str, predictions: Mapping[bytes, bytes], timed: str = "") -> None:
+        self.model, self.predictions, self.timed = model, predictions, timed
         self.in_flight = self.rows = 0
         self._reader = RequestReader()
 
@@ -41,11 +42,12 @@ class RecordedModel:
         """Answer at once."""
         found = self._reader.read(chunk.keys, chunk.values)
         answers = chunk.answers = Answers(tails=found.tails, malformed=found.malformed)
+        kinds = set[str | None]()
         self.rows += len(chunk.keys)
         for row in found.rows:
             key = chunk.keys[row]
             value = self.predictions.get(key)
-            made = None if value is None else read_live(key, value)
+            made = None if value is None else read_live(key, value, self.timed)
             if made is None:
                 answers.failed[row] = ABSENT
             elif made.error is not None:
@@ -53,8 +55,10 @@ class RecordedModel:
             else:
                 if made.latency_ms is not None:
                     answers.latencies[len(answers.predictions)] = float(made.latency_ms)
+                    kinds.add(made.timed or None)
                 answers.predictions.append(made.prediction)
                 answers.scores.append(made.scores)
+        answers.timed = kinds.pop() if len(kinds) == 1 else None
 
     def attend(self) -> None:
         """Nothing is ever under way."""
@@ -70,7 +74,9 @@ class RecordedModel:
         """Nothing to let go of."""
 
 
-def read_recorded(path: Path, columns: BacktestSettings, shadow: str, account: Account) -> RecordedModel:
+def read_recorded(
+    path: Path, columns: BacktestSettings, shadow: str, account: Account, timed: str = ""
+) -> RecordedModel:
     """A shadow's predictions from a file. The first of an id counts, as it does in replay.
 
     Args:
@@ -78,6 +84,7 @@ def read_recorded(path: Path, columns: BacktestSettings, shadow: str, account: A
         columns: Which column is what.
         shadow: The shadow's name; the model's where the file does not say.
         account: Told of rows, good and bad.
+        timed: What their latencies are of, where they do not say.
 
     Raises:
         ShadowbusError: The file cannot be read, or there is no prediction in it.
@@ -99,7 +106,7 @@ def read_recorded(path: Path, columns: BacktestSettings, shadow: str, account: A
         log.close()
     if not kept:
         raise ShadowbusError(f"{path} holds no prediction that can be used{account.commonest()}.")
-    return RecordedModel(model, kept)
+    return RecordedModel(model, kept, timed)
 
 
 def _problem(live: Live | str, model: str, *, known: bool) -> str:

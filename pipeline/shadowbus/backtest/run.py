@@ -112,7 +112,7 @@ def _reading(plan: Plan, folder: Folder) -> Reading:
 
 def _model(plan: Plan, shadow: ShadowSettings, folder: Folder) -> ModelProcess | RecordedModel:
     if (path := plan.recorded.get(shadow.name)) is not None:
-        return read_recorded(path, plan.settings.backtest, shadow.name, folder)
+        return read_recorded(path, plan.settings.backtest, shadow.name, folder, plan.settings.replay.timed)
     return ModelProcess(shadow, plan.settings.model_path(shadow), plan.settings.replay.single_row_share)
 
 

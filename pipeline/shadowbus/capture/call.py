@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from shadowbus.capture.counters import INVALID_ID
+from shadowbus.capture.fields import duration_ms
 from shadowbus.capture.ids import given_id
 from shadowbus.capture.recorder import Answer, Recorder
 from shadowbus.capture.wire import error_text
@@ -24,19 +25,22 @@ class Call:
 
     The request is published on entering, as the features are at that moment; the prediction on leaving. An exception
     of the body passes through unchanged and becomes the prediction's error. Set `prediction`, and `scores` or `model`
-    where there are any; no other attribute is read, and setting one is no error.
+    where there are any, and `latency_ms` where the service times its model itself; no other attribute is read, and
+    setting one is no error.
 
     Attributes:
         request_id: The key that a later label needs.
         prediction: The live model's answer.
         scores: Its scores: an object or a list.
         model: `name@version`, where it is not the tap's.
+        latency_ms: What the model alone took, in milliseconds. Else the whole block is timed, as a call.
     """
 
     # Defaults live in the class: most calls never set most of them, and every microsecond here is production's.
     prediction: object = _UNSET
     scores: object = None
     model: object = None
+    latency_ms: object = None
     _left_out: str | None = None
     _failure: BaseException | None = None
     _started = 0
@@ -63,17 +67,19 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        latency_ms = (perf_ns() - self._started) / 1e6
+        latency_ms, timed = (perf_ns() - self._started) / 1e6, "call"
+        if self.latency_ms is not None and (own_ms := duration_ms(self.latency_ms)) is not None:
+            latency_ms, timed = own_ms, "model"
         if self._left_out is not None or self._name is None:
             self._recorder.count(self._left_out or INVALID_ID)
             return
         failure = self._failure if error is None else error
         if failure is not None:
-            answer = Answer(latency_ms, error=error_text(failure), model=self.model)
+            answer = Answer(latency_ms, error=error_text(failure), model=self.model, timed=timed)
         elif self.prediction is _UNSET:
-            answer = Answer(latency_ms, error=NO_PREDICTION, model=self.model)
+            answer = Answer(latency_ms, error=NO_PREDICTION, model=self.model, timed=timed)
         else:
-            answer = Answer(latency_ms, self.prediction, self.scores, self.model)
+            answer = Answer(latency_ms, self.prediction, self.scores, self.model, timed=timed)
         self._recorder.prediction(self._name, answer)
 
     async def __aenter__(self) -> Self:

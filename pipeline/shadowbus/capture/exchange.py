@@ -50,6 +50,7 @@ class Picks:
             asked(self.prediction, body) if self.prediction else fields.get("prediction", body),
             asked(self.scores, body) if self.scores else fields.get("scores"),
             fields.get("model") if isinstance(fields.get("model"), str) else None,
+            timed="exchange",
         )
 
 

@@ -1,7 +1,7 @@
-"""What a label says beside the label: checked where it enters, because each later stage counts on it."""
+"""Numbers that a service gives beside answers and labels: checked where they enter, as later stages count on them."""
 
 from shadowbus.capture.plain import plain
-from shadowbus.limits import LATEST_MS, LEAST_PROBABILITY, is_time_ms
+from shadowbus.limits import LATEST_MS, LEAST_PROBABILITY, MAX_LATENCY_MS, is_time_ms
 
 _MOST_BYTES = 100
 
@@ -32,6 +32,15 @@ def chance_of(given: object) -> float:
     if not LEAST_PROBABILITY <= chance <= 1:
         raise InvalidFieldError
     return float(chance)
+
+
+def duration_ms(given: object) -> float | None:
+    """A duration in milliseconds; None where this is none."""
+    try:
+        number = _number(given)
+    except InvalidFieldError:
+        return None
+    return float(number) if 0 <= number <= MAX_LATENCY_MS else None
 
 
 def _number(given: object) -> float:

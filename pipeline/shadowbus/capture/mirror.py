@@ -49,7 +49,9 @@ class Mirror:
         features, segments = self._picks.question(asked)
         answered = None if error else exchange.answered.parsed(exchange.answered_headers)
         latency_ms = exchange.latency_ms
-        answer = Answer(latency_ms, error=error) if error else self._picks.answer(answered, latency_ms)
+        answer = (
+            Answer(latency_ms, error=error, timed="exchange") if error else self._picks.answer(answered, latency_ms)
+        )
         name = self._recorder.identify(_first(exchange.settled_id, self._given(exchange, asked, answered)))
         left_out = self._recorder.request(name, features, segments, None, exchange.timestamp_ms)
         if left_out is None and name is not None:

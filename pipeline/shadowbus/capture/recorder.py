@@ -28,13 +28,14 @@ SAMPLED_OUT = "sampled_out"
 
 
 class Answer(NamedTuple):
-    """What the live model said, or what went wrong. `model` overrides the tap's; `latency_ms` is the model's time."""
+    """What the live model said, or what went wrong. `model` overrides the tap's; `timed`: what `latency_ms` is of."""
 
     latency_ms: float
     prediction: object = None
     scores: object = None
     model: object = None
     error: str | None = None
+    timed: str = "call"
 
 
 class Recorder:
@@ -131,13 +132,13 @@ class Recorder:
         return left_out
 
     def _written(self, request_id: str, moment: int, answer: Answer) -> bytes:
-        latency_ms, prediction, scores, model, error = answer
+        latency_ms, prediction, scores, model, error, timed = answer
         if latency_ms > MAX_LATENCY_MS:
             latency_ms = MAX_LATENCY_MS
         most = self._max_answer_bytes
         named = self._model if model is None else self._named(model)
         try:
-            value = wire.prediction_value(request_id, moment, named, prediction, scores, latency_ms, error, most)
+            value = wire.prediction_value(request_id, moment, named, prediction, scores, latency_ms, error, timed, most)
             if len(value) <= most:
                 return value
             problem = f"the prediction is larger than {most} bytes"
@@ -162,11 +163,11 @@ class Recorder:
         most, latency_ms = self._max_answer_bytes, min(answer.latency_ms, MAX_LATENCY_MS)
         with contextlib.suppress(Exception):
             value = wire.prediction_value(
-                request_id, moment, model, answer.prediction, None, latency_ms, answer.error, most
+                request_id, moment, model, answer.prediction, None, latency_ms, answer.error, answer.timed, most
             )
             if len(value) <= most:
                 return value
-        return wire.prediction_value(request_id, moment, model, None, None, latency_ms, problem, most)
+        return wire.prediction_value(request_id, moment, model, None, None, latency_ms, problem, answer.timed, most)
 
 
 def _reason(problem: Exception) -> str:

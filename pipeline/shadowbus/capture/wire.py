@@ -57,6 +57,7 @@ def prediction_value(
     scores: object,
     latency_ms: float,
     error: str | None,
+    timed: str,
     most: int = RECORD_BYTES,
 ) -> bytes:
     """The value of one record of the topic `predictions`, of not many more than `most` bytes.
@@ -75,6 +76,7 @@ def prediction_value(
             "scores": None if scores is None else _scores(scores, most),
             "latency_ms": latency_ms,
             "error": error,
+            "timed": timed,
         }
     )
 

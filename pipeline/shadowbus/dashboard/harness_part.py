@@ -8,6 +8,7 @@ from shadowbus.story.figures import counted, whole
 from shadowbus.story.harness import Resources
 from shadowbus.story.history import Change
 from shadowbus.story.ledger import Ledger
+from shadowbus.story.tables import unlike
 from shadowbus.story.trial import TrialStory
 
 HEIGHT = 210
@@ -57,7 +58,7 @@ class HarnessPart:
         self._books.show(trial.books)
         live, shadow = trial.latency
         timed = f"{counted(count(shadow, 'n'), 'row')} that the shadow was asked one at a time"
-        self._timed.set_text(f"Of {counted(count(live, 'n'), 'live answer')}, and {timed}.")
+        self._timed.set_text(f"Of {counted(count(live, 'n'), 'live answer')}, and {timed}. {unlike(live)}".strip())
         self._latency.show(charts.latency(live, shadow), "Time to an answer, live and shadow")
         self._resources.show(trial.resources)
         self._history.show(trial.changes)

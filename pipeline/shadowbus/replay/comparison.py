@@ -150,8 +150,9 @@ class Comparisons:
     def _shadow_columns(self, answers: Answers, texts: Texts) -> tuple[Iterable[bytes], ...]:
         """The shadow's side of each predicted row; zipped and joined it is the text."""
         ends = [_NO_LATENCY] * len(answers.predictions)
+        timed = dumps(answers.timed)
         for position, latency_ms in answers.latencies.items():
-            ends[position] = b',"latency_ms":%b,"error":null}' % dumps(latency_ms)
+            ends[position] = b',"latency_ms":%b,"timed":%b,"error":null}' % (dumps(latency_ms), timed)
         predictions, scores = texts
         return repeat(self._shadow_start), predictions, repeat(b',"scores":'), scores, ends
 

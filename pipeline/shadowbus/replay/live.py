@@ -21,6 +21,9 @@ UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
 _Latency = Annotated[float, Meta(ge=0, le=MAX_LATENCY_MS)] | Annotated[int, Meta(ge=0, le=int(MAX_LATENCY_MS))]
 
 
+_Timed = Annotated[str, Meta(max_length=20)] | UnsetType | None
+
+
 class Live(Struct, gc=False):
     """The live side of a comparison. Its id is checked against the record's key and then left out."""
 
@@ -30,6 +33,7 @@ class Live(Struct, gc=False):
     scores: list[Any] | dict[str, Any] | None = None
     latency_ms: _Latency | None = None
     error: str | None = None
+    timed: _Timed = UNSET
 
 
 _read = Decoder(Live).decode
@@ -41,8 +45,8 @@ _ids, _errors = attrgetter("request_id"), attrgetter("error")
 _answers = attrgetter("prediction", "scores")
 
 
-def read_lives(keys: list[bytes], values: list[bytes]) -> list[Live]:
-    """N live answers from n records.
+def read_lives(keys: list[bytes], values: list[bytes], timed: str = "") -> list[Live]:
+    """N live answers from n records; `timed` is what latencies are of where records do not say.
 
     Raises:
         Malformed: One of them is not a prediction, or its id is not its key; which one, `read_live` says.
@@ -58,16 +62,19 @@ def read_lives(keys: list[bytes], values: list[bytes]) -> list[Live]:
     _leave_out(lives)
     for live in lives:
         live.request_id = UNSET
+    if timed:
+        for live in lives:
+            live.timed = live.timed or timed
     return lives
 
 
-def read_live(key: bytes, value: bytes) -> Live:
-    """One live answer from one record.
+def read_live(key: bytes, value: bytes, timed: str = "") -> Live:
+    """One live answer from one record; `timed` as of `read_lives`.
 
     Raises:
         Malformed: It is not a prediction, or its id is not its key.
     """
-    return read_lives([key], [value])[0]
+    return read_lives([key], [value], timed)[0]
 
 
 def _leave_out(lives: list[Live]) -> None:

@@ -61,12 +61,14 @@ class Answers:
 
     Each row is malformed, failed or predicted. `predictions` and `scores` hold a value for each predicted row, in the
     order of the rows; `tails` hold what a comparison takes over from its request, for each row that is not malformed.
-    `latencies` are milliseconds by position among the predicted rows, `failed` status and text by row.
+    `latencies` are milliseconds by position among the predicted rows, and of what `timed` says; `failed` are status and
+    text by row.
     """
 
     predictions: list[Any] = field(default_factory=list)
     scores: list[Scores | None] = field(default_factory=list)
     latencies: dict[int, float] = field(default_factory=dict)
+    timed: str | None = "model"
     tails: list[bytes] = field(default_factory=list)
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)
     malformed: dict[int, str] = field(default_factory=dict)

@@ -17,10 +17,10 @@ NEVER_IN_AN_ID = b"\xff"
 
 
 class Reading:
-    """Reads requests and live predictions of one namespace."""
+    """Reads requests and live predictions of one namespace; `timed` as of `read_lives`."""
 
-    def __init__(self, namespace: str) -> None:
-        self.namespace = namespace
+    def __init__(self, namespace: str, timed: str) -> None:
+        self.namespace, self.timed = namespace, timed
 
     def read(self, piece: Slice, taken: Taken, unit: Unit, models: set[str], now_ms: int) -> None:
         """Take over the records that can be joined, and what the predictions among them say; set the others aside.
@@ -30,13 +30,15 @@ class Reading:
         if None not in piece.keys and None not in piece.values:
             keys, values = cast("list[bytes]", piece.keys), cast("list[bytes]", piece.values)
             with contextlib.suppress(Malformed):
-                taken.extend(keys, values, piece.timestamps, piece.offsets, _lives(piece.topic, keys, values, models))
+                taken.extend(
+                    keys, values, piece.timestamps, piece.offsets, self._lives(piece.topic, keys, values, models)
+                )
                 return
         for key, value, at, offset in zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True):
             try:
                 if value is None or key is None:
                     raise Malformed("the value is null" if value is None else "the key is not a request id")
-                taken.extend([key], [value], [at], [offset], _lives(piece.topic, [key], [value], models))
+                taken.extend([key], [value], [at], [offset], self._lives(piece.topic, [key], [value], models))
             except Malformed as error:
                 self.set_aside(piece.topic, piece.partition, offset, key, value, str(error), unit, now_ms)
                 unit.count(piece.partition, piece.topic, "dead_lettered")
@@ -57,27 +59,27 @@ class Reading:
         letter = dead_letter(source, partition, offset, key, value, reason=reason, now_ms=now_ms)
         unit.outputs.add("dead-letters", partition, letter_key(key), letter)
 
+    def _lives(self, topic: str, keys: list[bytes], values: list[bytes], models: set[str]) -> list[Live]:
+        """What the records say, if they are predictions.
 
-def _lives(topic: str, keys: list[bytes], values: list[bytes], models: set[str]) -> list[Live]:
-    """What the records say, if they are predictions.
-
-    Raises:
-        Malformed: One of the keys is no request id, or one of the records no prediction, or too large.
-    """
-    if b"" in keys or NEVER_IN_AN_ID in b"".join(keys):
-        raise Malformed("the key is not a request id")
-    if max(map(len, keys)) > MAX_ID_BYTES:
-        raise Malformed(f"the key is not a request id: it has more than {MAX_ID_BYTES} bytes")
-    if max(map(len, values)) > MAX_RECORD_BYTES:  # in a topic that takes more than ours do
-        raise Malformed(f"the record has more than {MAX_RECORD_BYTES:,} bytes")
-    if topic != "predictions":
-        return []
-    lives = read_lives(keys, values)
-    if new := set(map(MODEL_OF, lives)) - models:
-        if len(models) + len(new) > MAX_LIVE_MODELS:
-            raise Malformed(
-                f"the field 'model' is {min(new)!r}, and {len(models)} different ones have come before: it has to be a "
-                "model's name and version, not one of a process or a moment; a shadow of another name begins anew"
-            )
-        models |= new
-    return lives
+        Raises:
+            Malformed: One of the keys is no request id, or one of the records no prediction, or too large.
+        """
+        if b"" in keys or NEVER_IN_AN_ID in b"".join(keys):
+            raise Malformed("the key is not a request id")
+        if max(map(len, keys)) > MAX_ID_BYTES:
+            raise Malformed(f"the key is not a request id: it has more than {MAX_ID_BYTES} bytes")
+        if max(map(len, values)) > MAX_RECORD_BYTES:  # in a topic that takes more than ours do
+            raise Malformed(f"the record has more than {MAX_RECORD_BYTES:,} bytes")
+        if topic != "predictions":
+            return []
+        lives = read_lives(keys, values, self.timed)
+        if new := set(map(MODEL_OF, lives)) - models:
+            if len(models) + len(new) > MAX_LIVE_MODELS:
+                raise Malformed(
+                    f"the field 'model' is {min(new)!r}, and {len(models)} different ones have come before: it has to "
+                    "be a model's name and version, not one of a process or a moment; a shadow of another name begins "
+                    "anew"
+                )
+            models |= new
+        return lives

@@ -59,7 +59,7 @@ class ReplayStage:
         self.held_back: frozenset[Input] = frozenset()
         self.vitals_at = 0
         self.shedding = Shedding(settings.replay)
-        self.reading = Reading(settings.namespace)
+        self.reading = Reading(settings.namespace, settings.replay.timed)
         numbers = Numbers(lambda partition, trial: self.partitions[partition].books.comparisons(trial))
         named = settings.namespace, shadow.name, model.model
         # A control is the live model itself: the same answers are the same, whatever it was trained on.
@@ -213,7 +213,7 @@ class ReplayStage:
                 self.reading.set_aside(topic, partition, offset, key, value, "duplicate", unit, now_ms)
                 unit.count(partition, topic, "duplicates")
             elif side == REQUEST:
-                live = other[3] or read_live(key, other[0])
+                live = other[3] or read_live(key, other[0], self.reading.timed)
                 pairs.add(partition, key, value, offset, live, live.model)
             else:
                 pairs.add(partition, key, other[0], other[2], taken.lives[index], taken.lives[index].model)
@@ -233,7 +233,7 @@ class ReplayStage:
                     pairs.add(partition, key, half[0], half[2], None, state.live_model)
                     unit.count(partition, "requests", "read", by=0)  # the partition has changed
                 else:
-                    live = half[3] or read_live(key, half[0])
+                    live = half[3] or read_live(key, half[0], self.reading.timed)
                     unit.unpaired.append((partition, key, live, half[1]))
                     unit.count(partition, "comparisons", self.comparisons.trial(live.model), "request_missing")
 

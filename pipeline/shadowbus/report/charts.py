@@ -21,6 +21,7 @@ from shadowbus.report.look import (
 from shadowbus.story.criteria import Criterion
 from shadowbus.story.history import narrowing
 from shadowbus.story.names import for_charts
+from shadowbus.story.tables import unlike
 from shadowbus.story.trial import TrialStory
 
 NAME_CHARACTERS = 24
@@ -301,7 +302,7 @@ def _latency(story: TrialStory) -> Iterator[Chart]:
     yield Chart(
         "Latency",
         chart("Quantiles of latency in ms.", rows, mark={"type": "bar", "cornerRadius": 2}, encoding=encoding),
-        note,
+        f"{note} {unlike(story.latency[0])}".strip(),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from shadowbus.errors import SettingsError
 from shadowbus.limits import MOST_DAYS
+from shadowbus.records import TIMED
 from shadowbus.settings.backtest import check_backtest
 from shadowbus.settings.promotion import check_promotion
 from shadowbus.settings.segment import check_segments
@@ -142,5 +143,8 @@ def _replay(replay: ReplaySettings, need: Need) -> None:
     need(replay.max_batch >= 1, "replay.max_batch", "has to be at least 1")
     for key, share in (("replay.keep_share", replay.keep_share), ("replay.min_share", replay.min_share)):
         need(0.001 <= share <= 1, key, "has to be between 0.001 and 1")
+    need(0 <= replay.single_row_share <= 1, "replay.single_row_share", "has to be between 0 and 1")
+    kinds = ", ".join(map(repr, TIMED))
+    need(replay.timed in ("", *TIMED), "replay.timed", f"has to be one of {kinds}: what your own latencies are of")
     need(0 <= replay.features_share <= 1, "replay.features_share", "has to be between 0 and 1")
     need(replay.shed_when_behind_seconds >= 0, "replay.shed_when_behind_seconds", "has to be at least 0 (0: never)")

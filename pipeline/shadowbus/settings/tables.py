@@ -82,6 +82,7 @@ class ReplaySettings:
     max_pending: int = 200_000
     max_batch: int = 1_000
     single_row_share: float = 0.05
+    timed: str = ""
     keep_share: float = 1.0
     shed_when_behind_seconds: float = 0.0
     min_share: float = 0.01

@@ -85,6 +85,27 @@ def quantiles(summary: Table) -> tuple[Table, Table]:
     return section(summary, "live_latency_ms"), section(summary, "shadow_latency_ms")
 
 
+_UNLIKE = {
+    "exchange": "Live times are of whole HTTP exchanges",
+    "call": "Live times are of calls in the service",
+    "": "What live times are of is not known",
+}
+
+
+def unlike(live: Table) -> str:
+    """A warning where live times are not of the same thing as the shadow's; empty where they are, or there are none.
+
+    >>> unlike({"n": 3, "timed": "exchange"})
+    "Live times are of whole HTTP exchanges, the shadow's of its model alone: they are not to be compared."
+    >>> unlike({"n": 3, "timed": "model"}), unlike({"n": 0})
+    ('', '')
+    """
+    told = _UNLIKE.get(words(live, "timed"))
+    if told is None or not number(live, "n"):
+        return ""
+    return f"{told}, the shadow's of its model alone: they are not to be compared."
+
+
 def _shares(table: Table, side: str) -> tuple[float, ...]:
     return tuple(float(value) for value in sequence(table, side) if isinstance(value, int | float))
 

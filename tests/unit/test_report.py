@@ -333,3 +333,12 @@ def test_examples_in_docstrings_hold(name: str) -> None:
 def test_records_read_back_are_those_written(folder: Path) -> None:
     for line in (folder / "verdicts.jsonl").read_bytes().splitlines():
         assert encode(decode(Verdict, line)) == line
+
+
+def test_a_command_is_one_and_a_backtest_promotes_nothing(known: Known) -> None:
+    trial = next(one for one in known.told if "better" in one.trial)
+    live = replace(known, told=[trial], configured={"better": "1"})
+    assert "Next: <code>shadowbus promote --shadow better</code>; with" in html(made(live, configured=live.configured))
+    past = html(made(replace(known, told=[trial], configured=None)))
+    assert "a backtest promotes nothing" in past
+    assert "shadowbus promote" not in past

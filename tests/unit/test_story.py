@@ -19,7 +19,7 @@ from shadowbus.story.criteria import read
 from shadowbus.story.fields import section
 from shadowbus.story.history import MOST, changes, narrowing, remember
 from shadowbus.story.segments import segments
-from shadowbus.story.timeline import per_second
+from shadowbus.story.timeline import per_second, thick
 from shadowbus.story.trial import Story, Told, TrialStory, tell, trials_of
 from staged import CLASSES, SETTINGS, START_MS, Staged, settings
 
@@ -250,3 +250,15 @@ def test_windows_start_small_and_grow_with_a_trial() -> None:
 
 def test_examples_of_windows_are_true() -> None:
     assert doctest.testmod(windows).failed == 0
+
+
+def test_thin_windows_are_put_together_and_lose_no_request(late: Story) -> None:
+    thin = [
+        replace(one, requests=1, labels=1, agreement=float(n % 4 == 0), agreement_low=0.0, agreement_high=1.0)
+        for n, one in enumerate(of(late, "better").timeline * 13)
+    ]
+    found = thick(thin)
+    assert sum(one.requests for one in found) == len(thin)
+    assert {one.requests for one in found[:-1]} == {20}
+    assert {(one.agreement, one.agreement_low) for one in found[:-1]} == {(0.25, None)}
+    assert thick(of(late, "better").timeline) == of(late, "better").timeline

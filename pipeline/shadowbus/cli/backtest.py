@@ -171,13 +171,13 @@ def _progress() -> Iterator[Callable[[float, int], None]]:
 def _tell_reading(folder: "Folder") -> None:
     """Of each file how it was read, and what was set aside and why."""
     for path, says in folder.says.items():
-        tell(f"{path}: {folder.rows[path]} rows. {_as_read(says)}")
+        tell(f"{path}: {folder.rows[path]:,} rows. {_as_read(says)}")
     shares = folder.share_aside()
     for path, counted in folder.aside.items():
         reasons = folder.reasons(path)
-        most = "; ".join(f"{count} {reason}" for reason, count in list(reasons.items())[:REASONS])
+        most = "; ".join(f"{count:,} {reason}" for reason, count in list(reasons.items())[:REASONS])
         others = f"; {len(reasons) - REASONS} other reasons" if len(reasons) > REASONS else ""
-        rows = "1 row was" if counted.total() == 1 else f"{counted.total()} rows were"
+        rows = "1 row was" if counted.total() == 1 else f"{counted.total():,} rows were"
         share = f" ({shares[path]:.1%} of its rows could not be used)" if shares.get(path) else ""
         tell(f"{path}: {rows} set aside in dead-letters.jsonl{share}: {most}{others}.")
 
@@ -202,6 +202,6 @@ def _named(names: Sequence[str]) -> str:
 def _tell_order(out_of_order: Mapping[Path, int], window_ms: int) -> None:
     for path, rows in out_of_order.items():
         tell(
-            f"{path}: {rows} rows are older than rows before them by more than replay.join_window_ms ({window_ms} ms). "
-            "Requests and predictions may miss each other: sort the file by time."
+            f"{path}: {rows:,} rows are older than rows before them by more than replay.join_window_ms "
+            f"({window_ms:,} ms). Requests and predictions may miss each other: sort the file by time."
         )

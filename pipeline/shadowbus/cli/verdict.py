@@ -154,7 +154,7 @@ def show(record: Verdict, summary: Mapping[str, object]) -> None:
         console.print(cell("It could not be decided, and what stands here is nobody's to act on.", "bold red"))
     console.print(cell(f"{counted(record.requests, 'request')}, {counted(record.labels, 'label')}", "dim"))
     if off := deviation(summary):
-        console.print(cell(off.text))
+        console.print(cell(f"{off.text} Accuracy is the share of answers within the tolerance of their label."))
     if told := training_sentence(record.training, record.requests, record.labels):
         console.print(cell(told))
     if record.note:

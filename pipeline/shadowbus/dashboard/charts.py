@@ -26,7 +26,7 @@ from shadowbus.story.names import for_charts
 from shadowbus.story.tables import Confusion, Distribution, WhoWasRight
 
 LABELLED_CLASSES = 12
-SHORT_NAME = 4
+SHORT_NAME, LONG_NAME = 4, 12
 """Longer names of classes are turned, so that each has its place."""
 RANKS = {"p50": "median", "p95": "95 %", "p99": "99 %"}
 
@@ -150,13 +150,15 @@ def _beside(names: Sequence[str], sides: Sequence[Sequence[float | None]], texts
 
 def distribution(table: Distribution) -> Options:
     """How often each answer comes, on both sides."""
+    names = list(map(for_charts, table.names))
+    turned = {"rotate": 35, "width": 110} if max(map(len, names), default=0) > LONG_NAME else {}
     return {
-        **frame(left=44, right=8, top=28, bottom=40),
+        **frame(left=56 if turned else 44, right=8, top=28, bottom=84 if turned else 40),
         "legend": legend(),
         "xAxis": {
             "type": "category",
-            "data": list(map(for_charts, table.names)),
-            "axisLabel": {"color": MUTED, "width": 80, "overflow": "truncate", "hideOverlap": True},
+            "data": names,
+            "axisLabel": {"color": MUTED, "width": 80, "overflow": "truncate", "hideOverlap": True, **turned},
             "axisTick": {"show": False},
             "axisLine": {"lineStyle": {"color": LINE}},
         },

@@ -28,7 +28,7 @@ class Differences:
             with box("article", "card") as self._deviation_card:
                 Text("h3", "How far they are off")
                 self._deviation_text = Text("p", "", "muted small")
-                self._deviation = Chart(190)
+                self._deviation = Chart(330)
             with box():
                 with box("article", "card"):
                     self._right_head = Text("h3", "")

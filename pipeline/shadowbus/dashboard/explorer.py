@@ -1,6 +1,7 @@
 """Single requests on which the models differ, by segment, by who was right, and by what they said."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from nicegui import ui
 
@@ -8,7 +9,7 @@ from shadowbus.dashboard.elements import Part, Text, box
 from shadowbus.dashboard.example import Example, Question
 from shadowbus.dashboard.moments import moment
 from shadowbus.dashboard.store import Store
-from shadowbus.story.figures import MISSING
+from shadowbus.story.figures import MISSING, exact
 from shadowbus.story.trial import TrialStory
 
 SHOWN = 25
@@ -29,6 +30,7 @@ class Explorer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._trial = ""
+        self._numbers = False
         self._question = Question()
         with box(classes="filters"):
             self._segment = self._choice("Segment", {ANY: "all segments"}, "segment")
@@ -43,6 +45,7 @@ class Explorer:
             self._trial = trial.trial
             for choice in (self._segment, self._right, self._live, self._shadow):
                 choice.set_value(ANY)
+        self._numbers = trial.deviation is not None
         segments = sorted(one.name for one in trial.segments)
         classes = [] if trial.confusion is None else list(trial.confusion.classes)
         _offer(self._segment, "all segments", segments)
@@ -63,7 +66,8 @@ class Explorer:
             live_class=self._live.value or ANY,
             shadow_class=self._shadow.value or ANY,
         )
-        self._list.show(tuple(self._store.examples(self._trial, question, SHOWN)))
+        found = self._store.examples(self._trial, question, SHOWN)
+        self._list.show(tuple(map(_in_figures, found)) if self._numbers else tuple(found))
 
     def _choice(self, label: str, options: dict[str, str], marker: str) -> ui.select:
         changed: Callable[[object], None] = lambda _: self._refresh()  # noqa: E731
@@ -77,6 +81,11 @@ def _offer(choice: ui.select, everything: str, names: list[str]) -> None:
     if choice.options != options:
         value = choice.value if choice.value in options else ANY
         choice.set_options(options, value=value)
+
+
+def _in_figures(one: Example) -> Example:
+    """Answers that are numbers as people write them."""
+    return replace(one, live=exact(one.live), shadow=exact(one.shadow), label=exact(one.label))
 
 
 def _draw(examples: tuple[Example, ...]) -> None:

@@ -21,7 +21,7 @@ from shadowbus.dashboard.look import (
 from shadowbus.story.criteria import Criterion
 from shadowbus.story.figures import FORMATS
 from shadowbus.story.history import Point
-from shadowbus.story.timeline import Moment
+from shadowbus.story.timeline import Moment, thick
 
 STATE_COLOURS = {"holds": GOOD, "fails": BAD, "open": WARN}
 NEARLY_ALL = 0.5
@@ -79,12 +79,14 @@ def narrowing(criterion: Criterion, points: Sequence[Point]) -> Options:
 
 def rates(moments: Sequence[Moment]) -> Options:
     """How often both answer the same, window by window, with what is still possible."""
+    moments = thick(moments)
     line = _banded("same answer", SHADOW, [(one.agreement_low, one.agreement, one.agreement_high) for one in moments])
     return _over_time(moments, line, " %", 100.0, high=100.0)
 
 
 def errors(moments: Sequence[Moment]) -> Options:
     """How often the shadow fails, window by window, with what is still possible."""
+    moments = thick(moments)
     ends = [(one.errors_low, one.errors, one.errors_high) for one in moments]
     most = max((one for three in ends for one in three if one is not None), default=0.0)
     high = 100.0 if most > NEARLY_ALL else None  # else the axis ends where nothing can be

@@ -22,6 +22,7 @@ from shadowbus.story.criteria import Criterion
 from shadowbus.story.history import narrowing
 from shadowbus.story.names import for_charts
 from shadowbus.story.tables import unlike
+from shadowbus.story.timeline import thick
 from shadowbus.story.trial import TrialStory
 
 NAME_CHARACTERS = 24
@@ -310,7 +311,7 @@ def _rates(story: TrialStory) -> Iterator[Chart]:
     for name, title in RATES:
         rows = [
             {"at": moment.start_ms, "value": value}
-            for moment in story.timeline
+            for moment in thick(story.timeline)
             if (value := getattr(moment, name)) is not None
         ]
         if len(rows) >= LEAST_POINTS and any(row["value"] for row in rows):

@@ -1,7 +1,7 @@
 """What stands in a report, trial by trial: the story, its pictures and its evidence."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shadowbus.records import Verdict
 from shadowbus.report.charts import Chart, charts, interval
@@ -12,6 +12,8 @@ from shadowbus.story.acting import told
 from shadowbus.story.criteria import Criterion
 from shadowbus.story.trial import Story, Told, TrialStory, tell
 from shadowbus.trials import shadow_of
+
+AFTER_A_BACKTEST = "Next: put it in the shadow of real requests; a backtest promotes nothing."
 
 Draw = Callable[[Spec], str]
 
@@ -58,7 +60,7 @@ def document(
         draw: Makes a picture of a chart; None for a report without pictures.
         shadow: Only the trials of this shadow.
         trial: Only this trial.
-        configured: The version that the settings run, by shadow, as far as that is known.
+        configured: The version that the settings run, by shadow, as far as that is known; None of a backtest.
     """
     story = tell(known, configured=configured)
     history = {one.trial: one.history for one in known}
@@ -67,6 +69,8 @@ def document(
         for one in story.trials
         if (not shadow or shadow_of(one.trial) == shadow) and (not trial or one.trial == trial)
     ]
+    if configured is None:
+        wanted = [replace(one, next=AFTER_A_BACKTEST if one.verdict == "PROMOTE" else "") for one in wanted]
     parts = tuple(_part(one, history[one.trial], draw) for one in wanted)
     told = wanted[0].headline if len(wanted) == 1 else story.headline
     if 1 < len(wanted) < len(story.trials):

@@ -18,7 +18,7 @@ MOST_SEGMENTS = 20
 
 def html(report: Document) -> str:
     """One file that needs no other and no network; it holds no script."""
-    return _filled("report.html", report, _as_html, {"moment": moment, "picture": Markup})
+    return _filled("report.html", report, _as_html, {"moment": moment, "picture": Markup, "commands": _commands})
 
 
 def pull_request(report: Document) -> str:
@@ -52,6 +52,13 @@ def _as_html(value: object) -> object:
 
 def _as_markdown(value: object) -> object:
     return _kept(markdown(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _commands(sentence: str) -> Markup:
+    """What stands between backquotes as a command."""
+    parts = shown(sentence, 2_000).split("`")
+    commands = Markup("<code>{}</code>")
+    return Markup("").join(commands.format(part) if place % 2 else part for place, part in enumerate(parts))
 
 
 def _kept(text: str) -> Markup:

@@ -1,12 +1,16 @@
 """Numbers as people read them: each with its unit, and with what is still possible beside it."""
 
+import re
 from collections.abc import Callable
+from decimal import Decimal
 
 MISSING = "-"
 """Where nothing has been seen."""
 
 LEAST, MOST = 1e-6, 1e15
 """What lies between is written out."""
+
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
 
 MINUTE, HOUR, DAY, YEAR = 60.0, 3_600.0, 86_400.0, 31_536_000.0
 
@@ -79,6 +83,17 @@ def pair(live: float | None, shadow: float | None) -> tuple[str, str]:
     digits = max(map(_digits, known), default=0)
     first, second = (MISSING if one is None else _written(one, digits) for one in (live, shadow))
     return first, second
+
+
+def exact(text: str) -> str:
+    """A number as it stands in a record, with all of its digits and thousands; any other text as it is.
+
+    >>> exact("150743.59"), exact("-171310"), exact("0.5"), exact("1e-07"), exact("error: no")
+    ('150,743.59', '-171,310', '0.5', '0.0000001', 'error: no')
+    """
+    if not _NUMBER.fullmatch(text):
+        return text
+    return f"{Decimal(text):,f}"
 
 
 def anything(value: object, missing: str = MISSING) -> str:

@@ -1,12 +1,14 @@
 """How rates and latencies went over time, from the windows of a trial."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from shadowbus.records import Aggregate
 from shadowbus.story.fields import count, number, section
 
 RECENT = 12
+LEAST_REQUESTS = 20
+"""Of fewer requests a share is not worth a point of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,44 @@ def timeline(aggregates: Iterable[Aggregate], segment: str = "all") -> tuple[Mom
     """The windows of one segment of a trial, the oldest first."""
     found = [one for one in aggregates if one.segment == segment and one.window.isdecimal()]
     return tuple(sorted((_moment(one) for one in found), key=lambda moment: moment.start_ms))
+
+
+def thick(moments: Iterable[Moment]) -> tuple[Moment, ...]:
+    """The same with thin windows put together, so that each speaks of `LEAST_REQUESTS` at least.
+
+    Shares are those of all their requests; what is possible of them is then not known. Latencies are the first one's.
+    """
+    found: list[Moment] = []
+    group: list[Moment] = []
+    for one in moments:
+        group.append(one)
+        if sum(each.requests for each in group) >= LEAST_REQUESTS:
+            found.append(_joined(group))
+            group = []
+    return (*found, _joined(group)) if group else tuple(found)
+
+
+def _joined(group: list[Moment]) -> Moment:
+    if len(group) == 1:
+        return group[0]
+
+    def mean(of: Callable[[Moment], float | None]) -> float | None:
+        seen = [(value, one.requests) for one in group if (value := of(one)) is not None]
+        weight = sum(requests for _, requests in seen)
+        return sum(value * requests for value, requests in seen) / weight if weight else None
+
+    return replace(
+        group[0],
+        requests=sum(one.requests for one in group),
+        labels=sum(one.labels for one in group),
+        agreement=mean(lambda one: one.agreement),
+        errors=mean(lambda one: one.errors),
+        accuracy=mean(lambda one: one.accuracy),
+        agreement_low=None,
+        agreement_high=None,
+        errors_low=None,
+        errors_high=None,
+    )
 
 
 def per_second(aggregates: Iterable[Aggregate]) -> tuple[float, float]:

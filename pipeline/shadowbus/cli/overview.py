@@ -23,7 +23,7 @@ from shadowbus.story.fields import count, number, section
 from shadowbus.story.figures import counted
 from shadowbus.story.figures import share as in_percent
 from shadowbus.story.harness import resources
-from shadowbus.story.past import Span, past
+from shadowbus.story.past import Span, past, span_of
 from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, REQUESTS, STAGES, VERDICTS, Stage
 from shadowbus.trials import acts_in
 
@@ -171,14 +171,9 @@ def _trials(table: Mapping[bytes, bytes]) -> Iterator[TrialStatus]:
             count(one.totals, "labels"),
             one.books,
             one.updated_ms,
-            _span(one),
+            span_of(one.totals),
             _remarks(one),
         )
-
-
-def _span(one: Aggregate) -> Span | None:
-    first, last = (number(one.totals, name) for name in ("first_ms", "last_ms"))
-    return None if first is None or last is None else Span(int(first), int(last))
 
 
 def _remarks(one: Aggregate) -> list[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shadowbus.limits import LATEST_MS
+from shadowbus.story.fields import Table, number
 from shadowbus.trials import shadow_of
 
 QUIET_MS = 600_000
@@ -15,6 +17,17 @@ class Span:
 
     first_ms: int
     last_ms: int
+
+
+def span_of(totals: Table) -> Span | None:
+    """The span of a trial's totals; None where they name no times.
+
+    >>> span_of({"first_ms": 5, "last_ms": 9}), span_of({"first_ms": 5, "last_ms": 1e100})
+    (Span(first_ms=5, last_ms=9), None)
+    """
+    times = [number(totals, name) for name in ("first_ms", "last_ms")]
+    first, last = (int(one) if one is not None and 0 <= one < LATEST_MS else None for one in times)
+    return None if first is None or last is None else Span(first, last)
 
 
 def past(spans: Mapping[str, Span | None], configured: Mapping[str, str] | None = None) -> dict[str, str]:

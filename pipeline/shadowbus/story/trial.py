@@ -9,14 +9,14 @@ from shadowbus.story import acting
 from shadowbus.story import headline as telling
 from shadowbus.story.criteria import Criterion, read
 from shadowbus.story.deviation import Deviation, deviation
-from shadowbus.story.fields import Table, count, number, section
+from shadowbus.story.fields import Table, count, section
 from shadowbus.story.figures import listed
 from shadowbus.story.harness import Resources, resources, warnings
 from shadowbus.story.headline import Needed, needed
 from shadowbus.story.history import Change, changes
 from shadowbus.story.ledger import Ledger, ledger
 from shadowbus.story.noise import Noise, beyond_noise, noise
-from shadowbus.story.past import Span, past
+from shadowbus.story.past import past, span_of
 from shadowbus.story.segments import Segment, segments
 from shadowbus.story.tables import (
     Confusion,
@@ -178,7 +178,9 @@ def tell(
     for name, summary in summaries.items():
         if shadow_of(name) in controls and (found := noise(name, summary)) is not None:
             floors[name.partition("~")[0]] = found  # of each champion
-    around = _Around(now_ms, controls, floors, past({one.trial: _span(one) for one in known}, configured))
+    around = _Around(
+        now_ms, controls, floors, past({one.trial: span_of(_whole(one).totals) for one in known}, configured)
+    )
     trials = tuple(sorted((_told(one, around) for one in known), key=_order))
     return Story(_overall(trials), trials, next(iter(floors.values()), None))
 
@@ -280,11 +282,6 @@ def _tell(known: Told, around: _Around) -> TrialStory:
 def _whole(known: Told) -> Aggregate:
     found = (one for one in known.aggregates if one.segment == one.window == "all")
     return next(found, Aggregate(known.trial, "all", "all", {}, {}, {}, 0))
-
-
-def _span(known: Told) -> Span | None:
-    first, last = (number(_whole(known).totals, name) for name in ("first_ms", "last_ms"))
-    return None if first is None or last is None else Span(int(first), int(last))
 
 
 def _order(one: TrialStory) -> tuple[bool, bool, int, str]:

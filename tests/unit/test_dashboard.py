@@ -12,7 +12,7 @@ from shadowbus.dashboard import charts, example, look, moments, time_charts
 from shadowbus.dashboard.answer import acted
 from shadowbus.dashboard.differences import heading
 from shadowbus.dashboard.example import DIFFERING, Examples, Question, example_of
-from shadowbus.dashboard.store import Store
+from shadowbus.dashboard.store import STALE_MS, Running, Store
 from shadowbus.errors import Malformed
 from shadowbus.records import Promotion, Verdict, encode
 from shadowbus.stage import Slice
@@ -178,3 +178,17 @@ def test_bands_reach_from_what_is_lowest_to_what_is_highest(store: Store) -> Non
         assert base + width == pytest.approx(high, abs=1e-3)
     legend = time_charts.latency(trial.timeline)["legend"]["data"]
     assert legend == ["live", "shadow"]
+
+
+def test_settings_that_change_while_the_page_is_open_are_followed() -> None:
+    """Else the page promotes what runs no more, and calls what runs now over."""
+    runs = iter([Running(versions={"b": "1"}), Running(versions={"b": "2"})])
+    store = Store(lambda: next(runs))
+    for trial in ("a~b@1", "a~b@2"):
+        store.take(
+            [Slice("verdicts", 0, [trial.encode()], [encode(Verdict(trial, "PROMOTE", [], 9, 9, {}, 1))], [0], [0])]
+        )
+    store.show("live", "", STALE_MS)
+    assert [one.trial for one in store.view.story.going] == ["a~b@1"]
+    store.show("live", "", 2 * STALE_MS)
+    assert [one.trial for one in store.view.story.going] == ["a~b@2"]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from shadowbus.cli.console import tell
-from shadowbus.cli.options import settings_of
+from shadowbus.cli.options import options_of, settings_of
 from shadowbus.stopping import stop_on_signals
 
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")
@@ -39,7 +39,7 @@ def dashboard(
     if not local(host) and not token:
         token = secrets.token_urlsafe(24)
     with stop_on_signals() as stop:
-        serve(settings, host, port, token, stop, _announce)
+        serve(settings, options_of(context).settings, host, port, token, stop, _announce)
 
 
 def _announce(address: str) -> None:

@@ -66,7 +66,7 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
         result = encode(again.result())
     except Malformed as error:
         raise ShadowbusError(f"The verdict on {record.trial} cannot be worked out again: {error}.") from error
-    counted = " and ".join(f"{again.taken[name]} {name}" for name in ("comparisons", "outcomes"))
+    counted = " and ".join(f"{again.taken[name]:,} {name}" for name in ("comparisons", "outcomes"))
     if result != value and same_as_shown(value, result):
         return (
             f"Read again {counted}: the verdict is the same to {DIGITS} digits; in what comes after them processors "

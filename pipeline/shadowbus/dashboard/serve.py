@@ -18,7 +18,7 @@ from shadowbus.dashboard.access import LOCAL, Access
 from shadowbus.dashboard.page import Page
 from shadowbus.dashboard.pages import make_room
 from shadowbus.dashboard.reader import Reader
-from shadowbus.dashboard.store import Store
+from shadowbus.dashboard.store import Running, Store
 from shadowbus.errors import SettingsError
 from shadowbus.settings import Settings
 from shadowbus.shadows.configured import configured
@@ -27,12 +27,19 @@ WATCH_S = 0.2
 
 
 def serve(
-    settings: Settings, host: str, port: int, token: str, stop: threading.Event, announce: Callable[[str], None]
+    settings: Settings,
+    again: Callable[[], Settings],
+    host: str,
+    port: int,
+    token: str,
+    stop: threading.Event,
+    announce: Callable[[str], None],
 ) -> None:
     """Serve the page.
 
     Args:
         settings: How to reach Kafka.
+        again: Reads the settings anew; what runs by them is asked while the page is served.
         host: Where to listen.
         port: The port; 0 takes a free one.
         token: What viewers have to know; empty for this machine only.
@@ -43,7 +50,7 @@ def serve(
         SettingsError: The address cannot be taken.
     """
     listening = _listen(host, port)
-    store = Store(Terms.of(settings).controls, configured(settings))
+    store = Store(_Asked(settings, again))
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     ui.page("/")(lambda: _page(store, settings.namespace))
     nicegui.add_exception_handler(404, _nothing)
@@ -69,6 +76,18 @@ def serve(
         finally:
             stop.set()
             watching.join()
+
+
+class _Asked:
+    """What runs by the settings; by those that were right last where they cannot be read now."""
+
+    def __init__(self, settings: Settings, again: Callable[[], Settings]) -> None:
+        self._settings, self._again = settings, again
+
+    def __call__(self) -> Running:
+        with contextlib.suppress(SettingsError):
+            self._settings = self._again()
+        return Running(Terms.of(self._settings).controls, configured(self._settings))
 
 
 class _Server(uvicorn.Server):

@@ -1,7 +1,7 @@
 """What has been read so far, and the story it tells: worked out once for all viewers."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -19,6 +19,14 @@ STALE_MS = 10_000
 TIMES = ("first_ms", "last_ms")
 
 Connection = Literal["loading", "live", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The shadows that are the champion itself, and the version that runs, by shadow, as far as that is known."""
+
+    controls: frozenset[str] = frozenset()
+    versions: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +49,11 @@ class Store:
     """Records in, views out. One thread gives it records; any thread may ask.
 
     Args:
-        controls: The shadows that are the champion itself.
-        configured: The version that the settings run, by shadow, as far as that is known.
+        ask: Says what runs by the settings as they are now; they are changed while the page is open.
     """
 
-    def __init__(self, controls: frozenset[str] = frozenset(), configured: Mapping[str, str] | None = None) -> None:
-        self._controls, self._configured = controls, configured
+    def __init__(self, ask: Callable[[], Running] | None = None) -> None:
+        self._ask, self._asked_ms, self._running = ask, 0, Running()
         self._lock = threading.Lock()
         self._aggregates: dict[bytes, Aggregate] = {}
         self._history: dict[str, list[Verdict]] = {}
@@ -93,7 +100,9 @@ class Store:
             told = trials_of(self._aggregates.values(), self._history, self._acts)[:MOST_TRIALS]
             histories = {trial: tuple(verdicts) for trial, verdicts in self._history.items()}
             self._changed, self._told_ms = False, now_ms
-        story = tell(told, now_ms, self._controls, self._configured)
+        if self._ask is not None and now_ms - self._asked_ms >= STALE_MS:
+            self._running, self._asked_ms = self._ask(), now_ms
+        story = tell(told, now_ms, self._running.controls, self._running.versions)
         self._view = View(version, story, histories, connection, note, as_of_ms)
 
     def _forget_old(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from shadowbus.promotion.order import Done, NotDone, Order
 from shadowbus.promotion.program import TooLong, run
 from shadowbus.records import encode
+from shadowbus.story.figures import counted
 
 LAST_CHARACTERS = 500
 MOST_CHARACTERS = 4_000
@@ -29,7 +30,7 @@ class Command:
 
     def plan(self, order: Order) -> Done:
         """Say what would run."""
-        return Done(f"Runs {self.arguments[0]} with {len(self.arguments) - 1} arguments, in {self.folder}.")
+        return Done(f"Runs {self.arguments[0]} with {counted(len(self.arguments) - 1, 'argument')}, in {self.folder}.")
 
     def act(self, order: Order) -> Done:
         """Run it.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from shadowbus.clock import Deadline
+
 
 class WrongOutputError(Exception):
     """What was written is not what should have been."""
@@ -43,8 +45,16 @@ class Outputs:
         self.topics = len(topics)
         self._written = 0
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-        found = self._admin.list_topics(timeout=30).topics
-        self._partitions = [TopicPartition(topic, number) for topic in topics for number in found[topic].partitions]
+        self._partitions = [TopicPartition(topic, number) for topic in topics for number in self._numbers(topic)]
+
+    def _numbers(self, topic: str) -> Sequence[int]:
+        """Of its partitions; a topic that was just made is not known at once."""
+        deadline = Deadline.after(30)
+        while (found := self._admin.list_topics(timeout=30).topics.get(topic)) is None or not found.partitions:
+            if deadline.passed:
+                raise WrongOutputError(f"Kafka knows no topic {topic}")
+            time.sleep(0.1)
+        return list(found.partitions)
 
     def written(self) -> int:
         """Committed records of all topics, commit markers included (five or so in each partition and second).

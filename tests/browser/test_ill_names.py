@@ -77,8 +77,8 @@ def test_names_of_classes_and_segments_change_nothing_in_the_live_page(
 def look_at(page: Page, running: Served) -> None:
     page.goto(running.address)
     page.get_by_role("heading", level=1).wait_for(timeout=START_S * 1000)
-    page.locator(".chart svg").nth(4).wait_for()
-    for chart in page.locator(".chart svg").all()[:8]:
+    page.locator(".chart svg").filter(visible=True).nth(4).wait_for()
+    for chart in page.locator(".chart svg").filter(visible=True).all()[:8]:
         chart.hover()
     for shadow in ("evil@1", "good@1"):
         page.locator("button.trial", has_text=shadow).click()

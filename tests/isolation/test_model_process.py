@@ -80,7 +80,12 @@ def test_a_killed_keeper_is_started_again(model: ModelProcess) -> None:
     assert model.vitals.loads == 2
 
 
-def test_a_model_that_always_crashes_opens_the_circuit_and_the_worker_keeps_pace(model: ModelProcess) -> None:
+def test_a_model_that_always_crashes_opens_the_circuit_and_the_worker_keeps_pace(
+    model: ModelProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WITHIN_SECONDS", "FIRST_PAUSE"):  # however slow this machine is
+        monkeypatch.setattr(f"shadowbus.replay.circuit.{name}", 600.0)
+    model.circuit = Circuit(600.0)
     failed = ask(model, [EXIT] * (2 * DEATHS))
     assert {status for status, _ in failed.values()} == {"shadow_crash", "shadow_unavailable"}
     texts = {text for status, text in ask(model, [FINE] * 5).values() if status == "shadow_unavailable"}

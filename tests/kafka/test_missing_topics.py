@@ -72,7 +72,7 @@ def test_topics_that_go_missing_end_every_worker_with_their_names(stream: Stream
         for group in groups.values():
             until(partial(_joined, stream, group), stream)
         delete(stream, *NEEDS.values())
-        codes = {stage: process.wait(30) for stage, process in workers.items()}
+        codes = {stage: process.wait(90) for stage, process in workers.items()}
     finally:
         for process in workers.values():
             process.kill()

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,10 +64,16 @@ PURE = (
 """Parts that know nothing of Kafka, stages or processes."""
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """All that a file consists of, read once for every test."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports_of(path: Path) -> Iterator[str]:
     """Every module a file imports, wherever in it the import stands; relative ones made absolute."""
     package = ("shadowbus", *path.relative_to(PACKAGE).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -113,7 +120,7 @@ def test_transactions_are_in_one_file() -> None:
     users = {
         name
         for name, path in zip(NAMES, FILES, strict=True)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if isinstance(node, ast.Attribute) and node.attr in calls
     }
     assert users == {"kafka/exactly_once.py", "kafka/attempt.py"}
@@ -134,7 +141,7 @@ def test_nothing_but_the_clock_asks_the_time() -> None:
     asking = {
         (name, node.attr)
         for name in SHOWS_TIMES
-        for node in ast.walk(ast.parse((PACKAGE / name).read_text(encoding="utf-8")))
+        for node in nodes_of(PACKAGE / name)
         if isinstance(node, ast.Attribute) and node.attr in ASKS_THE_TIME
     }
     assert not asking

@@ -9,6 +9,7 @@ a column, its type is unknown; a sample of rows tells (`sample.py`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import packages_distributions
 from typing import Any
 
@@ -86,8 +87,13 @@ def parts(estimator: object) -> Iterator[object]:
 def packages_of(estimator: object) -> set[str]:
     """The distributions that an estimator's parts come from."""
     own = {type(part).__module__.partition(".")[0] for part in parts(estimator)}
-    owners = packages_distributions()
-    return {owner for package in own for owner in owners.get(package, ())}
+    return {owner for package in own for owner in _owners().get(package, ())}
+
+
+@cache
+def _owners() -> Mapping[str, Sequence[str]]:
+    """Which distributions bring a package. Asked once: it reads all that is installed, for a quarter of a second."""
+    return packages_distributions()
 
 
 def _container(columns: Sequence[Column], *, by_name: bool, framed: bool) -> Container:

@@ -92,6 +92,8 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 MEANINGS = {
     "namespace": "Topics are called `<namespace>.requests` and so on; letters, digits, `.`, `_` and `-`.",
     "partitions": "How many partitions every topic has; the most workers that can share one stage.",
+    "live_trained_until": "The time of the newest record that the live model was trained on, ISO 8601 or milliseconds: "
+    "requests from before it are no evidence either. Else what the bundle of a `control` says; off: not known.",
     "replication": "The replication factor of topics created by `shadowbus topics --create`; -1: the broker's "
     "`default.replication.factor`.",
     "shadow.name": "What the shadow is called in topic names, trials and on the command line.",

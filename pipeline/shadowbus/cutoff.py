@@ -1,8 +1,8 @@
 """Until when a model was trained. What it may have learned by heart is no evidence of how good it is.
 
-In: the word of whoever bundles a model or runs a backtest, else the time of bundling. Out: a `Cutoff`, and what people
-are told of it. A comparison whose request is from before it is marked `trained_on`: it counts for failures and
-latency, and for nothing that rests on whether the answer was right, or the same.
+In: the word of whoever bundles a model or runs a backtest, else what is known of its file (`shadows/saved_at.py`).
+Out: a `Cutoff`, and what people are told of it. A comparison whose request is from before it is marked `trained_on`:
+it counts for failures and latency, and for nothing that rests on whether the answer was right, or the same.
 """
 
 from collections.abc import Mapping
@@ -13,22 +13,38 @@ from typing import Any, Literal, cast
 from shadowbus.errors import SettingsError
 from shadowbus.limits import is_time_ms
 
-Source = Literal["flag", "bundled"]
-SOURCES = {"flag": "as it was told", "bundled": "the time of bundling"}
+Source = Literal["flag", "mlflow", "file", "bundled", "live", "unsaid"]
+SOURCES: dict[str, str] = {
+    "flag": "as it was told",
+    "mlflow": "the end of its MLflow run",
+    "file": "when its file was written",
+    "bundled": "the time of bundling",
+    "live": "the live model's, as it was told",
+}
 """Where a cut-off comes from, in words."""
+
+ASSUMED = ("mlflow", "file", "bundled")
+"""Those that nobody has said."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Cutoff:
-    """Requests from before `until_ms` may have been trained on; `source` is a key of `SOURCES`."""
+    """Requests from before `until_ms` may have been trained on.
+
+    `source` is a key of `SOURCES`, or `unsaid`: nothing is known, and `until_ms` is 0. `bundled_ms` is when the bundle
+    was made, where nobody has said until when its model was trained, else 0.
+    """
 
     until_ms: int
     source: Source
+    bundled_ms: int = 0
 
     def to_record(self) -> dict[str, object]:
         """As it stands in a manifest, and in the vitals of a model."""
+        if self.source == "unsaid":
+            return {}
         return {"trained_until_ms": self.until_ms, "trained_until_from": self.source}
 
 
@@ -90,8 +106,9 @@ as it was told). Such labels do not count; such requests count for failures and 
     'There are no labels from after its training: all 30 labels and 40 of 40 requests are from before the mo'
     """
     before, labelled = _count(training, "requests_before"), _count(training, "labels_before")
+    learned = _suspicion(training)
     if not before and not labelled:
-        return ""
+        return learned
     parts = []
     if labelled:
         parts.append(f"{labelled:,} of {labels + labelled:,} labels" if labels else f"all {labelled:,} labels")
@@ -100,18 +117,41 @@ as it was told). Such labels do not count; such requests count for failures and 
     start = "There are no labels from after its training: " if labelled and not labels else ""
     source = str(training.get("from"))
     until_ms = training.get("until_ms")
-    when = f" ({_shown(until_ms)} UTC, {SOURCES.get(source, source)})" if isinstance(until_ms, int) else ""
+    when = f" ({shown(until_ms)} UTC, {SOURCES.get(source, source)})" if isinstance(until_ms, int) else ""
+    whose = "the live model's" if source == "live" else "the model's"
     told = (
-        f"{start}{' and '.join(parts)} are from before the model's training ended{when}. "
+        f"{start}{' and '.join(parts)} are from before {whose} training ended{when}. "
         "Such labels do not count; such requests count for failures and latency only."
     )
-    return f"{told} {_HINT}" if source == "bundled" else told
+    return " ".join(filter(None, (told, _HINT if source in ASSUMED and not learned else "", learned)))
+
+
+def _suspicion(training: Mapping[str, object]) -> str:
+    """That it knew what came before the bundle was made better than what comes; empty where that was not shown.
+
+    >>> _suspicion({"right_before": 0.991, "right_after": 0.78, "suspicious": 200})
+    'It was right in 99.1 % of what came before it was bundled and 78.0 % after: it may have been trained on these \
+labels, of which 200 count. PROMOTE waits; give --trained-until TIME.'
+    """
+    shares = [training.get(name) for name in ("right_before", "right_after")]
+    if not isinstance(training.get("suspicious"), int) or not all(isinstance(one, int | float) for one in shares):
+        return ""
+    before, after = (f"{100 * cast(float, one):.1f} %" for one in shares)
+    counted = _count(training, "suspicious")
+    told = (
+        f"It was right in {before} of what came before it was bundled and {after} after: it may have been trained on "
+        "these labels"
+    )
+    if not counted:
+        return f"{told}, which do not count. If not, give --trained-until TIME."
+    return f"{told}, of which {counted:,} count. PROMOTE waits; give --trained-until TIME."
 
 
 _HINT = "If it ended earlier, say so with --trained-until TIME, to `shadowbus bundle` or to `shadowbus backtest`."
 
 
-def _shown(until_ms: int) -> str:
+def shown(until_ms: int) -> str:
+    """A moment for people, in UTC."""
     return f"{_EPOCH + timedelta(milliseconds=until_ms):%Y-%m-%d %H:%M}"
 
 

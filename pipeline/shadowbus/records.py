@@ -109,7 +109,8 @@ class Comparison:
 
     `features` are the request's, in the share of them that the settings keep (`replay.features_share`). `number` is how
     many comparisons of this trial there are in this partition, with this one. `trained_on` says that the request is
-    from before the shadow's training ended: it counts for failures and latency, and for nothing else.
+    from before the shadow's training ended: it counts for failures and latency, and for nothing else. `before_bundle`
+    says that it is from after that, as far as is known, but from before the shadow's bundle was made.
     """
 
     request_id: str
@@ -126,6 +127,7 @@ class Comparison:
     features: dict[str, object] | list[object] | None = None
     number: int | None = None
     trained_on: bool = False
+    before_bundle: bool = False
     v: int = VERSION
 
 
@@ -141,8 +143,9 @@ class Answered:
 class Outcome:
     """A comparison that met its label: who was right. Topic `outcomes`.
 
-    `agree` and `trained_on` are the comparison's. One with `retracts` takes back an earlier one that is otherwise the
-    same, because the label was corrected; so whoever adds outcomes up adds the plain ones and subtracts those.
+    `agree`, `trained_on`, `before_bundle` are the comparison's. One with `retracts` takes back an earlier one that is
+    otherwise the same, because the label was corrected; so whoever adds outcomes up adds the plain ones and subtracts
+    those.
     """
 
     request_id: str
@@ -160,6 +163,7 @@ class Outcome:
     shadow: Answered | None = None
     retracts: bool = False
     trained_on: bool = False
+    before_bundle: bool = False
     v: int = VERSION
 
 

@@ -1,7 +1,10 @@
 """What a model was trained on is no evidence of how good it is, and all the evidence there is of how it fails."""
 
+import io
 import json
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +15,28 @@ import skops.io
 from sklearn.tree import DecisionTreeClassifier
 
 from judge_log import Log, comparison, label
+from shadowbus.aggregate.fold import Key, fold
+from shadowbus.aggregate.known import Known
+from shadowbus.aggregate.merge import evidence_of, verdict_of
+from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.totals import Totals
 from shadowbus.cli.program import run
-from shadowbus.cutoff import Cutoff
-from shadowbus.errors import BundleError
+from shadowbus.cutoff import Cutoff, sentence
+from shadowbus.errors import BundleError, SettingsError
 from shadowbus.judge.frames import Frame, Frames
 from shadowbus.labelling.candidate import candidates_of
 from shadowbus.records import Comparison, Outcome, decode
 from shadowbus.replay.pairs import Pairs
-from shadowbus.replay.trained_on import TrainedOn
+from shadowbus.replay.trained_on import TrainedOn, with_live
+from shadowbus.settings import GateSettings, load_settings
 from shadowbus.shadows.bundle import read_bundle, write_bundle
 from shadowbus.shadows.manifest import Manifest
+from shadowbus.shadows.saved_at import trained_until
 from shadowbus.slices.row import rows_of
+from shadowbus.stage import Slice
+from shadowbus.verdict.counts import Counts, Evidence, Learned
+from shadowbus.verdict.gate import decide
+from shadowbus.verdict.learned import LEVEL, suspicious
 
 WEEK, T0, STEP = 1_200, 1_750_000_000_000, 1_000
 LEARNED = T0 + WEEK * STEP
@@ -217,10 +231,153 @@ def test_a_manifest_of_an_earlier_release_was_trained_until_it_was_made(trial: T
     out = trial.bundle(trained_until_ms=5)
     kept = orjson.loads((out / "manifest.json").read_bytes())
     older = {name: value for name, value in kept.items() if not name.startswith("trained_until")}
-    assert Manifest.decode(orjson.dumps(older), out).cutoff == Cutoff(LEARNED, "bundled")
+    assert Manifest.decode(orjson.dumps(older), out).cutoff == Cutoff(LEARNED, "bundled", LEARNED)
     for wrong in ({"trained_until_ms": "2026"}, {"trained_until_ms": -1}, {"trained_until_from": "hearsay"}):
         with pytest.raises(BundleError, match="trained_until"):
             Manifest.decode(orjson.dumps({**kept, **wrong}), out)
+
+
+# Where nobody says it.
+
+
+def zipped(*moments: tuple[int, ...]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for number, at in enumerate(moments):
+            archive.writestr(zipfile.ZipInfo(str(number), at), b"")  # type: ignore[arg-type]
+    return made.getvalue()
+
+
+NOW = 1_796_000_000_000  # 2026-11-29 23:33 UTC
+SPOKEN = 1_750_000_000_000  # 2025-06-15 15:06:40 UTC
+MLMODEL = "flavors: {}\nrun_id: abc\nutc_time_created: '2025-06-15 15:06:40.000000'\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "files", "until_ms", "source"),
+    [
+        (zipped((2025, 6, 15, 3, 6, 38), (2025, 6, 14, 0, 0, 0)), {}, SPOKEN, "file"),
+        (zipped((1980, 1, 1, 0, 0, 0)), {}, NOW, "bundled"),
+        (zipped((2030, 1, 1, 0, 0, 0)), {}, NOW, "bundled"),
+        (zipped((2026, 11, 29, 23, 0, 0)), {}, NOW, "bundled"),  # today, in whatever zone
+        (zipped(), {}, NOW, "bundled"),
+        (b"PK no zip", {}, NOW, "bundled"),
+        (b"", {"model/MLmodel": MLMODEL}, SPOKEN, "mlflow"),
+        (zipped((2025, 1, 1, 0, 0, 0)), {"model/MLmodel": MLMODEL}, SPOKEN, "mlflow"),
+        (b"", {"model/MLmodel": MLMODEL, "meta.yaml": "end_time: 1750000009000\n"}, SPOKEN + 9_000, "mlflow"),
+        (b"", {"model/MLmodel": MLMODEL, "meta.yaml": "end_time: null\n"}, SPOKEN, "mlflow"),
+        (b"", {"model/MLmodel": "utc_time_created: '1999-01-01 00:00:00'\n"}, NOW, "bundled"),
+        (b"", {"model/MLmodel": "utc_time_created: 'yesterday'\n"}, NOW, "bundled"),
+        (b"", {"other/MLmodel": MLMODEL}, NOW, "bundled"),
+    ],
+)
+def test_what_lies_around_the_file_says_when_training_was_over_if_it_can_be_so(
+    tmp_path: Path, data: bytes, files: dict[str, str], until_ms: int, source: str
+) -> None:
+    for name, text in {"model/model.skops": "", **files}.items():
+        path = tmp_path / "run" / ("meta.yaml" if name == "meta.yaml" else f"artifacts/{name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    found = trained_until(tmp_path / "run/artifacts/model/model.skops", data, NOW)
+    assert (found.until_ms, found.source, found.bundled_ms) == (until_ms, source, NOW)
+
+
+def test_the_manifest_says_where_it_has_it_from(trial: Trial) -> None:
+    (trial.folder / "MLmodel").write_text(MLMODEL)
+    made = read_bundle(trial.bundle(now_ms=SPOKEN + 10**9))
+    told = orjson.loads((made.folder / "manifest.json").read_bytes())
+    assert (told["trained_until_ms"], told["trained_until_from"]) == (SPOKEN, "mlflow")
+    assert made.manifest.cutoff == Cutoff(SPOKEN, "mlflow", SPOKEN + 10**9)
+
+
+def test_what_is_known_of_the_live_model_is_said_too(trial: Trial) -> None:
+    trial.bundle(trained_until_ms=T0)
+    config = trial.folder / "live.toml"
+    known = f'namespace = "t"\nlive_trained_until = "{LEARNED}"\n[[shadow]]\nname = "tree"\nmodel = "bundle"\n'
+    config.write_text(known)
+    bundles = Cutoff(T0, "flag"), Cutoff(LEARNED + 5, "bundled", LEARNED + 5), None
+    found = [with_live(one, load_settings(config)) for one in bundles]
+    assert found == [Cutoff(LEARNED, "live"), bundles[1], Cutoff(LEARNED, "live")]
+    config.write_text(known.replace(f'live_trained_until = "{LEARNED}"\n', "") + "control = true\n")
+    assert with_live(None, load_settings(config)) == Cutoff(T0, "live")
+    config.write_text(known.replace(str(LEARNED), "soon"))
+    with pytest.raises(SettingsError, match=r"live_trained_until.*is no time"):
+        load_settings(config)
+    told = {"until_ms": LEARNED, "from": "live", "requests_before": 4, "labels_before": 3}
+    assert "from before the live model's training ended" in sentence(told, 9, 8)
+
+
+# Suspicion.
+
+
+def counted(**marks: Any) -> Any:
+    """The evidence of outcomes: before the bundle 990 of 1,000 right, after it 780 of 1,000; the live model 800."""
+    values = []
+    for number in range(2_000):
+        before = number < 1_000
+        right = {"live_correct": number % 5 > 0, "shadow_correct": number % 100 > 0 if before else number % 50 > 10}
+        nothing = dict.fromkeys(("live_loss", "shadow_loss"))
+        known = {"trial": "live@1~s@1", "timestamp_ms": 1, **right, **nothing, "agree": None}
+        values.append(orjson.dumps({**known, **(marks if before else {})}))
+    none = [0] * len(values)
+    terms = Terms(1_000)
+    known_of = Known.of("live@1~s@1", terms)
+    piece = Slice("outcomes", 0, [b"r"] * len(values), [*values], none, [*range(len(values))])
+    totals = fold(piece, lambda _: known_of, terms).totals[Key("live@1~s@1")]
+    assert Totals.from_record(orjson.loads(orjson.dumps(totals.to_record()))) == totals
+    return evidence_of("live@1~s@1", {"all": totals}, {})
+
+
+GATE = GateSettings(min_requests=0, accuracy_margin=0.2)
+
+
+def test_what_is_right_before_the_bundle_and_wrong_after_it_holds_promote_back() -> None:
+    evidence = replace(counted(before_bundle=True), cutoff=Cutoff(5, "file", 9))
+    assert evidence.learned == Learned(1_000, 990, 800, 1_000, 780, 800, 1_000)
+    found = decide(evidence, GATE)
+    (held,) = [one for one in found.criteria if one.name == "learned"]
+    assert (found.verdict, held.state) == ("KEEP_WATCHING", "open")
+    said = "It was right in 99.0% of what came before it was bundled and 78.0% after"
+    assert held.note.startswith(said)
+    assert "It has to be known first until when it was trained." in found.needed.note
+    record = verdict_of(evidence, GATE, {}, 1)
+    assert record.training["suspicious"] == 1_000
+    told = sentence(record.training, record.requests, record.labels)
+    assert "It was right in 99.0 % of what came before it was bundled and 78.0 % after" in told
+    assert "PROMOTE waits; give --trained-until TIME." in told
+
+
+def test_where_such_labels_do_not_count_it_is_only_said() -> None:
+    evidence = replace(counted(trained_on=True), cutoff=Cutoff(9, "bundled", 9))
+    assert evidence.learned == Learned(1_000, 990, 800, 1_000, 780, 800, 0)
+    found = decide(evidence, GATE)
+    assert (found.verdict, [one.name for one in found.criteria if one.name == "learned"]) == ("PROMOTE", [])
+    record = verdict_of(evidence, GATE, {}, 1)
+    assert "which do not count. If not, give --trained-until" in sentence(record.training, 2_000, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("seen", "cutoff"),
+    [
+        (Learned(1_000, 990, 800, 1_000, 780, 800, 1_000), Cutoff(5, "flag")),  # somebody said so
+        (Learned(1_000, 800, 800, 1_000, 780, 790, 1_000), None),
+        (Learned(1_000, 990, 980, 1_000, 780, 790, 1_000), None),  # the traffic changed for both
+        (Learned(30, 30, 24, 30, 25, 24, 30), None),  # too few to know
+        (Learned(1_000, 990, 800, 0, 0, 0, 1_000), None),
+    ],
+)
+def test_what_is_no_sign_of_it(seen: Learned, cutoff: Cutoff | None) -> None:
+    evidence = Evidence("live@1~s@1", Counts(), {}, learned=seen, cutoff=cutoff)
+    assert not suspicious(evidence)
+
+
+def test_at_no_look_does_it_suspect_an_honest_model_more_often_than_it_says() -> None:
+    rng, looks, wrong = np.random.default_rng(8), [50, 100, 200, 400, 800, 1_600], 0
+    for _ in range(400):
+        before, after = (np.cumsum(rng.random(1_600) < 0.8) for _ in range(2))
+        seen = [Learned(n, int(before[n - 1]), n // 2, n, int(after[n - 1]), n // 2, n) for n in looks]
+        wrong += any(suspicious(Evidence("live@1~s@1", Counts(), {}, learned=one)) for one in seen)
+    assert wrong / 400 <= LEVEL
 
 
 # The mark on its way.
@@ -233,13 +390,14 @@ def test_marks_are_right_at_the_cut_off_whatever_the_id() -> None:
         for one in ids
         for at in (99, 100, 101)
     ]
-    found = [orjson.loads(b"{" + tail) for tail in TrainedOn(Cutoff(100, "flag")).onto(tails, Pairs())]
+    found = [orjson.loads(b"{" + tail) for tail in TrainedOn(Cutoff(100, "file", 101)).onto(tails, Pairs())]
     assert [one.get("trained_on", False) for one in found] == [True, False, False] * len(ids)
+    assert [one.get("before_bundle", False) for one in found] == [False, True, False] * len(ids)
     assert [one["request_id"] for one in found] == [one for one in ids for _ in range(3)]
 
 
 def test_the_judge_keeps_the_mark_over_a_restart_and_takes_it_back_with_a_label(log: Log) -> None:
-    log.send([comparison(1, trained_on=True), comparison(2), label(1, "yes"), label(2, "yes")])
+    log.send([comparison(1, trained_on=True), comparison(2, before_bundle=True), label(1, "yes"), label(2, "yes")])
     log.step("comparisons", 2)
     log.restart()
     log.step("labels", 2)
@@ -249,14 +407,15 @@ def test_the_judge_keeps_the_mark_over_a_restart_and_takes_it_back_with_a_label(
     marks = [(one.request_id[-1], one.trained_on, one.retracts) for one in found]
     assert sorted(marks) == [("1", True, False), ("1", True, False), ("1", True, True), ("2", False, False)]
     assert [b"trained_on" in value for value in log.outcomes].count(True) == 3
+    assert [one.before_bundle for one in found].count(True) == 1
 
 
 def test_frames_that_were_kept_before_there_was_a_mark_are_read() -> None:
     frame = Frame("champion@3~challenger@4", b"{}", None, None, 1.0)
     assert frame.to_bytes() == b'["champion@3~challenger@4","{}",null,null,1.0]'
-    marked, frames = frame._replace(trained_on=True), Frames()
-    assert [frames.restore(one.to_bytes()) for one in (frame, marked)] == [0, 1]
-    assert [frames.frame_of(number) for number in (0, 1)] == [frame, marked]
+    marked, early, frames = frame._replace(trained_on=True), frame._replace(before_bundle=True), Frames()
+    assert [frames.restore(one.to_bytes()) for one in (frame, marked, early)] == [0, 1, 2]
+    assert [frames.frame_of(number) for number in (0, 1, 2)] == [frame, marked, early]
     assert frames.number_of(marked) == 1
 
 

@@ -144,7 +144,7 @@ def _look(comparison: dict[str, Any], row: Row, weight: float, troubles: Trouble
 def _look_at_outcome(outcome: dict[str, Any], row: Row, _weight: float, troubles: Troubles) -> None:
     """Hand on an outcome that says nothing of either model."""
     trained_on, right, _, sign, loss = row[:5]
-    if not (trained_on or right) and loss != loss and outcome["live_correct"] is outcome["shadow_correct"]:
+    if not (trained_on == 1.0 or right) and loss != loss and outcome["live_correct"] is outcome["shadow_correct"]:
         troubles.judged(outcome, int(sign))
 
 
@@ -215,12 +215,14 @@ def _outcome(parsed: dict[str, Any], known: Known, columns: Columns) -> Row:
     if retracts.__class__ is not bool:
         raise Malformed("the field 'retracts' has to be true or false")
     agree, sign = _agree(parsed.get("agree")), -1.0 if retracts else 1.0
+    right = _RIGHT.get((live, shadow), 0.0)
     if _marked(parsed):
         columns.held.append(_NOTHING)
-        return _NO_EVIDENCE[sign]
+        return (1.0, right, 0.0, sign, *_NO_NUMBERS)
     first = parsed.get("live") or {}
     second = parsed.get("shadow") or {}
-    row = (0.0, _RIGHT.get((live, shadow), 0.0), agree, sign, ours - theirs, theirs, ours)
+    early = 2.0 if _marked(parsed, "before_bundle") else 0.0
+    row = (early, right, agree, sign, ours - theirs, theirs, ours)
     if known.kind == "classes":
         return (*row, *_classes(parsed.get("label"), first, second, known, columns))
     columns.held.append(_NOTHING)
@@ -241,15 +243,15 @@ def _classes(label: Any, live: dict[str, Any], shadow: dict[str, Any], known: Kn
 
 
 _NOTHING = Held()
-_NO_EVIDENCE = {sign: (1.0, 0.0, 0.0, sign, *[NAN] * 8) for sign in (1.0, -1.0)}
-"""The row of an outcome whose request the model may have been trained on: it is counted, and says nothing."""
+_NO_NUMBERS = (NAN,) * 8
+"""Of an outcome whose request the model may have been trained on: it is counted, and says nothing."""
 
 
-def _marked(parsed: dict[str, Any]) -> bool:
-    trained_on = parsed.get("trained_on", False)
-    if trained_on.__class__ is not bool:
-        raise Malformed("the field 'trained_on' has to be true or false")
-    return bool(trained_on)
+def _marked(parsed: dict[str, Any], name: str = "trained_on") -> bool:
+    mark = parsed.get(name, False)
+    if mark.__class__ is not bool:
+        raise Malformed(f"the field '{name}' has to be true or false")
+    return bool(mark)
 
 
 def _agree(agree: Any) -> float:

@@ -24,8 +24,9 @@ from shadowbus.cutoff import latest
 from shadowbus.records import Aggregate, Partial, Standing, Verdict
 from shadowbus.settings import GateSettings, Settings
 from shadowbus.trials import shadow_of
-from shadowbus.verdict.counts import Bin, Covered, Rows, Vocabularies
+from shadowbus.verdict.counts import Bin, Covered, Learned, Rows, Vocabularies
 from shadowbus.verdict.gate import Counts, Evidence, Needed, decide
+from shadowbus.verdict.learned import suspicious
 from shadowbus.verdict.states import move
 
 NOTHING_MORE = Needed(0, 0, "")
@@ -150,6 +151,7 @@ def evidence_of(
         idle_days=watched.idle_days if watched else 0,
         exact=terms.kind_of(trial) == "classes",
         rows=rows_of(totals),
+        learned=learned_of(totals),
         vocabularies=vocabularies(totals, terms.same_classes(trial)),
         by_live=covered(totals),
         scores=bins(totals),
@@ -180,6 +182,25 @@ def rows_of(totals: Totals) -> Rows:
         stalled_failed=count("stalled_failed"),
         left_out=count("left_out"),
         reasons={about: found for about, found in reasons.items() if found},
+    )
+
+
+def learned_of(totals: Totals) -> Learned:
+    """How often who was right before and after the bundle was made."""
+    count, both = totals.count, totals.count("both_right")
+    right, live = both + count("shadow_only"), both + count("live_only")
+    return (
+        Learned(
+            before=count("before_judged"),
+            right_before=count("before_right"),
+            live_before=count("before_live_right"),
+            after=right + count("live_only") + count("both_wrong") - count("early_judged"),
+            right_after=right - count("early_right"),
+            live_after=live - count("early_live_right"),
+            counted=count("early_judged"),
+        )
+        if count("before_judged")
+        else Learned()
     )
 
 
@@ -262,8 +283,12 @@ def verdict_of(
 
 def _training(evidence: Evidence) -> dict[str, object]:
     """The record's field `training`: until when the model was trained, and what of the evidence is from before."""
-    counts, cutoff = evidence.counts, evidence.cutoff
-    if cutoff is None and not counts.requests_before + counts.labels_before:
+    counts, cutoff, seen = evidence.counts, evidence.cutoff, evidence.learned
+    learned: dict[str, object] = {}
+    if suspicious(evidence):
+        right = {"right_before": seen.right_before / seen.before, "right_after": seen.right_after / seen.after}
+        learned = {**right, "suspicious": seen.counted}
+    if cutoff is None and not learned and not counts.requests_before + counts.labels_before:
         return {}
     told = {} if cutoff is None else {"until_ms": cutoff.until_ms, "from": cutoff.source}
-    return {**told, "requests_before": counts.requests_before, "labels_before": counts.labels_before}
+    return {**told, "requests_before": counts.requests_before, "labels_before": counts.labels_before, **learned}

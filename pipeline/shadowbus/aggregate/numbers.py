@@ -116,14 +116,17 @@ def compared(columns: Columns, budget_ms: float | None) -> Compared:
 
 def judged(columns: Columns) -> Judged:
     """The arrays of what was read from `outcomes`."""
-    trained_on, right, agree, sign, loss, live_loss, shadow_loss, *codes, more, worth = np.array(
-        columns.rows, np.float64
-    ).T
+    early, right, agree, sign, loss, live_loss, shadow_loss, *codes, more, worth = np.array(columns.rows, np.float64).T
     counts = np.zeros((right.size, len(COUNTERS)), np.int64)
-    counts[:, INDEX["labels"]] = trained_on == 0
+    trained_on = early == 1
+    counts[:, INDEX["labels"]] = ~trained_on
     counts[:, INDEX["labels_trained_on"]] = trained_on
     for code, name in enumerate(("both_right", "shadow_only", "live_only", "both_wrong"), start=1):
-        counts[:, INDEX[name]] = right == code
+        counts[:, INDEX[name]] = (right == code) & ~trained_on
+    for when, which in (("before", early > 0), ("early", early == 2)):
+        counts[:, INDEX[f"{when}_judged"]] = (right > 0) & which
+        counts[:, INDEX[f"{when}_right"]] = ((right == 1) | (right == 2)) & which
+        counts[:, INDEX[f"{when}_live_right"]] = ((right == 1) | (right == 3)) & which
     counts[:, INDEX["labelled_agreed"]] = agree == 1
     counts[:, INDEX["labelled_disagreed"]] = agree == 2
     signs = sign if sign.min() < 0 else None

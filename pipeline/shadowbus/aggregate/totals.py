@@ -41,6 +41,7 @@ COUNTERS = (
     "labelled_agreed",
     "labelled_disagreed",
     "labels_trained_on",
+    *("before_judged", "before_right", "before_live_right", "early_judged", "early_right", "early_live_right"),
 )
 """What is counted, by the names it has in a record; the first ones are the statuses of comparisons.
 
@@ -53,6 +54,10 @@ those in which both answers are known to be the same, and not to be.
 
 `trained_on` are compared requests from before the model's training ended, and `labels_trained_on` the outcomes of such
 requests: they are in no other counter that rests on answers or labels (not in `agreed`, not in `labels`).
+
+`before_judged` are outcomes that say who was right, of requests from before the bundle was made; `before_right` and
+`before_live_right` those in which the shadow and the live model were. Those that begin with `early` are the part of
+these that counts, since it is from after the model's training as far as is known.
 
 Those of `beginning.py` are of the whole trial only.
 """

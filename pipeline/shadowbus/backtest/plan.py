@@ -7,9 +7,10 @@ from typing import Literal
 
 from shadowbus.backtest.log import names_in
 from shadowbus.cutoff import Cutoff, moment
-from shadowbus.errors import SettingsError
-from shadowbus.replay.trained_on import cutoff_of
+from shadowbus.errors import BundleError, SettingsError
+from shadowbus.replay.trained_on import cutoff_of, with_live
 from shadowbus.settings import Settings, ShadowSettings
+from shadowbus.shadows.bundle import read_bundle
 
 SHADOW_PREDICTION = "shadow_prediction"
 """The column of a shadow's answers where `[backtest]` names none."""
@@ -47,7 +48,16 @@ class Plan:
         """
         if self.trained_until is not None:
             return None if self.trained_until == "none" else self.trained_until
-        return None if shadow.name in self.recorded else cutoff_of(self.settings.model_path(shadow))
+        if shadow.name not in self.recorded:
+            return with_live(cutoff_of(self.settings.model_path(shadow)), self.settings)
+        return with_live(self._of_recorded(shadow), self.settings)
+
+    def _of_recorded(self, shadow: ShadowSettings) -> Cutoff | None:
+        """What the bundle in the settings tells of answers that were made before: only when it was made."""
+        try:
+            return Cutoff(0, "unsaid", read_bundle(self.settings.model_path(shadow)).manifest.created_ms)
+        except BundleError:
+            return None
 
     def topics_by_file(self) -> dict[Path, tuple[str, ...]]:
         """What each file is read for: one that is named twice is read once."""

@@ -9,7 +9,7 @@ import typer
 
 from shadowbus.cli.console import emit, tell
 from shadowbus.clock import now_ms
-from shadowbus.cutoff import moment
+from shadowbus.cutoff import ASSUMED, SOURCES, moment, shown
 
 if TYPE_CHECKING:
     from shadowbus.shadows.bundle import Bundle
@@ -42,8 +42,8 @@ def bundle(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="The time of the newest record it was trained on, in ISO 8601 or milliseconds; else now. What is from "
-            "before it is no evidence.",
+            help="The time of the newest record it was trained on, in ISO 8601 or milliseconds; else what MLflow or "
+            "the file says, else now. What is from before it is no evidence.",
         ),
     ] = None,
 ) -> None:
@@ -74,6 +74,10 @@ def _told(made: "Bundle") -> Iterator[str]:
         yield f"{made.model} was not opened: nothing was checked but its hash, {made.manifest.sha256}."
         return
     container = _CONTAINERS[schema.container]
+    cutoff = made.manifest.cutoff
+    if cutoff.source in ASSUMED:
+        until = f"{shown(cutoff.until_ms)} UTC ({SOURCES[cutoff.source]})"
+        yield f"It counts as trained until {until}; --trained-until TIME says otherwise."
     yield f"{made.model} reads {container}; its sha256 is {made.manifest.sha256}."
     if names is not None and schema.columns is not None:
         yield "Features: " + ", ".join(f"{column.name} ({column.type})" for column in schema.columns)

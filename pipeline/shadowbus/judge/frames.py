@@ -24,6 +24,7 @@ class Frame(NamedTuple):
     shadow_names: tuple[str, ...] | None
     weight: float
     trained_on: bool = False
+    before_bundle: bool = False
 
     @property
     def shadow(self) -> str:
@@ -37,7 +38,8 @@ class Frame(NamedTuple):
     def to_bytes(self) -> bytes:
         """As JSON."""
         kept = (self.trial, self.segments.decode(), self.live_names, self.shadow_names, self.weight)
-        return orjson.dumps((*kept, True) if self.trained_on else kept)
+        marks = (self.trained_on, self.before_bundle) if self.before_bundle else (True,) if self.trained_on else ()
+        return orjson.dumps((*kept, *marks))
 
 
 class Frames:
@@ -95,8 +97,8 @@ def _check(frame: Frame) -> None:
 
 
 def _frame(packed: bytes) -> Frame:
-    trial, segments, live, shadow, weight, *trained_on = orjson.loads(packed)
-    return Frame(trial, segments.encode(), _names(live), _names(shadow), weight, bool(trained_on))
+    trial, segments, live, shadow, weight, *marks = orjson.loads(packed)
+    return Frame(trial, segments.encode(), _names(live), _names(shadow), weight, *marks)
 
 
 def _names(kept: list[str] | None) -> tuple[str, ...] | None:

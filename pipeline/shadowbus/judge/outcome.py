@@ -48,6 +48,8 @@ def outcome(
     }
     if frame.trained_on:
         found["trained_on"] = True
+    if frame.before_bundle:
+        found["before_bundle"] = True
     value = orjson.dumps(found)
     if len(value) <= MAX_OUTPUT_BYTES - len(key):
         return value

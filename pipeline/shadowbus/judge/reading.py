@@ -16,7 +16,7 @@ from shadowbus.limits import LEAST_PROBABILITY, MAX_LABEL_BYTES, is_time_ms, no_
 from shadowbus.records import parse_object
 
 _NOTHING = msgspec.Raw(b"null")
-_PLAIN = ("status", "trial", "agree", "weight", "trained_on", "segments")
+_PLAIN = ("status", "trial", "agree", "weight", "trained_on", "before_bundle", "segments")
 _Probability = Annotated[float, msgspec.Meta(ge=LEAST_PROBABILITY, le=1)]
 _Values = list[float] | bytes | None
 
@@ -34,6 +34,7 @@ class _Comparison(msgspec.Struct):
     agree: bool | None = None
     weight: float = 1.0
     trained_on: bool = False
+    before_bundle: bool = False
     segments: msgspec.Raw = _NOTHING
 
 
@@ -74,7 +75,8 @@ def read_comparison(value: bytes | None, hour: int, frames: Frames) -> Kept | No
     if segments == b"null":
         segments = b"{}"
     try:
-        frame = Frame(read.trial, segments, live_names, shadow_names, read.weight, read.trained_on)
+        marks = read.trained_on, read.before_bundle
+        frame = Frame(read.trial, segments, live_names, shadow_names, read.weight, *marks)
         number = frames.number_of(frame)
     except (ValueError, TypeError) as error:
         raise Malformed(f"a comparison that cannot be judged: {error}") from None

@@ -10,7 +10,7 @@ from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.partition import ANEW
 from shadowbus.replay.stage import ReplayStage
-from shadowbus.replay.trained_on import cutoff_of
+from shadowbus.replay.trained_on import cutoff_of, with_live
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, PREDICTIONS, REPLAY_CHANGELOG, REQUESTS, VITALS
 
@@ -52,7 +52,7 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
     )
     require_topics(make_admin(settings), job.topic_names(settings.namespace))  # before the model, which takes seconds
     model = ModelProcess(shadow, settings.model_path(shadow), settings.replay.single_row_share, patience)
-    cutoff = cutoff_of(settings.model_path(shadow))
+    cutoff = with_live(cutoff_of(settings.model_path(shadow)), settings)
     try:
         run(job, settings, stop, worker_id)
     finally:

@@ -55,6 +55,10 @@ def check(settings: Settings) -> None:
         "replication",
         "has to be at least 1, or -1: as the broker",
     )
+    try:
+        settings.live_cutoff  # noqa: B018
+    except SettingsError as error:
+        raise SettingsError(f"{settings.source}: 'live_trained_until': {error}") from None
     _shadows(settings, need)
     _gate(settings.gate, need)
     need(

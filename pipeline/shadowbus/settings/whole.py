@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shadowbus.cutoff import Cutoff, moment
 from shadowbus.errors import SettingsError
 from shadowbus.settings.backtest import BacktestSettings
 from shadowbus.settings.promotion import PromotionSettings
@@ -30,6 +31,7 @@ class Settings:
     namespace: str
     partitions: int = 4
     replication: int = -1
+    live_trained_until: str = ""
     kafka: Mapping[str, object] = field(default_factory=dict)
     shadow: tuple[ShadowSettings, ...] = ()
     segment: tuple[SegmentSettings, ...] = ()
@@ -45,6 +47,15 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     backtest: BacktestSettings = field(default_factory=BacktestSettings)
     source: Path = Path("shadow.toml")
+
+    @property
+    def live_cutoff(self) -> Cutoff | None:
+        """Until when the live model was trained, where the settings say so.
+
+        Raises:
+            SettingsError: What they say is no time.
+        """
+        return Cutoff(moment(self.live_trained_until), "live") if self.live_trained_until else None
 
     def shadow_named(self, name: str) -> ShadowSettings:
         """The shadow of that name.

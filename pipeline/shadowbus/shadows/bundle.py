@@ -18,10 +18,12 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from shadowbus.cutoff import Cutoff
 from shadowbus.errors import BundleError
 from shadowbus.shadows.estimator import load_estimator
 from shadowbus.shadows.manifest import FORMATS, MANIFEST_FILE, Manifest, check_features, check_word
 from shadowbus.shadows.sample import SAMPLE_FILE, answered, read_sample, told_by
+from shadowbus.shadows.saved_at import trained_until
 
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "skops", "joblib")
 
@@ -148,7 +150,7 @@ def write_bundle(
         allow_pickle: Whether to open a `.joblib` or pickle file, which runs the code in it.
         trusted: More types that skops may build, for a `.skops` file.
         sample: A file of rows (JSON lines or Parquet) that the model is asked, here and at every load.
-        trained_until_ms: The time of the newest record it was trained on; None where nobody says, which is now.
+        trained_until_ms: The time of the newest record it was trained on; None where nobody says: `saved_at.py`.
 
     Raises:
         BundleError: When the file cannot be read or loaded, a name is not allowed, the features do not fit the
@@ -166,6 +168,8 @@ def write_bundle(
         data = file.read_bytes()
     except OSError as error:
         raise BundleError(f"{file} cannot be read ({error.strerror}); check the path.") from error
+    told = None if trained_until_ms is None else Cutoff(trained_until_ms, "flag")
+    cutoff = told or trained_until(file, data, now_ms)
     manifest = Manifest(
         name=name,
         version=version,
@@ -177,8 +181,8 @@ def write_bundle(
         libraries=installed(_LIBRARIES),
         created_ms=now_ms,
         trusted=tuple(trusted),
-        trained_until_ms=now_ms if trained_until_ms is None else trained_until_ms,
-        trained_until_from="bundled" if trained_until_ms is None else "flag",
+        trained_until_ms=cutoff.until_ms,
+        trained_until_from=cutoff.source,
     )
     if kind_of_file == "joblib" and not allow_pickle:
         if features is None or sample is not None:
@@ -251,7 +255,7 @@ def _same_or_refuse(manifest: Manifest, out: Path) -> Bundle:
 
 def _alike(present: Manifest, new: Manifest) -> bool:
     """Whether a bundle says what is to be said now; one that says nothing of its input was made by an older release."""
-    told = new.trained_until_from == "bundled" or present.cutoff == new.cutoff
+    told = new.trained_until_from != "flag" or present.cutoff == new.cutoff
     return told and present.input in (None, new.input) and present.sample_sha256 == new.sample_sha256
 
 

@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import orjson
 
-from shadowbus.cutoff import SOURCES, Cutoff
+from shadowbus.cutoff import ASSUMED, Cutoff, Source
 from shadowbus.errors import BundleError
 from shadowbus.shadows.input_schema import InputSchema, schema_from
 
@@ -47,7 +48,7 @@ class Manifest:
             estimators among them count.
         trained_until_ms: Requests from before it may have been trained on, in milliseconds since the epoch; None in a
             bundle that does not say.
-        trained_until_from: Where that comes from: "flag" or "bundled".
+        trained_until_from: Where that comes from: "flag", "mlflow", "file" or "bundled" (`saved_at.py`).
     """
 
     name: str
@@ -73,9 +74,10 @@ class Manifest:
     @property
     def cutoff(self) -> Cutoff:
         """Until when the model was trained: when the bundle was made, where nobody said."""
-        if self.trained_until_ms is None or self.trained_until_from != "flag":
-            return Cutoff(self.created_ms if self.trained_until_ms is None else self.trained_until_ms, "bundled")
-        return Cutoff(self.trained_until_ms, "flag")
+        if self.trained_until_ms is None:
+            return Cutoff(self.created_ms, "bundled", self.created_ms)
+        source = cast(Source, self.trained_until_from)
+        return Cutoff(self.trained_until_ms, source, self.created_ms if source in ASSUMED else 0)
 
     def encode(self) -> bytes:
         """The bytes of `manifest.json`, in one order and readable by people."""
@@ -194,6 +196,6 @@ _LATER_CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "sample_sha256": (lambda value: value is None or _is_hash(value), "64 lower-case hexadecimal digits, or null"),
     "trusted": (_are_types, "a list of full type names"),
     "trained_until_ms": (lambda value: value is None or _is_moment(value), "milliseconds since the epoch, or null"),
-    "trained_until_from": (lambda value: value in list(SOURCES), "'flag' or 'bundled'"),
+    "trained_until_from": (lambda value: value in ("flag", *ASSUMED), f"one of flag, {', '.join(ASSUMED)}"),
 }
 """Keys that earlier releases did not write."""

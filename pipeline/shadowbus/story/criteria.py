@@ -28,6 +28,7 @@ WORDINGS = {
     "requests": Wording("Enough requests", "count", "at least"),
     "labels": Wording("Enough labels", "count", "at least"),
     "vocabulary": Wording("Sides without a class in common", "count", "at most", "answer"),
+    "learned": Wording("Right before it was bundled", "share", "at most", "label"),
     "running": Wording("Requests before it runs", "count", "at most", "request"),
     "books": Wording("Records unaccounted for", "count", "at most", "request"),
     "error_rate": Wording("Requests it fails on", "share", "at most", "request"),

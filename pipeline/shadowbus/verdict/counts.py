@@ -136,6 +136,22 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """Labels of requests from before and after the bundle was made that say who was right, and how often it was whom.
+
+    `counted` of those before are evidence, since they are from after the training as far as is known.
+    """
+
+    before: int = 0
+    right_before: int = 0
+    live_before: int = 0
+    after: int = 0
+    right_after: int = 0
+    live_after: int = 0
+    counted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All a decision rests on.
 
@@ -157,6 +173,7 @@ class Evidence:
         measured_rows: Of so many rows the processor time, and the memory of so many `measured_processes`.
         vocabularies: The classes that each side named; empty where answers are no classes.
         rows: What became of the records.
+        learned: How often who was right before and after the bundle was made.
         cutoff: Until when the shadow's model was trained; None where not known, and of the control.
         labels_depend: Whether labels were shown to come for some requests rather than for others; the gate sets it.
         control: Whether the shadow is the live model itself, which nobody promotes.
@@ -181,6 +198,7 @@ class Evidence:
     measured_processes: int = 0
     vocabularies: Vocabularies = Vocabularies()
     rows: Rows = Rows()
+    learned: Learned = Learned()
     cutoff: Cutoff | None = None
     labels_depend: bool = False
     control: bool = False

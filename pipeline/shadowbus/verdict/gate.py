@@ -20,6 +20,8 @@ from shadowbus.verdict.counts import Counts, Evidence
 from shadowbus.verdict.coverage import coverage, dependence
 from shadowbus.verdict.criteria import asked, guarding
 from shadowbus.verdict.criterion import Criterion, Decision, Needed, State, Verdict
+from shadowbus.verdict.learned import criterion as knows
+from shadowbus.verdict.learned import suspicious
 from shadowbus.verdict.needed import needed
 from shadowbus.verdict.obstacles import obstacles
 from shadowbus.verdict.vocabulary import criterion, strangers, unanswered
@@ -50,6 +52,8 @@ def decide(evidence: Evidence, gate: GateSettings) -> Decision:
     apart = tuple(strangers(evidence.vocabularies))
     blocking, guards = unanswered(asked(evidence, gate), apart), unanswered(guarding(evidence, gate), apart)
     counted = (*conditions(evidence, gate), *([criterion(apart, evidence.vocabularies)] if apart else ()))
+    if evidence.learned.counted and suspicious(evidence):
+        counted = (*counted, knows(evidence.learned))
     if missing is not None:
         allowed = all(question.criterion.state == "holds" for question in blocking if question.unit == "labels")
         counted = (*counted, coverage(missing, allowed=allowed))

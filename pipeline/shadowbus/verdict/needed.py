@@ -12,6 +12,7 @@ from shadowbus.verdict.obstacles import unseen
 
 IN_THE_WAY = {
     "vocabulary": "Models and labels have to speak of the same classes first.",
+    "learned": "It has to be known first until when it was trained.",
     "books": "The books have to close first.",
     "cpu_ms_per_row": "It has to take less CPU time first.",
     "memory_mb": "It has to take less memory first.",

@@ -29,6 +29,7 @@ SHOWS_TIMES = {
     "dashboard/moments.py",
     "report/moment.py",
     "shadows/feature_frame.py",
+    "shadows/saved_at.py",
 }
 """Files that turn a moment they were given into text, or text into a moment; they may not ask for one."""
 

@@ -42,11 +42,11 @@ class Troubles:
         text = None if shadow is None else shadow["error"]
         failed = text is not None or status in SHADOW_FAILURES
         if failed:
-            self._note(FAILED, str(text or status))
+            self._note(FAILED, _said(text, status))
         if self.beginning.open and status != "request_missing":
             self.beginning.take(failed=failed, excess=round(weight * FINEST) / FINEST - 1.0)
         if status == "live_error" and live is not None:
-            self._note(LIVE, str(live["error"]))
+            self._note(LIVE, _said(live["error"], status))
         if unlike:
             answers = (_shape(None if side is None else side.get("prediction")) for side in (live, shadow))
             self._note(UNLIKE, "the live model answers {} and the shadow {}".format(*answers))
@@ -91,6 +91,11 @@ class Troubles:
             self.news.add(about, names.names[code], found[1], count)
         else:
             self.news.add(about, OTHER, (), count)
+
+
+def _said(error: object, otherwise: object) -> str:
+    """An error's text; anybody may have written something else in its place, as deep as there are brackets."""
+    return error if isinstance(error, str) and error else str(otherwise)
 
 
 def _shape(value: object) -> str:

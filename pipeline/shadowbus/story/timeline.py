@@ -7,6 +7,7 @@ from shadowbus.records import Aggregate
 from shadowbus.story.fields import count, number, section
 
 RECENT = 12
+FEW = 2
 LEAST_REQUESTS = 20
 """Of fewer requests a share is not worth a point of its own."""
 
@@ -46,6 +47,7 @@ def thick(moments: Iterable[Moment]) -> tuple[Moment, ...]:
     """The same with thin windows put together, so that each speaks of `LEAST_REQUESTS` at least.
 
     Shares are those of all their requests; what is possible of them is then not known. Latencies are the first one's.
+    A last window that has just begun is left out.
     """
     found: list[Moment] = []
     group: list[Moment] = []
@@ -54,7 +56,10 @@ def thick(moments: Iterable[Moment]) -> tuple[Moment, ...]:
         if sum(each.requests for each in group) >= LEAST_REQUESTS:
             found.append(_joined(group))
             group = []
-    return (*found, _joined(group)) if group else tuple(found)
+    if group:
+        found.append(_joined(group))
+    begun = len(found) > FEW and found[-1].requests < found[-2].requests / 3
+    return tuple(found[:-1] if begun else found)
 
 
 def _joined(group: list[Moment]) -> Moment:

@@ -5,6 +5,7 @@ that the model was trained on.
 """
 
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ DOCUMENT: dict[str, Any] = {
         "max_error_rate": 0.9,
         "latency_budget_ms": 9.0,
         "max_over_budget": 0.9,
+        "max_slowdown": 1.5,
         "min_agreement": 0.05,
         "accuracy_margin": 0.5,
     },
@@ -50,6 +52,7 @@ class Log:
     def __init__(self, seed: int, count: int, values: int = 3, classes: int = 2) -> None:
         self.rng = random.Random(seed)
         self.values, self.classes = values, classes
+        self.ids = Counter[tuple[str, str]]()
         self.topics: dict[tuple[str, int], list[bytes]] = {
             (topic, source): [self._record(topic) for _ in range(count)]
             for topic in ("comparisons", "outcomes")
@@ -75,6 +78,8 @@ class Log:
             "segments": {"country": f"c{rng.randrange(self.values)}", "new": rng.choice((True, False))},
             "agree": answers[1] == answers[2],
         }
+        self.ids[topic, shared["trial"]] += 1  # the n-th of each trial is of the same request
+        shared["request_id"] = f"r{self.ids[topic, shared['trial']]}"
         if shared["timestamp_ms"] % 10 < 2:
             shared["trained_on"] = True
         if topic == "comparisons":
@@ -89,7 +94,7 @@ class Log:
     def _answer(self, answer: str) -> dict[str, Any]:
         sure, latency = self.rng.random(), self.rng.random() * 12
         scores = {"yes": sure, "no": 1 - sure}
-        told = {"latency_ms": latency, "error": None, "timed": self.rng.choice(("model", "call", None))}
+        told = {"latency_ms": latency, "error": None, "timed": ("model", "model", "call", None)[int(latency * 1e3) % 4]}
         return {"model": "m@1", "prediction": answer, "scores": scores, **told}
 
     def _vitals(self, source: int, number: int) -> bytes:

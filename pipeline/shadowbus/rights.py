@@ -67,6 +67,7 @@ _ACTING = Use(reads=(*_STANDING, *_EVIDENCE), writes=("verdicts",))
 
 USES: dict[str, Use] = {
     **{stage.name: Use(stages=(stage.name,)) for stage in STAGES},
+    "replay": Use(stages=("replay",), reads=("verdicts",)),
     "notify": Use(reads=("verdicts",), writes=("verdicts",), group=NOTIFY_GROUP),
     "up": Use(stages=_RUN, group=NOTIFY_GROUP),
     "topics --create": Use(every=("CREATE", "DESCRIBE", "DESCRIBE_CONFIGS")),

@@ -276,7 +276,7 @@ def test_the_summary_is_ready_to_read() -> None:
     assert (accuracy["live"], accuracy["shadow"], accuracy["difference"]) == (0.625, 0.75, 0.125)
     assert accuracy["low"] < 0.125 < accuracy["high"]
     assert summary["over_budget"] == {"value": None, "low": None, "high": None, "n": 0}
-    assert summary["live_latency_ms"] == {"p50": None, "p95": None, "p99": None, "n": 0}
+    assert summary["live_latency_ms"] == {"p50": None, "p95": None, "p99": None, "n": 0, "timed": None}
     assert summarize(some, Reading(None))["errors"] == {"value": 0.1, "low": None, "high": None, "n": 100}
 
 

@@ -24,6 +24,10 @@ LATEST_MS = 1 << 53
 _STATUS = {name: float(index) for index, name in enumerate(STATUSES)}
 _COMPARED = _STATUS["compared"]
 _KIND = {name: float(index) for index, name in enumerate(TIMED, start=1)}
+_MODEL = _KIND["model"]
+_SHADOW_LATENCY, _SHADOW_TIMED = 3, 10
+"""Where these stand in the row of a comparison."""
+
 _AGREE = {None: 0.0, True: 1.0, False: 2.0}
 _RIGHT = {(True, True): 1.0, (False, True): 2.0, (True, False): 3.0, (False, False): 4.0}  # (live, shadow)
 
@@ -70,6 +74,7 @@ class Columns:
     numbers: list[int] = field(default_factory=list)  # the running number of each row; 0 where there is none
     began: dict[str, int] = field(default_factory=dict)  # when each trial did
     held: list[Held] = field(default_factory=list)  # of outcomes, one for each row
+    timed: list[tuple[str, str, float]] = field(default_factory=list)  # trial, id, ms: rows timed alone, in their order
 
 
 def read(piece: Slice, known: Callable[[str], Known], windows: Windows) -> Columns:
@@ -131,6 +136,8 @@ def _take(
     columns.times.append(time_ms)
     columns.weights.append(weight)
     columns.numbers.append(running)
+    if row_of is _comparison and row[_SHADOW_TIMED] == _MODEL and (name := parsed.get("request_id")).__class__ is str:
+        columns.timed.append((trial, name, row[_SHADOW_LATENCY]))
 
 
 def _look(comparison: dict[str, Any], row: Row, weight: float, troubles: Troubles) -> None:

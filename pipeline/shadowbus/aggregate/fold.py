@@ -12,6 +12,7 @@ from shadowbus.aggregate.numbers import Compared, Judged, compared, judged
 from shadowbus.aggregate.parts import compared_part, judged_part, traffic
 from shadowbus.aggregate.segments import ALL
 from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.timings import Timed
 from shadowbus.aggregate.totals import Totals
 from shadowbus.stage import Slice
 
@@ -30,11 +31,15 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class Folded:
-    """What a slice adds to the totals, the index of each trial's first record, and those that could not be used."""
+    """What a slice adds to the totals, the index of each trial's first record, and those that could not be used.
+
+    `timed` are rows that were timed alone, where there is a control to hold them against; see `timings.py`.
+    """
 
     totals: dict[Key, Totals] = field(default_factory=dict)
     firsts: dict[str, int] = field(default_factory=dict)
     rejected: list[tuple[int, str]] = field(default_factory=list)
+    timed: list[Timed] = field(default_factory=list)
 
 
 def fold(piece: Slice, known: Callable[[str], Known], terms: Terms) -> Folded:
@@ -49,6 +54,8 @@ def fold(piece: Slice, known: Callable[[str], Known], terms: Terms) -> Folded:
     folded = Folded(rejected=columns.rejected)
     if not columns.rows:
         return folded
+    if terms.controls:
+        folded.timed = [Timed(*one) for one in columns.timed]
     arrays: Compared | Judged
     arrays = judged(columns) if piece.topic == "outcomes" else compared(columns, terms.budget_ms)
     lacking = list(columns.lacking)

@@ -7,6 +7,7 @@ from typing import Any, Self
 from shadowbus.aggregate.names import Classes, Names
 from shadowbus.aggregate.segments import Segments
 from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.timings import Timings
 from shadowbus.aggregate.troubles import Troubles
 
 MOST_CLASSES = 20
@@ -23,6 +24,7 @@ class Known:
     features: Names
     costs: Mapping[tuple[str, str], float]
     troubles: Troubles = field(default_factory=Troubles)
+    timings: Timings = field(default_factory=Timings)
     began_ms: int | None = None  # as `Windows.began` has it; None before the first record
 
     @classmethod
@@ -40,10 +42,11 @@ class Known:
     def to_record(self) -> dict[str, Any]:
         """What has to be kept so that names mean the same after a restart."""
         names = {"classes": self.classes.names.names[1:], "features": self.features.names[1:]}
-        return {**names, **self.troubles.to_record()}
+        return {**names, **self.troubles.to_record(), **self.timings.to_record()}
 
     def keep(self, record: Mapping[str, Iterable[str]]) -> None:
         """Take it back."""
         self.classes.names.keep(record.get("classes", ()))
         self.features.keep(record.get("features", ()))
         self.troubles.keep(record)
+        self.timings.keep(record)

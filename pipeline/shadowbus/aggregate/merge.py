@@ -16,9 +16,10 @@ from shadowbus.aggregate.reasons import ABOUT
 from shadowbus.aggregate.resources import resources
 from shadowbus.aggregate.scores import PARTS
 from shadowbus.aggregate.segments import ALL
-from shadowbus.aggregate.summary import Reading, asked_of, requests_of, summarize
+from shadowbus.aggregate.summary import Reading, against_control, asked_of, requests_of, summarize
 from shadowbus.aggregate.table import Table
 from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.timings import REACH
 from shadowbus.aggregate.totals import Totals
 from shadowbus.cutoff import latest
 from shadowbus.records import Aggregate, Partial, Standing, Verdict
@@ -53,6 +54,7 @@ def aggregate(
     summary = summarize(totals, Reading(alpha, Terms.of(settings).costs, heavy=key.window == ALL))
     if key == Key(key.trial):
         summary["resources"] = resources(vitals)
+        summary["against_control"] = against_control(totals, alpha)
         summary["noise"] = noise_summary(noise_of(partials), alpha)
     updated_ms = max((partial.updated_ms for partial in partials), default=0)
     return Aggregate(*key, totals.to_record(), summary, dict(books), updated_ms)
@@ -104,6 +106,9 @@ def counts_of(totals: Totals) -> Counts:
         loss_n=totals.loss.weight / heaviest,
         loss_mean=totals.loss.mean,
         loss_m2=totals.loss.m2 / heaviest,
+        slowdown_n=totals.slowdown.n,
+        slowdown_mean=totals.slowdown.mean,
+        slowdown_m2=totals.slowdown.m2,
         value_n=totals.value.weight / heaviest,
         value_mean=totals.value.mean,
         value_m2=totals.value.m2 / heaviest,
@@ -156,6 +161,7 @@ def evidence_of(
         by_live=covered(totals),
         scores=bins(totals),
         value_reach=terms.reach,
+        slowdown_reach=REACH,
         floor=None if alone else (noise or Noise()).floor,
         cpu_ms_per_row=taken.get("cpu_ms_per_row"),
         memory_mb=largest / MIB if largest else None,

@@ -19,6 +19,7 @@ from shadowbus.aggregate.noise import Noise, controls_of
 from shadowbus.aggregate.partials import COUNTED
 from shadowbus.aggregate.segments import ALL, Segments
 from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.timings import paired
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import Malformed
 from shadowbus.published import ranges_of
@@ -70,6 +71,9 @@ class Recount:
         for key, part in folded.totals.items():
             if key.window == ALL:
                 source.totals.setdefault(key, Totals()).absorb(part)
+        known = source.known
+        for trial, part in paired(folded.timed, known, lambda one: known[one].timings, self.terms.controls).items():
+            source.totals[Key(trial)].absorb(part)
 
     def result(self) -> Verdict:
         """What follows from the records taken.

@@ -13,6 +13,7 @@ from shadowbus.aggregate.known import Known
 from shadowbus.aggregate.noise import Noise, controls_of
 from shadowbus.aggregate.segments import ALL, Segments
 from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.timings import Timings, paired
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import StateCorruptError
 
@@ -86,6 +87,9 @@ class Running:
             self.changed.add(key)
             self.dropped.discard(key)
             self._note(key)
+        for trial, part in paired(folded.timed, self.trials, self._timings, self.terms.controls).items():
+            self._of(Key(trial)).absorb(part)
+            self.changed.add(Key(trial))
         for trial in {key.trial for key in folded.totals}:
             self.trials[trial] = self.trials.pop(trial, None)  # now the one counted last
             self._drop_old(trial)
@@ -115,11 +119,14 @@ class Running:
         if known is None:
             known = self.known[trial] = Known.of(trial, self.terms, self.segments.pop(trial, None))
             if (value := self.kept.get(Key(trial))) is not None:
-                known.keep(_names(Key(trial), value))
+                _keep(known, Key(trial), value)
                 known.troubles.beginning = _beginning(Key(trial), value)
                 known.began_ms = self._began(Key(trial), value)
                 self.firsts[trial] = _firsts(Key(trial), value)
         return known
+
+    def _timings(self, trial: str) -> Timings:
+        return self.known_of(trial).timings
 
     def noise_of(self, trial: str) -> Noise:
         """What is counted of the control beside a trial.
@@ -189,6 +196,13 @@ def _firsts(key: Key, value: bytes) -> dict[str, int]:
         found = record.get("first_offsets", dict.fromkeys(record["next_offsets"], 0))
         return {topic: int(offset) for topic, offset in found.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _corrupt(key, error) from error
+
+
+def _keep(known: Known, key: Key, value: bytes) -> None:
+    try:
+        known.keep(_names(key, value))
+    except (AttributeError, TypeError, ValueError) as error:
         raise _corrupt(key, error) from error
 
 

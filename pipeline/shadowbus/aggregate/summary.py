@@ -1,5 +1,6 @@
 """Totals as numbers that people read: docs/metrics.md says what each is. Pure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,6 +91,16 @@ def summarize(totals: Totals, reading: Reading) -> dict[str, Any]:
         summary["predictions"] = predictions(details)
         summary.update(labelled(details, totals.loss, ends))
     return summary
+
+
+def against_control(totals: Totals, alpha: float | None) -> dict[str, Any]:
+    """The field `against_control` of docs/metrics.md: the shadow's time for rows that the control was timed on too."""
+    ratio = totals.slowdown
+    return {
+        "difference_ms": _mean(totals.control_gap, lambda moments: _mean_ends(moments, 1.0, alpha)),
+        "times_as_long": math.exp(ratio.mean) if ratio.n else None,
+        "n": ratio.n,
+    }
 
 
 def _rate(successes: float, trials: float, alpha: float | None, seen: int) -> dict[str, Any]:

@@ -68,7 +68,7 @@ _OF_LABELS = np.array([name in COUNTERS[COUNTERS.index("labels") :] for name in 
 INDEX = {name: index for index, name in enumerate(COUNTERS)}
 _PLAIN = COUNTERS[len(STATUSES) :]
 _SKETCHES = ("live_latency", "shadow_latency")
-_MOMENTS = ("distance", "latency_difference", "loss", "value")
+_MOMENTS = ("distance", "latency_difference", "slowdown", "control_gap", "loss", "value")
 
 
 def _zeros() -> NDArray[np.int64]:
@@ -93,6 +93,9 @@ class Totals:
         number: The highest running number of any comparison; 0 where none has one, in windows and segments, and in a
             union, since numbers are a source partition's.
         days: On which days the shadow answered what it was not trained on; empty in windows and segments.
+        slowdown: Of rows that the control timed too, the logarithm of how many times as long the shadow took; of the
+            whole trial only, as the next.
+        control_gap: Of the same rows, shadow minus control in ms.
 
     >>> (Totals() + Totals()).count("labels")
     0
@@ -111,6 +114,8 @@ class Totals:
     details: Details | None = None
     number: int = 0
     days: Days = field(default_factory=Days)
+    slowdown: Corrected = field(default_factory=Corrected)
+    control_gap: Corrected = field(default_factory=Corrected)
 
     @property
     def detailed(self) -> Details:

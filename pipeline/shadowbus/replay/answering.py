@@ -45,7 +45,8 @@ class Answering:
 
     def answer(self, block: bytes) -> Answers:
         """Predict every row of one question that can be: some rows alone, then the others together."""
-        keys, values = unpack_question(block)
+        keys, values, share = unpack_question(block)
+        self.sampler.share = self.sampler.share if share is None else share
         requests = self.reader.read(keys, values)
         answers = Answers(malformed=requests.malformed)
         alone = self._ask_alone(requests, keys, values)

@@ -88,16 +88,16 @@ class Answers:
         self.detours.add(part.detours)
 
 
-def pack_question(keys: Sequence[bytes], values: Sequence[bytes]) -> bytes:
-    """N keys and n raw request values as one block."""
-    return _pack(b"", (*keys, *values))
+def pack_question(keys: Sequence[bytes], values: Sequence[bytes], share: float | None = None) -> bytes:
+    """N keys and n raw request values as one block; with the share of time for single rows, where it has changed."""
+    return _pack(b"" if share is None else b"%r" % share, (*keys, *values))
 
 
-def unpack_question(block: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The keys and raw request values of a question."""
-    _, pieces = unpack(block)
+def unpack_question(block: bytes) -> tuple[list[bytes], list[bytes], float | None]:
+    """The keys and raw request values of a question, and the share."""
+    share, pieces = unpack(block)
     half = len(pieces) // 2
-    return pieces[:half], pieces[half:]
+    return pieces[:half], pieces[half:], float(share) if share else None
 
 
 def pack_answers(answers: Answers) -> bytes:

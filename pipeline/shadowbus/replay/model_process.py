@@ -63,6 +63,8 @@ class Chunk:
 class ModelProcess:
     """A shadow's model in a process of its own.
 
+    `share` may be set at any time, from any thread: each question says what it is.
+
     Args:
         shadow: The model's settings.
         bundle: Where the model is.
@@ -159,7 +161,13 @@ class ModelProcess:
         if tried and not self._told_network:
             self._told_network = True
             logger.warning("%s wants to reach the network, and has none; network = true gives it one", self.model)
-        about = {"name": self.model, "sha256": self.sha256, "network": self._keeper.network, "network_missed": tried}
+        about: dict[str, object] = {
+            "name": self.model,
+            "sha256": self.sha256,
+            "network": self._keeper.network,
+            "network_missed": tried,
+            "single_row_share": self.share,
+        }
         return {**about, **self.vitals.record(self.circuit, monotonic())}
 
     def close(self) -> None:
@@ -245,7 +253,7 @@ class ModelProcess:
         while not deadline.passed and self._ready():
             worker, since = self._worker, monotonic()
             assert worker is not None  # noqa: S101
-            worker.ask(pack_question(keys, values), len(keys))
+            worker.ask(pack_question(keys, values, self.share), len(keys))
             answers = self._heard(worker, keys, values, self._seconds_for(len(keys)))
             if answers is not None:
                 return answers, ("", "")
@@ -257,7 +265,7 @@ class ModelProcess:
     def _send(self, chunk: Chunk) -> None:
         """Put a chunk on its way; where the model must not or cannot be asked, that is its answer."""
         if self._ready() and self._worker is not None:
-            self._worker.ask(pack_question(chunk.keys, chunk.values), len(chunk.keys))
+            self._worker.ask(pack_question(chunk.keys, chunk.values, self.share), len(chunk.keys))
         else:
             chunk.answers = unanswered(chunk.keys, chunk.values, self._unavailable())
 

@@ -1,21 +1,31 @@
 """Runs the replay stage of one shadow as a worker."""
 
+import logging
 import threading
 
+from shadowbus.clock import Deadline
 from shadowbus.compare import make_comparator
+from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.exactly_once import run
+from shadowbus.kafka.follow import follow
 from shadowbus.kafka.job import Job
 from shadowbus.kafka.topic_ids import require_topics
+from shadowbus.replay.attention import Attention
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.partition import ANEW
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.replay.trained_on import cutoff_of, with_live
 from shadowbus.settings import Settings
-from shadowbus.topology import COMPARISONS, DEAD_LETTERS, PREDICTIONS, REPLAY_CHANGELOG, REQUESTS, VITALS
+from shadowbus.topology import COMPARISONS, DEAD_LETTERS, PREDICTIONS, REPLAY_CHANGELOG, REQUESTS, VERDICTS, VITALS
 
 PATIENCE_SHARE = 0.6
 """The share of a transaction's timeout that a bad model may take in vain: what was begun has to end too."""
+
+FOLLOWED_SECONDS = 15.0
+"""How long Kafka may take to say where the verdicts topic ends; and how long its reader may take to end."""
+
+logger = logging.getLogger("shadowbus.replay")
 
 
 def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, worker_id: str = "") -> None:
@@ -50,10 +60,28 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
         open_stage=open_stage,
         anew=ANEW,
     )
-    require_topics(make_admin(settings), job.topic_names(settings.namespace))  # before the model, which takes seconds
+    needed = {**job.topic_names(settings.namespace), VERDICTS.name: VERDICTS.full_name(settings.namespace)}
+    require_topics(make_admin(settings), needed)  # before the model, which takes seconds
     model = ModelProcess(shadow, settings.model_path(shadow), settings.replay.single_row_share, patience)
     cutoff = with_live(cutoff_of(settings.model_path(shadow)), settings)
+    ended = threading.Event()
+    attention = Attention(shadow, settings.replay.single_row_share)
+    following = threading.Thread(target=_attend, args=(settings, attention, model, ended), daemon=True)
+    following.start()
     try:
         run(job, settings, stop, worker_id)
     finally:
+        ended.set()
         model.close()
+        following.join(FOLLOWED_SECONDS)
+
+
+def _attend(settings: Settings, attention: Attention, model: ModelProcess, ended: threading.Event) -> None:
+    """Let the model be asked as many single rows as verdicts wait for."""
+    try:
+        for value in follow(settings, VERDICTS, ended, Deadline.after(FOLLOWED_SECONDS), from_beginning=True):
+            if attention.take(value) and attention.share != model.share:
+                model.share = attention.share
+                logger.info("%s: single rows may take %.2g of its idle time", model.model, model.share)
+    except BrokerError as error:
+        logger.warning("what verdicts wait for cannot be followed, so the share of single rows stays: %s", error)

@@ -66,6 +66,10 @@ def check(settings: Settings) -> None:
         "gate.min_value_gain",
         "needs a cost matrix: [[cost]]",
     )
+    control = any(shadow.control for shadow in settings.shadow)
+    need(
+        settings.gate.max_slowdown is None or control, "gate.max_slowdown", "needs a control: [[shadow]] control = true"
+    )
     _costs(settings, need)
     _rekey(settings, need)
     need(settings.worker.commit_ms >= 1, "worker.commit_ms", "has to be at least 1")
@@ -109,6 +113,8 @@ def _gate(gate: GateSettings, need: Need) -> None:
     for key in ("max_cpu_ms_per_row", "max_memory_mb", "latency_budget_ms"):
         limit = getattr(gate, key)
         need(limit is None or 0 < limit < math.inf, f"gate.{key}", "has to be a finite number, more than 0")
+    most = gate.max_slowdown
+    need(most is None or 1 / 8 <= most <= 8, "gate.max_slowdown", "has to be between 0.125 and 8: times as long")
     need(not gate.prove_segments or gate.guard_segments, "gate.prove_segments", "needs gate.guard_segments")
     need(0 <= gate.min_days <= MOST_DAYS, "gate.min_days", f"has to be between 0 and {MOST_DAYS}, which are counted")
     need(

@@ -34,6 +34,7 @@ class GateSettings:
     max_error_rate: float | None = None
     latency_budget_ms: float | None = None
     max_over_budget: float | None = None
+    max_slowdown: float | None = None
     min_agreement: float | None = None
     accuracy_margin: float | None = None
     guard_segments: bool = True

@@ -33,6 +33,7 @@ WORDINGS = {
     "books": Wording("Records unaccounted for", "count", "at most", "request"),
     "error_rate": Wording("Requests it fails on", "share", "at most", "request"),
     "over_budget": Wording("Answers slower than the budget", "share", "at most", "single row"),
+    "slower_than_control": Wording("Times as long as the control for the same row", "number", "at most", "paired row"),
     "agreement": Wording("Same answer as the live model", "share", "at least", "compared request"),
     "accuracy": Wording("Accuracy, compared with live", "points", "at least", "label"),
     "accuracy_gain": Wording("Accuracy gained over live", "points", "at least", "label"),
@@ -130,7 +131,7 @@ def lowered(title: str) -> str:
     return title[:1].lower() + title[1:]
 
 
-_NAMES = re.compile(r"\b(?<!:)(error_rate|over_budget|accuracy_gain|cpu_ms_per_row|memory_mb)\b")
+_NAMES = re.compile(r"\b(?<!:)(error_rate|over_budget|slower_than_control|accuracy_gain|cpu_ms_per_row|memory_mb)\b")
 """Names that are not words of the language."""
 
 

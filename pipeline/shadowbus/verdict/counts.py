@@ -18,6 +18,8 @@ class Counts:
     A count of requests times `label_unit` is in the unit of labels. Those that end in `_apart` are labels of
     disagreements, in a unit of their own: only the shadow was right, only the live model was, and all of them.
 
+    `slowdown` is the logarithm of how many times as long the shadow took for a row as the control.
+
     Those that end in `_before` are from before the shadow's training ended: of the `comparisons` so many were compared
     and are not in `compared`, and so many labels are not in `labels`.
     """
@@ -38,6 +40,9 @@ class Counts:
     loss_n: float = 0
     loss_mean: float = 0.0
     loss_m2: float = 0.0
+    slowdown_n: float = 0
+    slowdown_mean: float = 0.0
+    slowdown_m2: float = 0.0
     value_n: float = 0
     value_mean: float = 0.0
     value_m2: float = 0.0
@@ -166,6 +171,7 @@ class Evidence:
         exact: Whether two answers that agree are always right or wrong together, as names of classes are.
         by_live: Compared requests and those with a label, by what the live model answered; empty where not counted.
         scores: The shadow's scores where labels came, in bins; empty where it has none.
+        slowdown_reach: The most that the logarithm of a slowdown is counted as.
         value_reach: By the cost matrix, the most that one decision can be worth more than another.
         floor: What the control shows; None where no control runs, and of the control itself.
         cpu_ms_per_row: Measured; None where not known.
@@ -191,6 +197,7 @@ class Evidence:
     by_live: Mapping[str, Covered] = field(default_factory=dict)
     scores: tuple[Bin, ...] = ()
     value_reach: float = 0.0
+    slowdown_reach: float = 1.0
     floor: Floor | None = None
     cpu_ms_per_row: float | None = None
     memory_mb: float | None = None

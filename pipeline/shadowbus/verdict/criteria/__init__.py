@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from shadowbus.settings import GateSettings
 from shadowbus.verdict.counts import Evidence
-from shadowbus.verdict.criteria import accuracy, calibration, means, rates
+from shadowbus.verdict.criteria import accuracy, calibration, means, rates, slowdown
 from shadowbus.verdict.criterion import Alphas, Question
 
 
@@ -33,6 +33,7 @@ class Rule(NamedTuple):
 CRITERIA = (
     Rule(("max_error_rate",), rates.errors),
     Rule(("max_over_budget", "latency_budget_ms"), rates.latency),
+    Rule(("max_slowdown",), slowdown.slower),
     Rule(("min_agreement",), rates.agreement),
     Rule(("accuracy_margin",), accuracy.not_worse),
     Rule(("min_accuracy_gain",), accuracy.better),

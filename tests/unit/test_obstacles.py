@@ -12,14 +12,15 @@ import pytest
 from shadowbus.aggregate import beginning, reasons, troubles
 from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.reasons import FAILED, MOST, Reasons, form
+from shadowbus.aggregate.recount import Recount
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.cli.verdict import needed_sentence
 from shadowbus.doctor.evidence import Evidence
-from shadowbus.doctor.trials import check_trials, going
+from shadowbus.doctor.trials import check_trials, going, unmet
 from shadowbus.notify.due import changes
 from shadowbus.notify.messages import TEMPLATES
 from shadowbus.promotion.course import NotAllowed, Standing, check_verdict
-from shadowbus.records import Verdict, decode, encode
+from shadowbus.records import Aggregate, Verdict, decode, encode
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.settings.webhook import NotifySettings
 from shadowbus.stage import Slice
@@ -62,6 +63,8 @@ class Trial:
         self.statuses = {partition: Counter[str]() for partition in self.held}
         self.aggregates: dict[str, Any] = {}
         self.found: list[Verdict] = []
+        self.log: list[Slice] = []
+        self.value = b""
 
     def compare(self, *rows: dict[str, Any]) -> Verdict:
         return self._take("comparisons", [self._comparison(**row) for row in rows])
@@ -121,12 +124,14 @@ class Trial:
             if mine:
                 batch.append(Slice(topic, partition, [b"r"] * len(mine), [*mine], [1_000] * len(mine), offsets))
                 self.offsets[topic, partition] += len(mine)
+        self.log += batch
         self.stage.process(batch, 1_000)
         outputs = self.stage.checkpoint(1_000)
         for _, key, value in outputs.records["partials"]:
             self.board.accept(key, value)
         for one in self.board.publish(lambda _: True):
             if one.topic == "verdicts" and one.value is not None:
+                self.value = one.value
                 self.found.append(decode(Verdict, one.value))
             elif one.key == f"{TRIAL}|all|all".encode() and one.value is not None:
                 self.aggregates = orjson.loads(one.value)
@@ -324,6 +329,43 @@ def test_a_criterion_of_which_nothing_comes_promises_nothing(limits: dict[str, f
     note = str(verdict.needed["note"])
     assert "can never be shown" in note
     assert None in (verdict.needed["requests"], verdict.needed["labels"])
+
+
+@pytest.mark.parametrize(("met", "kept"), [(0, 500), (1, 500), (0, 20)])
+def test_labels_that_meet_no_request_are_named_by_page_status_and_doctor(met: int, kept: int) -> None:
+    trial = Trial(1)
+    trial.compare(*[{}] * 200)
+    books = {"labels": {"kept": kept}, "comparisons": {"judged": met, "waiting": 200 - met}}
+    record = {"stage": "judge", "shadow": "", "worker": "w", "partition": 0, "timestamp_ms": 1_000, "books": books}
+    trial.stage.process([Slice("vitals", 0, [b"w"], [orjson.dumps(record)], [1_000], [99])], 1_000)
+    verdict = trial.compare({})
+    said = (
+        "None of 500 labels has met a request, and 200 compared requests wait for theirs: do both carry the same ids?"
+    )
+    aggregate = decode(Aggregate, orjson.dumps(trial.aggregates))
+    (story,) = tell([Told(TRIAL, [aggregate], [verdict])]).trials
+    expected = [said] if (met, kept) == (0, 500) else []
+    assert [one for one in story.warnings if "met a request" in one] == expected
+    found = unmet({f"{TRIAL}|all|all".encode(): orjson.dumps(trial.aggregates)})
+    assert list(found.values()) == expected
+    findings = check_trials(Evidence(trial.settings, 1_000, verdicts=(verdict,), unmet=found))
+    assert [one.evidence for one in findings] == expected
+
+
+def test_a_verdict_on_what_could_not_run_is_had_again_from_its_records() -> None:
+    trial = Trial(1)
+    trial.compare(*failing(60))
+    stalled = trial.value
+    trial.compare(*[{}] * 200, *failing(3))
+    for value in (stalled, trial.value):
+        again = Recount(decode(Verdict, value), trial.settings)
+        ranges = again.ranges
+        for piece in trial.log:
+            first, after = ranges.get(piece.input, (0, 0))
+            if values := [value for value, at in zip(piece.values, piece.offsets, strict=True) if first <= at < after]:
+                nothing = [0] * len(values)
+                again.take(Slice(piece.topic, piece.partition, [b"r"] * len(values), values, nothing, nothing))
+        assert encode(again.result()) == value
 
 
 # Reasons.

@@ -84,7 +84,7 @@ def test_the_bytes_of_a_verdict_do_not_depend_on_batches_order_between_inputs_or
     assert len(results) == 1
     verdict = orjson.loads(results.pop())
     inputs = verdict["evidence"]["inputs"]
-    assert verdict["requests"] > 100
+    assert verdict["requests"] > 90
     assert inputs["counts"]["loss_m2"] > 0
     assert inputs["counts"]["value_n"] > 0
     assert inputs["floor"]["compared"] > 0

@@ -14,10 +14,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from shadowbus.aggregate import faults
+from shadowbus.aggregate.books import labels_page
 from shadowbus.aggregate.evidence import Seen, behind, decided, without_positions
 from shadowbus.aggregate.fold import Key
 from shadowbus.aggregate.merge import aggregate, books_of, merged
 from shadowbus.aggregate.partials import (
+    JUDGE,
     REPLAY,
     VITALS,
     Beyond,
@@ -249,6 +251,7 @@ class Board:
         segments, vitals = trial.segments(), self._vitals(name, trial)
         all_of_it = [decode(Partial, value) for value in kept[Key(name)]]
         books = books_of(name, all_of_it, vitals)
+        labels = labels_page(self._vitals(name, trial, JUDGE))  # not of what a verdict rests on
         for key in changed:
             if key.segment == VITALS:
                 if not trial.sources.get(key):
@@ -263,7 +266,7 @@ class Board:
             totals = merged(partials)
             if key.window == ALL:
                 trial.whole[key.segment] = totals
-            shown = books if key == Key(name) else {}
+            shown = {**books, "labels": labels} if key == Key(name) else {}
             record = aggregate(key, totals, partials, shown, self.settings, vitals)
             yield from self._fresh("aggregates", key.text().encode(), encode(record), replace(record, updated_ms=0))
         if all_of_it and not why:
@@ -333,8 +336,8 @@ class Board:
         values = (self._get(f"{key.text()}|{source}".encode()) for source in sorted(trial.sources.get(key, ())))
         return [value for value in values if value is not None]
 
-    def _vitals(self, name: str, trial: TrialState) -> dict[int, dict[str, Any]]:
-        key = Key(name, VITALS, REPLAY)
+    def _vitals(self, name: str, trial: TrialState, stage: str = REPLAY) -> dict[int, dict[str, Any]]:
+        key = Key(name, VITALS, stage)
         sources = sorted(trial.sources.get(key, ()))
         values = {source: self._get(f"{key.text()}|{source}".encode()) for source in sources}
         return {source: parse_object(value) for source, value in values.items() if value is not None}

@@ -86,6 +86,19 @@ def close_books(trial: str, counted: Mapping[int, Counted], vitals: Mapping[int,
     }
 
 
+def labels_page(vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, int]:
+    """Of all shadows, while no label has met a request: labels that are kept, and compared requests that wait for one.
+
+    Args:
+        vitals: The judge's newest, by source partition.
+    """
+    pages = [_table(record, "books") for record in vitals.values()]
+    if any(_count(_table(page, "comparisons"), "judged") for page in pages):
+        return {}
+    names = {"kept": ("labels", "kept"), "waiting": ("comparisons", "waiting")}
+    return {name: sum(_count(_table(page, side), entry) for page in pages) for name, (side, entry) in names.items()}
+
+
 def _side(side: str, absent: str, vitals: Mapping[int, Mapping[str, Any]], findings: _Findings) -> dict[str, Any]:
     sums, compared, gaps = Counter[str](), Counter[str](), 0
     for partition, record in sorted(vitals.items()):

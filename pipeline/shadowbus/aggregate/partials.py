@@ -17,6 +17,7 @@ from shadowbus.stage import Input
 
 VITALS = "vitals"
 REPLAY = "replay"
+JUDGE = "judge"
 COUNTED = ("comparisons", "outcomes")
 SIDES = ("requests", "predictions")
 

@@ -1,9 +1,9 @@
 """A verdict worked out again from the comparisons, outcomes and vitals it rests on, not from any partial. Pure.
 
-In: the records in the offset ranges of its evidence, in whatever batches. Out: the verdict that follows from them. They
-go through the folds the aggregate uses and through the same decision, so that one that is told truly is the same, byte
-for byte. Taken from the verdict itself is only what no topic holds: what was seen on a clock, what stood before, and
-which names were kept apart where there are too many of them.
+In: the records in the offset ranges of its evidence, in whatever batches, in order within a partition. Out: the verdict
+that follows from them. They go through the folds the aggregate uses and through the same decision, so that one that is
+told truly is the same, byte for byte. Taken from the verdict itself is only what no topic holds: what was seen on a
+clock, what stood before, and which names were kept apart where there are too many of them.
 """
 
 from dataclasses import dataclass, field

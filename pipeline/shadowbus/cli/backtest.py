@@ -102,6 +102,7 @@ def backtest(
             show(record, summaries.get(record.trial, {}))
     if not misread:
         _tell_reading(folder)
+    _tell_unmet(files.get("labels"), folder)
     _tell_order(result.out_of_order, planned.settings.replay.join_window_ms)
     if report:
         _report(out)
@@ -197,6 +198,12 @@ def _as_read(says: Mapping[str, str]) -> str:
 def _named(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
     return ", ".join(names[:NAMES]) + more
+
+
+def _tell_unmet(labels: Path | None, folder: "Folder") -> None:
+    """That labels were given, and none met a request."""
+    if labels is not None and folder.counts["comparisons"] and not folder.counts["outcomes"]:
+        tell(f"No label of {labels} has met a request: do both carry the same ids?")
 
 
 def _tell_order(out_of_order: Mapping[Path, int], window_ms: int) -> None:

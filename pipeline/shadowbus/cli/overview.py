@@ -23,6 +23,7 @@ from shadowbus.story.fields import count, number, section
 from shadowbus.story.figures import counted
 from shadowbus.story.figures import share as in_percent
 from shadowbus.story.harness import resources
+from shadowbus.story.ledger import ledger
 from shadowbus.story.past import Span, past, span_of
 from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, REQUESTS, STAGES, VERDICTS, Stage
 from shadowbus.trials import acts_in
@@ -178,7 +179,8 @@ def _trials(table: Mapping[bytes, bytes]) -> Iterator[TrialStatus]:
 
 def _remarks(one: Aggregate) -> list[str]:
     health = resources(one.summary)
-    return [*health.remarks, *filter(None, [health.network])] if health else []
+    unmet = ledger(one.books).unmet
+    return [*(health.remarks if health else ()), *filter(None, [health.network if health else "", unmet])]
 
 
 def _acts(decided: Mapping[bytes, bytes]) -> Iterator[Promotion]:

@@ -110,6 +110,7 @@ class Evidence:
         blind: What could not be looked at, as sentences.
         stale: For how many seconds new totals have waited to be published, by trial, where that is too long.
         verdicts: The newest of each trial that goes on.
+        unmet: Why no label meets a request, by trial, where that is so.
     """
 
     settings: Settings
@@ -128,6 +129,7 @@ class Evidence:
     blind: tuple[str, ...] = ()
     stale: Mapping[str, float] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
+    unmet: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def wanted(self) -> dict[str, Topic]:

@@ -13,7 +13,7 @@ from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.doctor.evidence import Attempt, BundleFacts, Evidence, GroupFacts, TopicFacts
 from shadowbus.doctor.look import Look, held_up, stands_still
 from shadowbus.doctor.sample import KINDS, Sample, sample_of
-from shadowbus.doctor.trials import going
+from shadowbus.doctor.trials import going, unmet
 from shadowbus.errors import BrokerError, BundleError
 from shadowbus.freshness import STALE_SAMPLE, stale_trials
 from shadowbus.kafka.attempt import try_transaction
@@ -71,7 +71,8 @@ class Gathering:
         rights: dict[str, Rights] = self._or(lambda: group_rights(self.admin, self.reads, self.deadline), {})
         second = self._second(first, described)
         stale: dict[str, float] = self._or(lambda: self._stale(described), {})
-        verdicts: tuple[Verdict, ...] = self._or(lambda: self._verdicts(described), ())
+        nothing_said: tuple[tuple[Verdict, ...], dict[str, str]] = ((), {})
+        verdicts, labels = self._or(lambda: self._trials(described), nothing_said)
         return Evidence(
             settings=self.settings,
             now_ms=now_ms(),
@@ -90,6 +91,7 @@ class Gathering:
             blind=tuple(dict.fromkeys(self.blind)),
             stale=stale,
             verdicts=verdicts,
+            unmet=labels,
         )
 
     def _or(self, ask: Callable[[], Answer], otherwise: Answer) -> Answer:
@@ -131,11 +133,11 @@ class Gathering:
         published = read_table(self.settings, AGGREGATES, self.deadline)
         return stale_trials(partials, published.values(), now_ms())
 
-    def _verdicts(self, topics: Iterable[str]) -> tuple[Verdict, ...]:
+    def _trials(self, topics: Iterable[str]) -> tuple[tuple[Verdict, ...], dict[str, str]]:
         if not {topic.full_name(self.settings.namespace) for topic in (VERDICTS, AGGREGATES)} <= set(topics):
-            return ()
+            return (), {}
         decided, aggregates = (read_table(self.settings, topic, self.deadline) for topic in (VERDICTS, AGGREGATES))
-        return going(decided, aggregates, configured(self.settings))
+        return going(decided, aggregates, configured(self.settings)), unmet(aggregates)
 
     def _attempts(self) -> Iterable[Attempt]:
         for group, (verb, _) in self.reads.items():

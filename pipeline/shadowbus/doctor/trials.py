@@ -7,17 +7,17 @@ from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.finding import Finding, problem
 from shadowbus.errors import Malformed
 from shadowbus.published import read_aggregate, read_verdict
-from shadowbus.records import Verdict
-from shadowbus.story.fields import number
-from shadowbus.story.past import Span, past
+from shadowbus.records import Aggregate, Verdict
+from shadowbus.story.ledger import ledger
+from shadowbus.story.past import past, span_of
 from shadowbus.trials import verdicts_in
 from shadowbus.verdict.obstacles import told
 
 
 def check_trials(evidence: Evidence) -> Iterator[Finding]:
-    """The shadow cannot run, or nothing can be compared or judged."""
+    """The shadow cannot run, or nothing can be compared or judged, or no label meets a request."""
     for verdict in evidence.verdicts:
-        for sentence in told(verdict.obstacles):
+        for sentence in [*told(verdict.obstacles), *filter(None, [evidence.unmet.get(verdict.trial)])]:
             yield problem(
                 f"{verdict.trial} comes to no verdict.",
                 sentence,
@@ -35,16 +35,22 @@ def going(
         aggregates: The aggregates topic, by key.
         configured: The version that the settings run, by shadow.
     """
-    spans: dict[str, Span | None] = {}
-    for key, value in aggregates.items():
-        if key.endswith(b"|all|all"):
-            with contextlib.suppress(Malformed):
-                one = read_aggregate(value, key)
-                first, last = (number(one.totals, name) for name in ("first_ms", "last_ms"))
-                spans[one.trial] = None if first is None or last is None else Span(int(first), int(last))
+    spans = {one.trial: span_of(one.totals) for one in _whole(aggregates)}
     found = []
     for key, value in sorted(verdicts_in(decided).items()):
         with contextlib.suppress(Malformed):
             found.append(read_verdict(value, key))
     over = past({**{one.trial: None for one in found}, **spans}, configured)
     return tuple(one for one in found if one.trial not in over)
+
+
+def unmet(aggregates: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Why no label meets a request, by trial, where that is so."""
+    return {one.trial: said for one in _whole(aggregates) if (said := ledger(one.books).unmet)}
+
+
+def _whole(aggregates: Mapping[bytes, bytes]) -> Iterator[Aggregate]:
+    for key, value in aggregates.items():
+        if key.endswith(b"|all|all"):
+            with contextlib.suppress(Malformed):
+                yield read_aggregate(value, key)

@@ -99,6 +99,8 @@ def _of_books(books: Ledger) -> Iterator[str]:
         yield books.text
     if books.share < 1:
         yield f"Replay takes {share(books.share)} of the requests only, to keep pace; rates are weighted for that."
+    if books.unmet:
+        yield books.unmet
     dead = sum(amount for one in books.equations for name, amount in one.terms if name == "dead letters")
     if dead:
         yield f"{counted(dead, 'record')} could not be used: see the topic dead-letters."

@@ -15,6 +15,9 @@ BECAME = {
     "shadow_crash": "shadow crashed",
     "shadow_unavailable": "shadow unavailable",
 }
+ENOUGH = 30
+"""Of so many labels and requests some would have met."""
+
 ENTRIES = {
     "sampled_out": "left out by sampling",
     "duplicates": "duplicates",
@@ -46,7 +49,10 @@ class Equation:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The books of a trial; `closes` is None before replay has said anything."""
+    """The books of a trial; `closes` is None before replay has said anything.
+
+    `unmet` says that labels came and none met a request; empty where some did.
+    """
 
     closes: bool | None
     gap: int
@@ -56,6 +62,7 @@ class Ledger:
     claimed: int
     share: float
     settled: bool
+    unmet: str = ""
 
     @property
     def reported(self) -> bool:
@@ -84,6 +91,22 @@ def ledger(books: Table) -> Ledger:
         count(books, "claimed"),
         float(share) if isinstance(share, int | float) else 1.0,
         books.get("settled") is True,
+        unmet_labels(section(books, "labels")),
+    )
+
+
+def unmet_labels(page: Table) -> str:
+    """That labels meet no request; empty where some do, or where it is too early to tell.
+
+    >>> unmet_labels({"kept": 500, "waiting": 1_500})
+    'None of 500 labels has met a request, and 1,500 compared requests wait for theirs: do both carry the same ids?'
+    """
+    kept, waiting = count(page, "kept"), count(page, "waiting")
+    if min(kept, waiting) < ENOUGH:
+        return ""
+    return (
+        f"None of {counted(kept, 'label')} has met a request, and {counted(waiting, 'compared request')} wait for "
+        "theirs: do both carry the same ids?"
     )
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,21 +16,23 @@ from confluent_kafka.admin import AdminClient
 
 from shadowbus.clock import Deadline
 from shadowbus.kafka.tables import read_table
+from shadowbus.replay.attention import Attention
+from shadowbus.replay.worker import _attend
 from shadowbus.topology import VERDICTS
 from shadowbus.trials import verdicts_in
 from traffic import Stream, end
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
-GATE = "[gate]\nmin_requests = 10\nmax_error_rate = 0.5\naccuracy_margin = 0.9\n"
-PACE = "[aggregate]\npublish_seconds = 0.5\n[worker]\nvitals_seconds = 0.5\n"
+GATE = "control = true\n[gate]\nmax_slowdown = 1.01\nmin_requests = 10\nmax_error_rate = 0.5\naccuracy_margin = 0.9\n"
+PACE = "[aggregate]\npublish_seconds = 0.5\n[worker]\nvitals_seconds = 0.5\n[replay]\nsingle_row_share = 0.5\n"
 IDS = [f"r{number}" for number in range(400)]
 
 
 def verdict(stream: Stream) -> dict[str, Any]:
     """The newest verdict that is there, parsed; empty while there is none."""
     found = verdicts_in(read_table(stream.settings, VERDICTS, Deadline.after(20)))
-    return json.loads(*found.values()) if found else {}
+    return next((json.loads(one) for key, one in found.items() if b"~challenger@" in key), {})
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -59,11 +62,12 @@ def settled(stream: Stream, labels: int) -> bool:
 
 @pytest.fixture(scope="module")
 def stream(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Stream:
-    """Traffic through replay, judge, aggregate and agents, of which two were killed on the way; all have ended."""
+    """Traffic through two replays, judge, aggregate and agents, of which two were killed on the way; all have ended."""
     folder = tmp_path_factory.mktemp("verify")
-    stream = Stream(bootstrap, f"verify{time.time_ns()}", folder, extra=GATE + PACE)
+    shadows = ("challenger", "twin")
+    stream = Stream(bootstrap, f"verify{time.time_ns()}", folder, shadows, extra=GATE + PACE)
     started = {verb: stream.start(verb) for verb in ("judge", "aggregate", "agents")}
-    started["replay"] = stream.start("replay", "--shadow", "challenger")
+    started |= {name: stream.start("replay", "--shadow", name) for name in shadows}
     try:
         for place, chunk in enumerate((IDS[:200], IDS[200:])):
             stream.send_pairs(chunk)
@@ -87,12 +91,35 @@ def test_it_is_had_again_byte_for_byte_after_workers_were_killed(stream: Stream)
     record = json.loads(plain.stdout)
     assert (again.returncode, again.stdout) == (plain.returncode, plain.stdout)
     assert (record["requests"], record["labels"]) == (400, 200)
-    said = re.search(r"Read again 400 comparisons and (\d+) outcomes: the verdict is the same, byte", again.stderr)
+    said = re.search(r"Read again 800 comparisons and (\d+) outcomes: the verdict is the same, byte", again.stderr)
     assert said is not None, again.stderr
     assert int(said[1]) > 200, "with what was taken back"
     manifest = json.loads((stream.folder / "bundle" / "manifest.json").read_text())
     assert record["evidence"]["models"] == [manifest["sha256"]]
     assert "Rests on" in asked(stream).stdout
+    (slower,) = [one for one in record["criteria"] if one["name"] == "slower_than_control"]
+    assert slower["n"] > 0
+    assert slower["low"] <= slower["value"] <= slower["high"]
+
+
+def test_replay_asks_more_rows_alone_when_a_verdict_waits_for_nothing_else(stream: Stream) -> None:
+    states = {one["name"]: one["state"] for one in verdict(stream)["criteria"] if ":" not in one["name"]}
+    assert {name for name, state in states.items() if state != "holds"} == {"slower_than_control"}
+
+    class Model:
+        model, share = "m@1", 0.05
+
+    for name in ("challenger", "twin"):
+        model, ended = Model(), threading.Event()
+        attention = Attention(stream.settings.shadow_named(name), model.share)
+        following = threading.Thread(target=_attend, args=(stream.settings, attention, model, ended))
+        following.start()
+        try:
+            eventually(lambda: model.share == 0.2)  # noqa: B023
+        finally:
+            ended.set()
+            following.join(30)
+        assert not following.is_alive()
 
 
 def test_other_settings_are_named(stream: Stream) -> None:

@@ -16,10 +16,14 @@ from shadowbus.verdict.criterion import Alphas, Question
 
 
 class Rule(NamedTuple):
-    """A criterion: the settings that have to be there for it to be on, the limit first, and what asks it."""
+    """A criterion: the settings that have to be there for it to be on, the limit first, and what asks it.
+
+    One that is `against_control` is not asked of the control itself.
+    """
 
     settings: tuple[str, ...]
     ask: Callable[[Evidence, float, Alphas], Question]
+    against_control: bool = False
 
     def on(self, gate: GateSettings) -> bool:
         """Whether the gate asks it."""
@@ -33,7 +37,7 @@ class Rule(NamedTuple):
 CRITERIA = (
     Rule(("max_error_rate",), rates.errors),
     Rule(("max_over_budget", "latency_budget_ms"), rates.latency),
-    Rule(("max_slowdown",), slowdown.slower),
+    Rule(("max_slowdown",), slowdown.slower, against_control=True),
     Rule(("min_agreement",), rates.agreement),
     Rule(("accuracy_margin",), accuracy.not_worse),
     Rule(("min_accuracy_gain",), accuracy.better),
@@ -57,7 +61,8 @@ def alphas_of(gate: GateSettings) -> Alphas:
 def asked(evidence: Evidence, gate: GateSettings) -> list[Question]:
     """The questions that PROMOTE needs answered."""
     alphas = alphas_of(gate)
-    return [_noted(rule.ask(evidence, rule.limit(gate), alphas), evidence) for rule in CRITERIA if rule.on(gate)]
+    on = [rule for rule in CRITERIA if rule.on(gate) and not (evidence.control and rule.against_control)]
+    return [_noted(rule.ask(evidence, rule.limit(gate), alphas), evidence) for rule in on]
 
 
 def guarding(evidence: Evidence, gate: GateSettings) -> list[Question]:

@@ -9,7 +9,7 @@ UNIT := tests/unit
 # The folders of slower tests, whichever exist.
 SLOW := $(filter-out tests/unit tests/fakes,$(sort $(patsubst %/,%,$(dir $(wildcard tests/*/test_*.py)))))
 # How many test files run at a time; 0 is one process for all of them, which -s and --pdb need.
-WORKERS := 3
+WORKERS := 4
 # The many processes of a test run would each compile the project anew.
 export PYTHONDONTWRITEBYTECODE :=
 

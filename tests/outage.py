@@ -121,6 +121,7 @@ def through_an_outage(running: Outage, seconds: float, how: signal.Signals) -> N
     running.send()
     running.seconds_until_current(verdicts, 150)
     took = time.monotonic() - back
+    slower = max(slower, busy())
     lines = {name: count - before[name] for name, count in running.lines().items()}
     rates = {name: f"{count / (seconds + took):.1f}" for name, count in lines.items()}
     report = f"usual {usual:.1f} s, after {seconds:.0f} s of {how.name} {took:.1f} s; lines a second {rates}"

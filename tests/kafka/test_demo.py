@@ -22,7 +22,6 @@ START_S = 120
 GONE_S = 20
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(WHOLE_S + 60)
 def test_the_demo_ends_with_four_verdicts_and_closed_books(tmp_path: Path) -> None:
     with demo(tmp_path, "--seconds", "30") as process:

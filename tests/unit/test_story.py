@@ -262,3 +262,15 @@ def test_thin_windows_are_put_together(late: Story) -> None:
     assert {one.requests for one in found[:-1]} == {20}
     assert {(one.agreement, one.agreement_low) for one in found[:-1]} == {(0.25, None)}
     assert thick(of(late, "better").timeline) == of(late, "better").timeline
+
+
+@pytest.mark.parametrize("odd", [None, [], [[1]], [["a", "b"], [1, 2]]])
+def test_labels_that_nobody_answers_are_told_of_and_odd_tables_are_not(odd: object) -> None:
+    good: dict[str, object] = {"classes": ["No", "no"], "live": [[0, 40], [0, 60]], "shadow": [[0, 40], [0, 60]]}
+    whole = Aggregate("a~b@1", "all", "all", {}, {"truth": good}, {}, 1)
+    (told,) = tell([Told("a~b@1", [whole])]).trials
+    assert "40.0 % of the labels are 'No'" in " ".join(told.warnings)
+    (told,) = tell([Told("a~b@1", [replace(whole, summary={"truth": {**good, "live": odd}})])]).trials
+    assert "labels are" not in " ".join(told.warnings)
+    rare = {**good, "live": [[0, 4], [0, 96]], "shadow": [[0, 4], [0, 96]]}
+    assert tell([Told("a~b@1", [replace(whole, summary={"truth": rare})])]).trials[0].warnings == ()

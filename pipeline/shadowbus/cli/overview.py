@@ -25,6 +25,7 @@ from shadowbus.story.figures import share as in_percent
 from shadowbus.story.harness import resources
 from shadowbus.story.ledger import ledger
 from shadowbus.story.past import Span, past, span_of
+from shadowbus.story.vocabulary import only_in_labels
 from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, REQUESTS, STAGES, VERDICTS, Stage
 from shadowbus.trials import acts_in
 
@@ -179,8 +180,8 @@ def _trials(table: Mapping[bytes, bytes]) -> Iterator[TrialStatus]:
 
 def _remarks(one: Aggregate) -> list[str]:
     health = resources(one.summary)
-    unmet = ledger(one.books).unmet
-    return [*(health.remarks if health else ()), *filter(None, [health.network if health else "", unmet])]
+    said = [*health.remarks, health.network] if health else []
+    return [one for one in (*said, ledger(one.books).unmet, only_in_labels(one.summary)) if one]
 
 
 def _acts(decided: Mapping[bytes, bytes]) -> Iterator[Promotion]:

@@ -1,11 +1,12 @@
 """`shadowbus verdict`: may this shadow be promoted? The exit code is the answer."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from shadowbus.cli.console import cell, emit_json, output, table, tell
 from shadowbus.cli.options import settings_of
@@ -19,6 +20,7 @@ from shadowbus.settings import Settings
 from shadowbus.story.deviation import deviation
 from shadowbus.story.fields import number
 from shadowbus.story.figures import YEAR, anything, counted, duration
+from shadowbus.story.vocabulary import only_in_labels
 from shadowbus.trials import shadow_of, verdicts_in
 
 READ_SECONDS = 60.0
@@ -147,34 +149,40 @@ def _summary(settings: Settings, trial: str) -> Mapping[str, object]:
 
 
 def show(record: Verdict, summary: Mapping[str, object]) -> None:
-    """A verdict for people, on stdout. `summary` is of the trial, to say how far answers that are numbers are off."""
+    """A verdict for people, on stdout. `summary` is of its trial, for what numbers do not say; it may be empty."""
     console = output()
     console.print(cell(record.verdict.replace("_", " "), STYLES[record.verdict]), cell(record.trial))
     if record.fault:
         console.print(cell("It could not be decided, and what stands here is nobody's to act on.", "bold red"))
     console.print(cell(f"{counted(record.requests, 'request')}, {counted(record.labels, 'label')}", "dim"))
-    if off := deviation(summary):
-        console.print(cell(f"{off.text} Accuracy is the share of answers within the tolerance of their label."))
-    if told := training_sentence(record.training, record.requests, record.labels):
-        console.print(cell(told))
-    if record.note:
-        console.print(cell(record.note))
+    for sentence in filter(None, _said(record, summary)):
+        console.print(cell(sentence))
     if record.criteria:
-        rows = table("", "criterion", "value", "interval", "limit", "n", "state", "note")
-        for one in record.criteria:
-            if isinstance(one, Mapping):
-                interval = f"{anything(one.get('low'))} to {anything(one.get('high'))}"
-                state = str(one.get("state"))
-                figures = (anything(one.get("value")), interval, anything(one.get("limit")), anything(one.get("n")))
-                numbers = map(cell, figures)
-                rows.add_row(
-                    cell(one.get("name")), *numbers, cell(state, STATE_STYLES.get(state, "")), cell(one.get("note"))
-                )
-        console.print(rows)
+        console.print(_criteria(record))
     if sentence := needed_sentence(record.needed, record.decided_ms):
         console.print(cell(sentence))
     if sentence := evidence_sentence(record.evidence):
         console.print(cell(sentence, "dim"))
+
+
+def _said(record: Verdict, summary: Mapping[str, object]) -> Iterator[str]:
+    if off := deviation(summary):
+        yield f"{off.text} Accuracy is the share of answers within the tolerance of their label."
+    yield only_in_labels(summary)
+    yield training_sentence(record.training, record.requests, record.labels)
+    yield record.note
+
+
+def _criteria(record: Verdict) -> Table:
+    rows = table("", "criterion", "value", "interval", "limit", "n", "state", "note")
+    for one in record.criteria:
+        if isinstance(one, Mapping):
+            interval = f"{anything(one.get('low'))} to {anything(one.get('high'))}"
+            state = str(one.get("state"))
+            figures = (anything(one.get("value")), interval, anything(one.get("limit")), anything(one.get("n")))
+            numbers, style = map(cell, figures), STATE_STYLES.get(state, "")
+            rows.add_row(cell(one.get("name")), *numbers, cell(state, style), cell(one.get("note")))
+    return rows
 
 
 def needed_sentence(needed: Mapping[str, object], as_of_ms: int = 0) -> str:

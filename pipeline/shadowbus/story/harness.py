@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from shadowbus.story.fields import Table, count, number, section, sequence
 from shadowbus.story.figures import MISSING, counted, memory, milliseconds, share
 from shadowbus.story.ledger import Ledger
+from shadowbus.story.vocabulary import only_in_labels
 
 BEHIND = 5_000
 QUIET_MS = 600_000
@@ -127,6 +128,8 @@ def _of_inputs(summary: Table) -> Iterator[str]:
     live = number(section(summary, "live_errors"), "value")
     if live:
         yield f"The live model itself failed on {share(live)} of the requests."
+    if strange := only_in_labels(summary):
+        yield strange
     coverage = section(summary, "coverage")
     agreed, differ = (number(section(coverage, name), "value") for name in ("agreed", "disagreed"))
     if agreed is not None and differ is not None and abs(agreed - differ) > COVERAGE_APART:

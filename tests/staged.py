@@ -107,9 +107,10 @@ class Staged:
             self.partials[key] = value
         return list(self.board.publish(lambda _: True))
 
-    def restart(self) -> None:
-        """The stage goes on from what it has published, as after a crash."""
-        self.stage = AggregateStage(frozenset({0}), self.settings)
+    def restart(self, settings: Settings | None = None) -> None:
+        """The stage goes on from what it has published, as after a crash; perhaps with other settings."""
+        self.settings = settings or self.settings
+        self.stage = AggregateStage(frozenset({0}), self.settings, since_ms=self.now_ms)
         none = [0] * len(self.partials)
         self.stage.restore(Slice("partials", 0, [*self.partials], [*self.partials.values()], none, none))
         self.stage.resume_at({(topic, 0): offset for topic, offset in self.offsets.items()})

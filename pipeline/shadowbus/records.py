@@ -190,7 +190,8 @@ class Partial:
     `totals` are cumulative and `next_offsets` only grow, so a redelivered or older partial changes nothing.
     `window` is `all` or the window's start in milliseconds. That of the whole trial has the `names` kept apart, and the
     `noise`: what the same source partition has counted of the control (`aggregate/noise.py`); and the `first_offsets`,
-    where each input's first record is of those that it counts; and the `beginning`, empty once the shadow runs there.
+    where each input's first record is of those that it counts; the `beginning`, empty once the shadow runs there; and
+    the `span`: by which gate it counts, and since when.
     """
 
     trial: str
@@ -204,6 +205,7 @@ class Partial:
     noise: dict[str, object] = field(default_factory=dict)
     first_offsets: dict[str, object] = field(default_factory=dict)
     beginning: dict[str, object] = field(default_factory=dict)
+    span: dict[str, object] = field(default_factory=dict)
     v: int = VERSION
 
 
@@ -248,6 +250,9 @@ class Verdict:
 
     `obstacles` say what is in the way of any verdict, such as that the shadow cannot run: each `{"name", "count", "of",
     "reasons": [{"text", "count"}], "told"}`, where `told` is a sentence.
+
+    `gate` is the one that it belongs to: its `hash` and `settings`, and where it has changed while the trial ran, the
+    number of the `span`, since when (`changed_ms`), what `changed`, and the verdict `before` it (`aggregate/span.py`).
     """
 
     trial: str
@@ -267,6 +272,7 @@ class Verdict:
     control: bool = False
     training: dict[str, object] = field(default_factory=dict)
     obstacles: list[object] = field(default_factory=list)
+    gate: dict[str, object] = field(default_factory=dict)
     v: int = VERSION
 
 

@@ -38,6 +38,11 @@ class Slice:
         """The offset that follows the last record."""
         return self.offsets[-1] + 1
 
+    def part(self, start: int, end: int | None = None) -> "Slice":
+        """The records from one index to another."""
+        columns = (self.keys, self.values, self.timestamps, self.offsets)
+        return Slice(self.topic, self.partition, *(column[start:end] for column in columns))  # type: ignore[arg-type]
+
 
 @dataclass(slots=True)
 class Outputs:

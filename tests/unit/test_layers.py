@@ -23,6 +23,7 @@ CLOCK_FILES = {"clock.py"}
 SHOWS_TIMES = {
     "capture/kinds.py",
     "cutoff.py",
+    "gates.py",
     "cli/logs.py",
     "cli/tail.py",
     "backtest/moments.py",
@@ -54,6 +55,7 @@ PURE = (
     "trials.py",
     "limits.py",
     "cutoff.py",
+    "gates.py",
     "records.py",
     "topology.py",
     "stage.py",

@@ -17,9 +17,9 @@ import pytest
 
 from outsiders import Manners, drips, floods, good_news_without_end, outsider, silent
 from receiver import Receiver, receiving
-from shadowbus.aggregate.digests import digests
 from shadowbus.clock import monotonic
 from shadowbus.errors import SettingsError
+from shadowbus.gates import Gate
 from shadowbus.promotion.command import Command
 from shadowbus.promotion.course import (
     NotAllowed,
@@ -440,7 +440,7 @@ def test_each_shadow_may_name_its_own_registered_model() -> None:
         assert isinstance(means, MlflowProcess)
         assert means.registry.model == model
     plain = parse_settings({**document, "shadow": [{"name": "eu", "model": "m"}]}, Path("shadow.toml"), {})
-    assert digests(plain, "eu") == digests(settings, "eu"), "a verdict does not depend on it"
+    assert Gate.of(plain, "eu").digests == Gate.of(settings, "eu").digests, "a verdict does not depend on it"
 
 
 def test_the_settings_choose_the_means_and_secrets_are_masked() -> None:

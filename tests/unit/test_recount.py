@@ -11,6 +11,7 @@ from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.recount import Recount
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.errors import Malformed
+from shadowbus.gates import Gate
 from shadowbus.records import Verdict, decode, encode
 from shadowbus.settings import Settings
 from shadowbus.stage import Slice
@@ -142,12 +143,11 @@ def test_one_record_that_is_another_gives_another_verdict(topic: str) -> None:
     assert read_again(log, value, rng) != value
 
 
-def test_settings_that_matter_change_the_hash_of_their_table_and_those_that_do_not_change_nothing() -> None:
+def test_a_verdict_is_had_again_with_its_own_gate_whatever_the_settings_say_now() -> None:
     log, rng = Log(7, 100), random.Random(7)
     (value,) = aggregated(log, rng, 50, Board({}, SETTINGS))
-    other = settings(gate={**DOCUMENT["gate"], "alpha": 0.01})
-    before, after = (orjson.loads(one)["evidence"]["settings"] for one in (value, read_again(log, value, rng, other)))
-    assert {name for name in before if before[name] != after[name]} == {"gate"}
+    other = settings(gate={**DOCUMENT["gate"], "alpha": 0.01}, cost=[])
+    assert read_again(log, value, rng, other) == value
     moved = [{**shadow, "model": "elsewhere", "memory_mb": 77} for shadow in DOCUMENT["shadow"]]
     same = settings(shadow=moved, worker={"commit_ms": 17}, aggregate={"window_seconds": 7})
     assert read_again(log, value, rng, same) == value
@@ -155,7 +155,10 @@ def test_settings_that_matter_change_the_hash_of_their_table_and_those_that_do_n
 
 def test_evidence_that_is_no_evidence_is_named() -> None:
     verdict = Verdict(TRIAL, "PROMOTE", [], 0, 0, {}, 1, evidence={"offsets": {"comparisons": {"0": "x"}}})
+    verdict = dataclasses.replace(verdict, gate={"settings": dict(Gate.of(SETTINGS, "new").tables)})
     with pytest.raises(Malformed, match="offsets"):
         Recount(verdict, SETTINGS)
     with pytest.raises(Malformed, match="'clocks' has to be an object"):
         Recount(dataclasses.replace(verdict, evidence={"clocks": 1}), SETTINGS)
+    with pytest.raises(Malformed, match="tables of its gate"):
+        Recount(dataclasses.replace(verdict, gate={}), SETTINGS)

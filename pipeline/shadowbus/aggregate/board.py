@@ -31,6 +31,7 @@ from shadowbus.aggregate.partials import (
     reaches,
 )
 from shadowbus.aggregate.segments import ALL
+from shadowbus.aggregate.span import gate_of, of_one_gate
 from shadowbus.aggregate.trial_state import HALF_READ, TrialState
 from shadowbus.errors import Malformed
 from shadowbus.published import ranges_of, read_verdict
@@ -247,9 +248,16 @@ class Board:
 
     def _publish(self, name: str, trial: TrialState, changed: list[Key], why: str) -> Iterator[Publication]:
         # More may be accepted while this is under way: what it is worked out of is taken now.
-        kept = {key: self._kept(key, trial) for key in {*changed, Key(name)} if key.segment != VITALS}
+        all_of_it = of_one_gate([decode(Partial, value) for value in self._kept(Key(name), trial)])
+        elsewhere = frozenset(one.partition for one in all_of_it if one.span.get("elsewhere"))
+        settings, gate = self.settings, gate_of(all_of_it)
+        if gate is not None:
+            settings, counted = gate.applied(settings), (gate.hash, elsewhere)
+            if counted != trial.gate:  # what was merged by another gate, or without one of its partitions, is not true
+                changed, trial.gate = sorted({*changed, *trial.sources}), counted
+        kept = {key: self._kept(key, trial) for key in changed if key.segment != VITALS}
         segments, vitals = trial.segments(), self._vitals(name, trial)
-        all_of_it = [decode(Partial, value) for value in kept[Key(name)]]
+        segments = {source: names for source, names in segments.items() if source not in elsewhere}
         books = books_of(name, all_of_it, vitals)
         labels = labels_page(self._vitals(name, trial, JUDGE))  # not of what a verdict rests on
         for key in changed:
@@ -257,9 +265,10 @@ class Board:
                 if not trial.sources.get(key):
                     trial.drop(key)
                 continue
-            partials = [decode(Partial, value) for value in kept[key]]
+            partials = all_of_it if key == Key(name) else [decode(Partial, value) for value in kept[key]]
+            partials = [one for one in partials if key == Key(name) or one.partition not in elsewhere]
             if not partials:
-                trial.drop(key)
+                trial.drop(key, wholly=not kept[key])
                 self.published.pop(("aggregates", key.text().encode()), None)
                 yield Publication("aggregates", key.text().encode(), None)
                 continue
@@ -267,7 +276,7 @@ class Board:
             if key.window == ALL:
                 trial.whole[key.segment] = totals
             shown = {**books, "labels": labels} if key == Key(name) else {}
-            record = aggregate(key, totals, partials, shown, self.settings, vitals)
+            record = aggregate(key, totals, partials, shown, settings, vitals)
             yield from self._fresh("aggregates", key.text().encode(), encode(record), replace(record, updated_ms=0))
         if all_of_it and not why:
             yield from self._verdict(Seen(name, all_of_it, trial.whole, vitals, segments), books)

@@ -41,6 +41,10 @@ _NEEDED = frozenset(
 Row = tuple[float, ...]
 
 
+class _OfBeforeError(Exception):
+    """An outcome of a request that came before the span of its trial."""
+
+
 @dataclass(slots=True)
 class Group:
     """The rows of one trial in one window: all of them, and those of each segment; `first` is a slice's index."""
@@ -93,6 +97,8 @@ def read(piece: Slice, known: Callable[[str], Known], windows: Windows) -> Colum
     for index, value in enumerate(piece.values):
         try:
             _take(columns, value, row_of, known, windows)
+        except _OfBeforeError:
+            continue
         except (Malformed, KeyError, TypeError, AttributeError, orjson.JSONDecodeError) as error:
             columns.rejected.append((index, _reason(error)))
     return columns
@@ -213,6 +219,8 @@ def _comparison(parsed: dict[str, Any], known: Known, columns: Columns) -> Row:
 
 
 def _outcome(parsed: dict[str, Any], known: Known, columns: Columns) -> Row:
+    if parsed["timestamp_ms"] < known.from_ms:
+        raise _OfBeforeError
     live, shadow = parsed["live_correct"], parsed["shadow_correct"]
     for correct in (live, shadow):
         if correct.__class__ is not bool and correct is not None:

@@ -6,20 +6,21 @@ verdict's evidence and is taken from there: when partials were written, and for 
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from shadowbus.aggregate.digests import digests
 from shadowbus.aggregate.faults import stood
 from shadowbus.aggregate.known import MOST_CLASSES
 from shadowbus.aggregate.merge import evidence_of, noise_of, verdict_of
 from shadowbus.aggregate.partials import COUNTED
 from shadowbus.aggregate.segments import MOST, MOST_NAMES
+from shadowbus.aggregate.span import by_another_gate, carried, gate_of, told
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
+from shadowbus.gates import Gate
 from shadowbus.published import ranges_of
 from shadowbus.records import Partial, Standing, Verdict
 from shadowbus.settings import Settings
@@ -36,7 +37,7 @@ class Seen:
 
     Attributes:
         trial: Its name.
-        partials: Those of the whole trial, one for each source partition, in their order.
+        partials: Those of the whole trial, one for each source partition, in their order, as one gate sees them.
         whole: The totals by segment.
         vitals: Replay's newest vitals by source partition, with what the aggregate has added.
         segments: By source partition the segments that are kept apart.
@@ -47,6 +48,10 @@ class Seen:
     whole: Mapping[str, Totals]
     vitals: Mapping[int, Mapping[str, Any]]
     segments: Mapping[int, Iterable[str]]
+
+    def gate(self, settings: Settings) -> Gate:
+        """By which all of it is counted; of an older release's partials, which do not say, the one of the settings."""
+        return gate_of(self.partials) or Gate.of(settings, shadow_of(self.trial))
 
     @property
     def as_of_ms(self) -> int:
@@ -60,18 +65,43 @@ def decided(seen: Seen, books: Mapping[str, Any], settings: Settings, before: Ve
     Args:
         seen: What is known of it.
         books: Its account books, as `merge.books_of` has them.
-        settings: The gate, and what else it depends on.
+        settings: All but the gate, which is the one that the trial is counted by.
         before: The verdict that stands. One that rests on the very same evidence is worked out once more, from what
             stood before it, so that whoever repeats a step writes the same bytes again.
     """
-    evidence, basis = _looked_at(seen, books, settings)
-    return verdict_of(evidence, settings.gate, books, seen.as_of_ms, _previous(before, basis), basis)
+    gate = seen.gate(settings)
+    former = None if before is None else before.gate.get("before")
+    if by_another_gate(before, gate):
+        former, before = _former(before), None
+    return _decided(seen, books, settings, lambda basis: _previous(before, basis), former)
 
 
-def decided_again(seen: Seen, books: Mapping[str, Any], settings: Settings, previous: Standing | None) -> Verdict:
-    """The verdict on a trial, from what stood before it as it says itself."""
-    evidence, basis = _looked_at(seen, books, settings)
-    return verdict_of(evidence, settings.gate, books, seen.as_of_ms, previous, basis)
+def decided_again(seen: Seen, books: Mapping[str, Any], settings: Settings, verdict: Verdict) -> Verdict:
+    """The same verdict on a trial, from what stood before it as it says itself."""
+    return _decided(seen, books, settings, lambda _: verdict.previous, verdict.gate.get("before"))
+
+
+def _decided(
+    seen: Seen,
+    books: Mapping[str, Any],
+    settings: Settings,
+    previous: Callable[[Mapping[str, Any]], Standing | None],
+    former: Any,
+) -> Verdict:
+    gate = seen.gate(settings)
+    settings = gate.applied(settings)
+    evidence, basis = _looked_at(seen, books, settings, gate)
+    stands = previous(basis)
+    gate_told = told(seen.partials, gate, former if isinstance(former, Mapping) else None)
+    return verdict_of(evidence, settings.gate, books, seen.as_of_ms, stands, basis, gate_told)
+
+
+def _former(before: Verdict | None) -> dict[str, Any] | None:
+    """What stood by the gate of before."""
+    stands = stood(before)
+    if before is None or stands is None:
+        return None
+    return {"verdict": stands.verdict, "since_ms": stands.since_ms, "hash": before.gate.get("hash")}
 
 
 def behind(seen: Seen, before: Verdict) -> bool:
@@ -90,9 +120,9 @@ def without_positions(verdict: Verdict) -> Verdict:
     return dataclasses.replace(verdict, decided_ms=0, previous=None, note="", evidence=evidence)
 
 
-def _looked_at(seen: Seen, books: Mapping[str, Any], settings: Settings) -> tuple[Evidence, dict[str, Any]]:
+def _looked_at(seen: Seen, books: Mapping[str, Any], settings: Settings, gate: Gate) -> tuple[Evidence, dict[str, Any]]:
     evidence = evidence_of(seen.trial, seen.whole, books, Terms.of(settings), noise_of(seen.partials), seen.vitals)
-    return evidence, _basis(seen, settings, _inputs(evidence))
+    return evidence, _basis(seen, gate, _inputs(evidence))
 
 
 def _previous(before: Verdict | None, basis: Mapping[str, Any]) -> Standing | None:
@@ -101,18 +131,19 @@ def _previous(before: Verdict | None, basis: Mapping[str, Any]) -> Standing | No
     return before.previous if orjson.dumps(before.evidence) == orjson.dumps(basis) else stood(before)
 
 
-def _basis(seen: Seen, settings: Settings, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _basis(seen: Seen, gate: Gate, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The field `evidence` of a verdict, as docs/verdict.md explains it."""
     models = [model for record in seen.vitals.values() if isinstance(model := record.get("model"), Mapping)]
     basis: dict[str, Any] = {
         "offsets": _offsets(seen),
         "clocks": _clocks(seen),
         "models": sorted({str(model["sha256"]) for model in models if "sha256" in model}),
-        "settings": digests(settings, shadow_of(seen.trial)),
+        "settings": gate.digests,
         "inputs": inputs,
     }
     full = {str(one.partition): names for one in seen.partials if (names := _full(one, seen.segments))}
-    return {**basis, "full": full} if full else basis
+    spans = carried(seen.partials)
+    return {**basis, **({"full": full} if full else {}), **({"spans": spans} if spans else {})}
 
 
 def _offsets(seen: Seen) -> dict[str, dict[str, tuple[int, int]]]:

@@ -57,7 +57,7 @@ def fold(piece: Slice, known: Callable[[str], Known], terms: Terms) -> Folded:
     if terms.controls:
         folded.timed = [Timed(*one) for one in columns.timed]
     arrays: Compared | Judged
-    arrays = judged(columns) if piece.topic == "outcomes" else compared(columns, terms.budget_ms)
+    arrays = judged(columns) if piece.topic == "outcomes" else compared(columns)
     lacking = list(columns.lacking)
     for (trial, start), group in columns.groups.items():
         folded.firsts[trial] = min(group.first, folded.firsts.get(trial, group.first))

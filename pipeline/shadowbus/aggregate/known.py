@@ -26,6 +26,8 @@ class Known:
     troubles: Troubles = field(default_factory=Troubles)
     timings: Timings = field(default_factory=Timings)
     began_ms: int | None = None  # as `Windows.began` has it; None before the first record
+    budget_ms: float | None = None
+    from_ms: int = 0  # the time of the first request of its span: outcomes of earlier ones are not of it
 
     @classmethod
     def of(cls, trial: str, terms: Terms, segments: Segments | None = None) -> Self:
@@ -37,6 +39,7 @@ class Known:
             Classes(Names(MOST_CLASSES, priced)),
             Names(MOST_FEATURES),
             terms.costs,
+            budget_ms=terms.budget_ms,
         )
 
     def to_record(self) -> dict[str, Any]:

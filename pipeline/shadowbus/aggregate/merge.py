@@ -16,6 +16,7 @@ from shadowbus.aggregate.reasons import ABOUT
 from shadowbus.aggregate.resources import resources
 from shadowbus.aggregate.scores import PARTS
 from shadowbus.aggregate.segments import ALL
+from shadowbus.aggregate.span import Span
 from shadowbus.aggregate.summary import Reading, against_control, asked_of, requests_of, summarize
 from shadowbus.aggregate.table import Table
 from shadowbus.aggregate.terms import Terms
@@ -75,8 +76,8 @@ def books_of(trial: str, partials: Iterable[Partial], vitals: Mapping[int, Mappi
 
 
 def _counted(partial: Partial) -> Counted:
-    totals = Totals.from_record(partial.totals)
-    return Counted(totals.statuses, partial.updated_ms, totals.number)
+    statuses, number = Span.from_record(partial.span).all_of(Totals.from_record(partial.totals))
+    return Counted(statuses, partial.updated_ms, number)
 
 
 def noise_of(partials: Iterable[Partial]) -> Noise:
@@ -250,6 +251,7 @@ def verdict_of(
     as_of_ms: int,
     previous: Standing | None = None,
     basis: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """The verdict record of a trial.
 
@@ -260,6 +262,7 @@ def verdict_of(
         as_of_ms: The time of the newest of the evidence.
         previous: What stood before; None where there was no verdict.
         basis: The record's field `evidence`.
+        told: Its field `gate`.
 
     Raises:
         ValueError: What stood before is no verdict.
@@ -284,6 +287,7 @@ def verdict_of(
         control=evidence.control,
         training=_training(evidence),
         obstacles=[one.to_record() for one in decision.obstacles],
+        gate=dict(told or {}),
     )
 
 

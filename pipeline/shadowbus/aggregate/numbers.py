@@ -76,8 +76,8 @@ LEAST = 1e-15
 """The least probability that log loss reckons with, as in `compare/classification.py`."""
 
 
-def compared(columns: Columns, budget_ms: float | None) -> Compared:
-    """The arrays of what was read from `comparisons`; `budget_ms` is the gate's, if it has one."""
+def compared(columns: Columns) -> Compared:
+    """The arrays of what was read from `comparisons`."""
     table = np.array(columns.rows, np.float64).T
     (
         status,
@@ -99,7 +99,7 @@ def compared(columns: Columns, budget_ms: float | None) -> Compared:
     counts[:, INDEX["agreed"]] = agree == 1
     counts[:, INDEX["disagreed"]] = agree == 2
     counts[:, INDEX["latency_rows"]] = shadow_latency >= -np.inf
-    counts[:, INDEX["over_budget"]] = shadow_latency > (np.inf if budget_ms is None else budget_ms)
+    counts[:, INDEX["over_budget"]] = shadow_latency > _budgets(columns)
     counts[:, INDEX["live_errors"]] = live_error
     counts[:, INDEX["shadow_errors"]] = (shadow_error == 1) | np.isin(status, _FAILED)
     counts[:, INDEX["missing_features"]] = lacking > 0
@@ -149,6 +149,18 @@ def _differences(live: Probabilities, shadow: Probabilities) -> tuple[Floats, Fl
     both = np.isnan(theirs) | np.isnan(ours)
     theirs, squared = np.where(both, np.nan, theirs), np.where(both, np.nan, live.squared)
     return theirs, ours - theirs, squared, shadow.squared - squared
+
+
+def _budgets(columns: Columns) -> Floats | float:
+    """The latency budget of each row, by the gate of its trial; one number where it is the same for all."""
+    groups = columns.groups.values()
+    of_groups = [np.inf if group.known.budget_ms is None else group.known.budget_ms for group in groups]
+    if len(set(of_groups)) == 1:
+        return of_groups[0]
+    budgets = np.empty(len(columns.rows))
+    for group, budget in zip(groups, of_groups, strict=True):
+        budgets[group.rows] = budget
+    return budgets
 
 
 def _weights(columns: Columns) -> Floats | None:

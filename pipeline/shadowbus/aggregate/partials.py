@@ -10,6 +10,7 @@ from typing import Any
 
 from shadowbus.aggregate.fold import Key
 from shadowbus.aggregate.noise import Noise
+from shadowbus.aggregate.span import Span
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import Malformed
 from shadowbus.records import Partial, from_object, parse_object
@@ -115,6 +116,7 @@ def check_partial(name: Key, source: int, value: bytes) -> None:
     try:
         Totals.from_record(partial.totals)
         Noise.from_record(partial.noise)
+        Span.from_record(partial.span)
     except _UNREADABLE as error:
         raise Malformed(f"its totals cannot be read: {error!r:.200}") from None
 

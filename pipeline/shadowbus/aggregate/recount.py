@@ -6,7 +6,8 @@ told truly is the same, byte for byte. Taken from the verdict itself is only wha
 clock, what stood before, and which names were kept apart where there are too many of them.
 """
 
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -18,10 +19,12 @@ from shadowbus.aggregate.merge import books_of, merged
 from shadowbus.aggregate.noise import Noise, controls_of
 from shadowbus.aggregate.partials import COUNTED
 from shadowbus.aggregate.segments import ALL, Segments
+from shadowbus.aggregate.span import Span
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.timings import paired
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import Malformed
+from shadowbus.gates import Gate
 from shadowbus.published import ranges_of
 from shadowbus.records import Partial, Verdict, parse_object
 from shadowbus.settings import Settings
@@ -41,21 +44,24 @@ class Recount:
     """Takes the records that a verdict rests on, and says what follows from them.
 
     Args:
-        verdict: The record to be worked out again.
-        settings: As they are now.
+        verdict: The record to be worked out again, with the gate that it belongs to.
+        settings: All else that it depends on.
 
     Raises:
         Malformed: Its evidence is not what it has to be.
     """
 
     def __init__(self, verdict: Verdict, settings: Settings) -> None:
-        self.verdict, self.settings, self.terms = verdict, settings, Terms.of(settings)
+        self.gate = Gate.from_record(verdict.gate.get("settings"))
+        self.verdict, self.settings = verdict, settings
+        self.terms = Terms.of(self.gate.applied(settings))
         self.ranges: dict[Input, tuple[int, int]] = {
             (topic, int(partition)): bounds
             for topic, ranges in ranges_of(verdict.evidence).items()
             for partition, bounds in ranges.items()
         }
         self.clocks, self.full = _objects(verdict, "clocks"), _objects(verdict, "full")
+        self.spans = {source: Span.from_record(span) for source, span in _objects(verdict, "spans").items()}
         counting = sorted({partition for topic, partition in self.ranges if topic != "vitals"})
         self.sources = {partition: _Source() for partition in counting}
         self.taken = dict.fromkeys((*COUNTED, "vitals"), 0)
@@ -67,7 +73,15 @@ class Recount:
         if piece.topic == "vitals":
             source.vitals = parse_object(piece.values[-1])
             return
-        folded = fold(piece, lambda trial: self._known(source, piece.partition, trial), self.terms)
+        first = self.spans.get(str(piece.partition), Span()).first_offsets.get(piece.topic, 0)
+        own = bisect_left(piece.offsets, first)  # records of the span before lie between those of the control
+        for part, skipped in ((piece.part(0, own), self.verdict.trial), (piece.part(own), "")):
+            self._fold(part, source, skipped)
+
+    def _fold(self, piece: Slice, source: _Source, skipped: str) -> None:
+        if not piece.offsets:
+            return
+        folded = fold(piece, lambda trial: self._known(source, piece.partition, trial, skipped), self.terms)
         for key, part in folded.totals.items():
             if key.window == ALL:
                 source.totals.setdefault(key, Totals()).absorb(part)
@@ -85,6 +99,8 @@ class Recount:
         segments: dict[int, list[str]] = {}
         vitals: dict[int, dict[str, Any]] = {}
         for number, source in sorted(self.sources.items()):
+            if str(number) in self.spans:
+                source.totals.setdefault(Key(self.verdict.trial), Totals())
             for key, totals in source.totals.items():
                 if key.trial == self.verdict.trial:
                     partials.setdefault(key.segment, []).append(self._partial(number, source, key, totals))
@@ -93,11 +109,13 @@ class Recount:
                 vitals[number] = self._vitals(number, source.vitals)
         whole = {name: merged(some) for name, some in partials.items()}
         seen = Seen(self.verdict.trial, partials.get(ALL, []), whole, vitals, segments)
-        return decided_again(seen, books_of(seen.trial, seen.partials, vitals), self.settings, self.verdict.previous)
+        return decided_again(seen, books_of(seen.trial, seen.partials, vitals), self.settings, self.verdict)
 
-    def _known(self, source: _Source, number: int, trial: str) -> Known:
+    def _known(self, source: _Source, number: int, trial: str, skipped: str) -> Known:
         """Of the trial and of its controls only; the records of others are refused, and so left out."""
         known = source.known.get(trial)
+        if trial == skipped:
+            raise Malformed("it is of the span before")
         if known is None:
             if trial == self.verdict.trial:
                 full = self.full.get(str(number), {})
@@ -106,6 +124,7 @@ class Recount:
                     segments.keep(text)
                 known = Known.of(trial, self.terms, segments)
                 known.classes.names.keep(full.get("classes", ()))
+                known.from_ms = self.spans.get(str(number), Span()).from_ms
             elif controls_of(self.verdict.trial, [trial], self.terms.controls):
                 known = Known.of(trial, self.terms)
             else:
@@ -123,10 +142,15 @@ class Recount:
             next_offsets={topic: after for topic, (_, after) in bounds.items()},
             totals=orjson.loads(orjson.dumps(totals.to_record())),
             updated_ms=int(self.clocks.get(str(number), {}).get("updated_ms", 0)),
-            names=source.known[key.trial].to_record(),
+            names=source.known[key.trial].to_record() if key.trial in source.known else {},
             noise=Noise.of(source.totals.get(Key(control), Totals()) for control in controls).to_record(),
             first_offsets={topic: first for topic, (first, _) in bounds.items()},
+            span=self._span(number),
         )
+
+    def _span(self, number: int) -> dict[str, Any]:
+        span = self.spans.get(str(number), Span())
+        return (span if span.elsewhere else replace(span, gate=self.gate)).to_record()
 
     def _vitals(self, number: int, record: dict[str, Any]) -> dict[str, Any]:
         clocks = self.clocks.get(str(number), {})

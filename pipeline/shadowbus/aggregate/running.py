@@ -1,7 +1,8 @@
 """The running totals of one source partition: what changed since the last commit, and which windows are too old."""
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 from msgspec import DecodeError, Struct
@@ -12,10 +13,13 @@ from shadowbus.aggregate.fold import Folded, Key
 from shadowbus.aggregate.known import Known
 from shadowbus.aggregate.noise import Noise, controls_of
 from shadowbus.aggregate.segments import ALL, Segments
+from shadowbus.aggregate.span import Gates, Span
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.timings import Timings, paired
 from shadowbus.aggregate.totals import Totals
-from shadowbus.errors import StateCorruptError
+from shadowbus.errors import Malformed, StateCorruptError
+
+logger = logging.getLogger("shadowbus.aggregate")
 
 MOST_TRIALS = 100
 """So many trials are kept of a source partition, those that were counted last: a service that names a model after
@@ -45,6 +49,9 @@ class Running:
     next_offsets: dict[str, int] = field(default_factory=dict)
     firsts: dict[str, dict[str, int]] = field(default_factory=dict)
     windows: dict[str, dict[int, set[Key]]] = field(default_factory=dict)
+    gates: Gates | None = None
+    spans: dict[str, Span] = field(default_factory=dict)
+    due: set[str] = field(default_factory=set)  # trials of which a new span begins with the next comparison
 
     def restore(self, key: Key, value: bytes | None) -> None:
         """Take back one record of kept state; the last one of a key counts."""
@@ -109,21 +116,32 @@ class Running:
                 found[topic] = min(first, found.get(topic, first))
         return dict(sorted(found.items()))
 
-    def known_of(self, trial: str) -> Known:
+    def known_of(self, trial: str, *, begins: bool = False) -> Known:
         """What is known of a trial; after a restart what was known before.
+
+        Args:
+            trial: Its name.
+            begins: Whether this is for a comparison with which a new span may begin, where the gate has changed.
 
         Raises:
             StateCorruptError: It cannot be read.
         """
         known = self.known.get(trial)
         if known is None:
-            known = self.known[trial] = Known.of(trial, self.terms, self.segments.pop(trial, None))
-            if (value := self.kept.get(Key(trial))) is not None:
-                _keep(known, Key(trial), value)
-                known.troubles.beginning = _beginning(Key(trial), value)
-                known.began_ms = self._began(Key(trial), value)
-                self.firsts[trial] = _firsts(Key(trial), value)
-        return known
+            known = self._recalled(trial)
+        return self._turned(trial) if begins and trial in self.due else known
+
+    def note_span(self, trial: str, now_ms: int) -> None:
+        """The first records of a span have been added."""
+        span, known, totals = self.spans.get(trial), self.known[trial], self.totals.get(Key(trial))
+        if span is not None and span.number > 1 and not span.began_ms and totals is not None:
+            span.began_ms, span.from_ms = now_ms, totals.first_ms or 0
+            known.from_ms = span.from_ms
+
+    def span_of(self, trial: str) -> dict[str, object]:
+        """The span of a trial, as it stands in its partial."""
+        span, firsts = self.spans.get(trial), dict(sorted(self.firsts.get(trial, {}).items()))
+        return {} if span is None else replace(span, first_offsets=firsts).to_record()
 
     def _timings(self, trial: str) -> Timings:
         return self.known_of(trial).timings
@@ -165,15 +183,60 @@ class Running:
         if key.window != ALL:
             self.windows.setdefault(key.trial, {}).setdefault(int(key.window), set()).add(key)
 
+    def _recalled(self, trial: str) -> Known:
+        """What was kept of a trial, on the terms of the gate that it is counted by."""
+        value, mine = self.kept.get(Key(trial)), None if self.gates is None else self.gates.of(trial)
+        span, terms = Span() if value is None else _span(Key(trial), value), self.terms
+        if self.gates is not None:
+            if span.due(mine, self.gates.since_ms):
+                self.due.add(trial)
+            elif mine is not None and (span.gate is None or span.gate.hash == mine.hash):
+                span = replace(span, gate=mine, since_ms=max(span.since_ms, self.gates.since_ms))
+            self.spans[trial], terms = span, self.gates.terms_of(trial, span.gate)
+        known = self.known[trial] = Known.of(trial, terms, self.segments.pop(trial, None))
+        known.from_ms = span.from_ms
+        if value is not None:
+            _keep(known, Key(trial), value)
+            known.troubles.beginning = _beginning(Key(trial), value)
+            known.began_ms = self._began(Key(trial), value)
+            self.firsts[trial] = dict(span.first_offsets) or _firsts(Key(trial), value)
+        return known
+
+    def _turned(self, trial: str) -> Known:
+        """Begin a new span of a trial: of what was counted before, the books need how many there were."""
+        assert self.gates is not None  # noqa: S101
+        gate, totals = self.gates.of(trial), self._of(Key(trial))
+        assert gate is not None  # noqa: S101
+        span = self.spans[trial].next(gate, self.gates.since_ms, totals)
+        logger.warning(
+            "%s: the gate changed (%s): what was counted before, %d comparisons in this source partition, is not part "
+            "of its verdict any more",
+            trial,
+            "; ".join(span.changed),
+            sum(span.before.values()),
+        )
+        self._drop_trial(trial)
+        self.spans[trial] = span
+        self.known[trial] = Known.of(trial, self.gates.terms)
+        self.firsts[trial] = {}
+        self.totals[Key(trial)] = Totals()
+        self.changed.add(Key(trial))
+        self.dropped.discard(Key(trial))
+        self._note(Key(trial))
+        for control in controls_of(trial, list(self.trials), self.terms.controls):
+            self.known_of(control, begins=True)  # its gate is part of this one's
+        return self.known[trial]
+
     def _drop_trial(self, trial: str) -> None:
-        """Forget the trial that nothing was counted of for longest. Its verdict stays; its books would not close."""
+        """Forget a trial, such as the one that nothing was counted of for longest. Its verdict stays."""
         for key in [key for known in (self.totals, self.kept) for key in known if key.trial == trial]:
             self.totals.pop(key, None)
             self.kept.pop(key, None)
             self.changed.discard(key)
             self.dropped.add(key)
-        for of_trials in (self.trials, self.segments, self.known, self.firsts, self.windows):
+        for of_trials in (self.trials, self.segments, self.known, self.firsts, self.windows, self.spans):
             of_trials.pop(trial, None)
+        self.due.discard(trial)
 
     def _drop_old(self, trial: str) -> None:
         """Keep the newest windows of a trial, by the time of its records: an old stream replayed has windows too."""
@@ -203,6 +266,13 @@ def _keep(known: Known, key: Key, value: bytes) -> None:
     try:
         known.keep(_names(key, value))
     except (AttributeError, TypeError, ValueError) as error:
+        raise _corrupt(key, error) from error
+
+
+def _span(key: Key, value: bytes) -> Span:
+    try:
+        return Span.from_record(orjson.loads(value).get("span", {}))
+    except (Malformed, AttributeError, TypeError, ValueError) as error:
         raise _corrupt(key, error) from error
 
 

@@ -16,6 +16,7 @@ from shadowbus.aggregate.fold import Key, fold
 from shadowbus.aggregate.partials import COUNTED, VITALS
 from shadowbus.aggregate.running import Running
 from shadowbus.aggregate.segments import ALL
+from shadowbus.aggregate.span import Gates
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.vitals import LatestVitals
 from shadowbus.dead_letters import dead_letter, letter_key
@@ -47,11 +48,15 @@ class AggregateStage:
         settings: What is counted, and for how long windows are kept.
         spoiled: Source partitions whose kept totals are not used. Whoever opens a stage again hands it on: here it is
             noted where something turned out to be unreadable.
+        since_ms: When the worker that has read the settings started: where they are others than those that a trial was
+            counted by, a new span of it begins with the first comparison that was written since then.
     """
 
-    def __init__(self, held: frozenset[int], settings: Settings, spoiled: set[int] | None = None) -> None:
+    def __init__(
+        self, held: frozenset[int], settings: Settings, spoiled: set[int] | None = None, since_ms: int = 0
+    ) -> None:
         self.settings, self.spoiled = settings, set() if spoiled is None else spoiled
-        self.terms = Terms.of(settings)
+        self.gates, self.terms = Gates(settings, since_ms), Terms.of(settings)
         self.sources = {p: self._begun() for p in sorted(held)}
         self.lags: Mapping[Input, int] = {}
 
@@ -137,7 +142,7 @@ class AggregateStage:
         """Nothing to let go of."""
 
     def _begun(self) -> _Source:
-        return _Source(Running(self.terms, self.settings.aggregate.keep_windows))
+        return _Source(Running(self.terms, self.settings.aggregate.keep_windows, gates=self.gates))
 
     @contextlib.contextmanager
     def _readable(self, number: int) -> Iterator[None]:
@@ -157,13 +162,13 @@ class AggregateStage:
         changed, dropped = running.take_changes()
         for key, totals in sorted(changed.items(), key=lambda item: (item[0] == Key(item[0].trial), item[0])):
             offsets: dict[str, object] = dict(sorted(running.next_offsets.items()))
-            names = noise = firsts = beginning = {}
+            names = noise = firsts = beginning = span = {}
             if key == Key(key.trial):
                 known = running.known_of(key.trial)
                 names, beginning = known.to_record(), known.troubles.beginning.to_record()
-                noise = running.noise_of(key.trial).to_record()
+                noise, span = running.noise_of(key.trial).to_record(), running.span_of(key.trial)
                 firsts = running.firsts_of(key.trial)
-            partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names, noise, firsts, beginning)
+            partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names, noise, firsts, beginning, span)
             self._write(outputs, key, number, encode(partial))
         for key in dropped:
             self._write(outputs, key, number, None)
@@ -172,10 +177,21 @@ class AggregateStage:
                     self._write(outputs, Key(key.trial, VITALS, stage), number, None)
 
     def _count(self, piece: Slice, now_ms: int) -> list[tuple[int, str]]:
+        """Add a slice to the totals; what was written before this worker's settings were read is of the span before."""
+        new = next((at for at, written in enumerate(piece.timestamps) if written >= self.gates.since_ms), None)
+        if piece.topic != "comparisons" or new is None:
+            return self._add(piece, now_ms, begins=False)
+        rejected = self._add(piece.part(0, new), now_ms, begins=False) if new else []
+        more = self._add(piece.part(new), now_ms, begins=True)
+        return [*rejected, *((new + index, reason) for index, reason in more)]
+
+    def _add(self, piece: Slice, now_ms: int, *, begins: bool) -> list[tuple[int, str]]:
         running = self.sources[piece.partition].running
-        folded = fold(piece, running.known_of, self.terms)
+        folded = fold(piece, lambda trial: running.known_of(trial, begins=begins), self.terms)
         running.begin(piece.topic, {trial: piece.offsets[index] for trial, index in folded.firsts.items()})
         running.add(folded, now_ms)
+        for trial in folded.firsts:
+            running.note_span(trial, now_ms)
         return folded.rejected
 
     def _write(self, outputs: Outputs, key: Key, source: int, value: bytes | None) -> None:

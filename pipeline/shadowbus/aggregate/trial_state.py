@@ -31,6 +31,7 @@ class TrialState:
         fault: Why it could not be decided when that was tried last; empty where it was.
         tried: Whether all that has come since was tried already, in vain.
         looks: How often in a row it was not whole.
+        gate: The hash of the gate by which it was merged last, and the source partitions that count by another one.
     """
 
     sources: dict[Key, set[int]] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class TrialState:
     fault: str = ""
     tried: bool = False
     looks: int = 0
+    gate: tuple[str, frozenset[int]] = ("", frozenset())
 
     def note(self, key: Key, source: int, offsets: Mapping[str, int] | None) -> None:
         """A key changed; without offsets it is gone."""
@@ -76,9 +78,10 @@ class TrialState:
             self.closed.pop(source, None)
         self.changed.add(key)
 
-    def drop(self, key: Key) -> None:
-        """Nothing is left under a key."""
-        self.sources.pop(key, None)
+    def drop(self, key: Key, *, wholly: bool = True) -> None:
+        """Nothing is left under a key, or nothing that counts."""
+        if wholly:
+            self.sources.pop(key, None)
         if key.window == ALL:
             self.whole.pop(key.segment, None)
 

@@ -4,6 +4,7 @@ import dataclasses
 import threading
 
 from shadowbus.aggregate.stage import AggregateStage
+from shadowbus.clock import now_ms
 from shadowbus.kafka.exactly_once import run
 from shadowbus.kafka.job import Job
 from shadowbus.settings import Settings
@@ -18,13 +19,13 @@ def run_aggregate(settings: Settings, stop: threading.Event, worker_id: str = ""
     """
     commit_ms = max(1, round(settings.aggregate.publish_seconds * 1000))
     paced = dataclasses.replace(settings, worker=dataclasses.replace(settings.worker, commit_ms=commit_ms))
-    spoiled = set[int]()
+    spoiled, since_ms = set[int](), now_ms()
     job = Job(
         name="aggregate",
         inputs=(COMPARISONS, OUTCOMES, VITALS),
         outputs=(PARTIALS, DEAD_LETTERS),
         changelog=PARTIALS,
         changelog_whole=True,
-        open_stage=lambda held: AggregateStage(held, settings, spoiled),
+        open_stage=lambda held: AggregateStage(held, settings, spoiled, since_ms),
     )
     run(job, paced, stop, worker_id)

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shadowbus import gates
 from shadowbus.cli.verdict import verdicts
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.cutoff import sentence
@@ -112,6 +113,7 @@ def look(settings: Settings, deadline: Deadline) -> Overview:
             *left_out_notes(one for one in trials if one.trial not in over),
             *(f"{one.trial}: {remark}" for one in trials if one.trial not in over for remark in one.remarks),
             *trained_on_notes(one.record for one in found if one.record.trial not in over),
+            *gate_notes(settings, (one.record for one in found if one.record.trial not in over)),
             *_notes(settings, missing, len(differences) - len(missing), seen, ever),
         ],
     )
@@ -208,6 +210,15 @@ def trained_on_notes(found: Iterable[Verdict]) -> Iterator[str]:
     for one in found:
         if told := sentence(one.training, one.requests, one.labels):
             yield f"{one.trial}: {told}"
+
+
+def gate_notes(settings: Settings, found: Iterable[Verdict]) -> Iterator[str]:
+    """Of which trials the gate has changed, and which verdicts belong to another gate than today's."""
+    for one in found:
+        if told := gates.sentence(one.gate):
+            yield f"{one.trial}: {told}"
+        if other := gates.differs(settings, one.trial, one.gate):
+            yield other
 
 
 def _notes(

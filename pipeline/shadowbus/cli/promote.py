@@ -19,6 +19,7 @@ from shadowbus.cli.verdict import READ_SECONDS, Found, find
 from shadowbus.cli.verify import CannotVerify, verify
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.errors import Malformed, ShadowbusError
+from shadowbus.gates import differs, short
 from shadowbus.records import Promotion, decode, encode
 from shadowbus.settings import Settings
 
@@ -32,6 +33,10 @@ Shadow = Annotated[str, typer.Option(metavar="NAME", help="Which shadow.", show_
 By = Annotated[
     str, typer.Option(metavar="WHO", help="Who does this; else the user of this machine.", show_default=False)
 ]
+OfGate = Annotated[
+    str,
+    typer.Option("--gate", metavar="HASH", help="By this gate, where the settings say another.", show_default=False),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before it is done.")]
 Report = Annotated[
@@ -44,6 +49,7 @@ def promote(
     context: typer.Context,
     shadow: Shadow,
     trial: OneTrial = None,
+    gate: OfGate = "",
     by: By = "",
     request: Annotated[bool, typer.Option("--request", help="Only ask for an approval.")] = False,
     dry_run: DryRun = False,
@@ -54,13 +60,13 @@ def promote(
     """Promote a shadow whose verdict is PROMOTE: move an alias, run a command or post to a webhook, by [promotion]."""
     settings = settings_of(context)
     if not request:
-        _act(settings, "promote", shadow, trial, by or _user(), dry_run, yes, report, as_json)
+        _act(settings, "promote", shadow, trial, by or _user(), dry_run, yes, report, as_json, gate)
         return
     from shadowbus.promotion.course import requested
 
     standing, found = _standing(settings, shadow, trial)
     record = requested(standing, by or _user(), now_ms())
-    tell(verify(settings, found.record, found.value))
+    tell(_verified(settings, found, "promote", gate))
     if dry_run:
         emit(f"Would ask for the approval of {clean(record.trial)}.")
         return
@@ -76,6 +82,7 @@ def approve(
     context: typer.Context,
     shadow: Shadow,
     trial: OneTrial = None,
+    gate: OfGate = "",
     by: By = "",
     yes: Yes = False,
     as_json: AsJson = False,
@@ -86,7 +93,7 @@ def approve(
 
     standing, found = _standing(settings, shadow, trial)
     record = approved(standing, by or _user(), now_ms())
-    tell(verify(settings, found.record, found.value))
+    tell(_verified(settings, found, "promote", gate))
     _confirm(f"Approve to promote {record.trial}?", yes)
     _write(settings, record)
     _show(record, f"{record.by} approves to promote {record.trial}; `shadowbus promote` does it.", as_json)
@@ -116,6 +123,7 @@ def _act(
     yes: bool,
     report: Path | None,
     as_json: bool,
+    gate: str = "",
 ) -> None:
     from shadowbus.promotion.course import begun, check_verdict, ended, finished, unfinished
     from shadowbus.promotion.means import means_of
@@ -130,7 +138,7 @@ def _act(
     record = begun(
         standing, action, by, now_ms(), approval=settings.promotion.approval, means=settings.promotion.means[0]
     )
-    tell(_verified(settings, found, action))
+    tell(_verified(settings, found, action, gate))
     if earlier := unfinished(standing, action):
         tell(f"An earlier run by {earlier.by} began this and did not say how it ended; it goes on under the same key.")
     order = Order(action, standing.verdict, record.key, by, report.resolve() if report else None)
@@ -149,10 +157,15 @@ def _act(
     _carry_out(settings, means, order, dataclasses.replace(record, detail={**planned.detail, **known}), as_json)
 
 
-def _verified(settings: Settings, found: Found, action: str) -> str:
+def _verified(settings: Settings, found: Found, action: str, gate: str) -> str:
     """What came of working the verdict out again; nobody is kept from sending back by settings that have changed."""
+    record = found.record
+    if action == "promote" and (other := differs(settings, record.trial, record.gate)) and gate != short(record.gate):
+        raise ShadowbusError(f"{other} To promote by the gate of the verdict, say --gate {short(record.gate)}.")
+    if action == "send_back" and record.verdict != "SEND_BACK":
+        return "It was SEND BACK by the gate of before, and that is acted on."
     try:
-        return verify(settings, found.record, found.value)
+        return verify(settings, record, found.value)
     except CannotVerify as error:
         if action != "send_back":
             raise

@@ -14,6 +14,8 @@ from shadowbus.cli.verify import verify
 from shadowbus.clock import Deadline
 from shadowbus.cutoff import sentence as training_sentence
 from shadowbus.errors import Malformed, ShadowbusError
+from shadowbus.gates import differs, short
+from shadowbus.gates import sentence as gate_sentence
 from shadowbus.published import ranges_of, read_aggregate, read_verdict
 from shadowbus.records import Verdict
 from shadowbus.settings import Settings
@@ -75,6 +77,8 @@ def verdict(
         raise typer.Exit(EXIT_CODES["KEEP_WATCHING"])
     if again:
         tell(verify(settings, found.record, found.value))
+    if other := differs(settings, found.record.trial, found.record.gate):
+        tell(other)
     if as_json:
         emit_json(found.value)
     else:
@@ -161,13 +165,14 @@ def show(record: Verdict, summary: Mapping[str, object]) -> None:
         console.print(_criteria(record))
     if sentence := needed_sentence(record.needed, record.decided_ms):
         console.print(cell(sentence))
-    if sentence := evidence_sentence(record.evidence):
+    if sentence := evidence_sentence(record.evidence, short(record.gate)):
         console.print(cell(sentence, "dim"))
 
 
 def _said(record: Verdict, summary: Mapping[str, object]) -> Iterator[str]:
     if off := deviation(summary):
         yield f"{off.text} Accuracy is the share of answers within the tolerance of their label."
+    yield gate_sentence(record.gate)
     yield only_in_labels(summary)
     yield training_sentence(record.training, record.requests, record.labels)
     yield record.note
@@ -211,15 +216,15 @@ def needed_sentence(needed: Mapping[str, object], as_of_ms: int = 0) -> str:
     return f"Needs about {' and '.join(missing)}{', ' if wait else ''}{wait}: {note}"
 
 
-def evidence_sentence(evidence: Mapping[str, object]) -> str:
+def evidence_sentence(evidence: Mapping[str, object], gate: str = "") -> str:
     """What a verdict rests on, in short; empty when it does not say.
 
     >>> offsets = {"comparisons": {"0": [5, 905], "1": [0, 1100]}, "outcomes": {}, "vitals": {"0": [6, 7]}}
-    >>> evidence_sentence({"offsets": offsets, "models": ["3f2a91c4" * 8], "settings": {"gate": "77ab01cd" * 8}})
+    >>> evidence_sentence({"offsets": offsets, "models": ["3f2a91c4" * 8]}, "77ab01cd")
     'Rests on 2,000 offsets of comparisons and 0 of outcomes; model 3f2a91c4, gate 77ab01cd.'
     """
-    offsets, models, settings = (evidence.get(name) for name in ("offsets", "models", "settings"))
-    if not isinstance(offsets, Mapping) or not isinstance(models, list) or not isinstance(settings, Mapping):
+    offsets, models = (evidence.get(name) for name in ("offsets", "models"))
+    if not isinstance(offsets, Mapping) or not isinstance(models, list):
         return ""
     ranges = ranges_of(evidence)
     read = {
@@ -228,4 +233,4 @@ def evidence_sentence(evidence: Mapping[str, object]) -> str:
     }
     model = " and ".join(str(one)[:8] for one in models) or "unknown"
     rests = f"Rests on {read['comparisons']:,} offsets of comparisons and {read['outcomes']:,} of outcomes"
-    return f"{rests}; model {model}, gate {str(settings.get('gate'))[:8]}."
+    return f"{rests}; model {model}, gate {gate or 'unknown'}."

@@ -11,16 +11,6 @@ from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.records import Verdict, encode
 from shadowbus.settings import Settings
 from shadowbus.stage import Slice
-from shadowbus.trials import shadow_of
-
-TABLES = {
-    "gate": "[gate]",
-    "cost": "[[cost]]",
-    "segment": "[[segment]]",
-    "shadow": "the [[shadow]] itself",
-    "controls": "which [[shadow]] is the control",
-}
-"""What the hashes of a verdict's settings are of, as a person finds it in the settings file."""
 
 
 class CannotVerify(ShadowbusError):
@@ -31,7 +21,7 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
     """Work a verdict out again.
 
     Args:
-        settings: As they are now.
+        settings: As they are now; the gate is the one that the verdict belongs to.
         record: The verdict.
         value: The very bytes it was read from.
 
@@ -39,7 +29,7 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
         What was found, in one sentence: that it is the same.
 
     Raises:
-        CannotVerify: The settings of today are others, or it carries no evidence.
+        CannotVerify: It does not carry what it takes, as an older release has written it.
         ShadowbusError: It is not the same, or cannot be worked out again; the message says why.
     """
     from shadowbus.aggregate.difference import DIGITS, first_difference, same_as_shown
@@ -51,7 +41,11 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
         raise ShadowbusError(f"{record.trial} could not be decided: {record.fault}")
     if not record.evidence:
         raise CannotVerify(f"The verdict on {record.trial} carries no evidence: an older release has written it.")
-    _check_settings(settings, record)
+    if not record.gate:
+        raise CannotVerify(
+            f"The verdict on {record.trial} does not say by which gate: an older release has written it. With the next "
+            "records, `shadowbus aggregate` and `shadowbus agents` of this release write one that does."
+        )
     try:
         again = Recount(record, settings)
         topics = {topic.name: topic for topic in (COMPARISONS, OUTCOMES, VITALS)}
@@ -78,29 +72,6 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
             f"{first_difference(value, result)}."
         )
     return f"Read again {counted}: the verdict is the same, byte for byte."
-
-
-def _check_settings(settings: Settings, record: Verdict) -> None:
-    from shadowbus.aggregate.digests import digests
-
-    said, now = record.evidence.get("settings"), digests(settings, shadow_of(record.trial))
-    if not isinstance(said, dict):
-        raise ShadowbusError(f"The verdict on {record.trial} does not say from which settings it follows.")
-    changed = [TABLES.get(name, name) for name in {**said, **now} if said.get(name) != now.get(name)]
-    if changed:
-        told = ", ".join(changed) + f" changed{_limits(record) if '[gate]' in changed else ''}."
-        raise CannotVerify(
-            f"{settings.source} is not as it was for the verdict on {record.trial}: {told} "
-            "Start `shadowbus agents` (or `shadowbus up`) again, and with the next records there is a verdict by the "
-            "settings of today; or put them back as they were."
-        )
-
-
-def _limits(record: Verdict) -> str:
-    """The limits that the verdict was decided by."""
-    limits = [one for one in record.criteria if isinstance(one, dict) and ":" not in str(one.get("name"))]
-    told = ", ".join(f"{one.get('name')} {one.get('limit')}" for one in limits)
-    return f" (its limits were: {told})" if told else ""
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from shadowbus import gates
 from shadowbus.doctor.evidence import Evidence, GroupFacts
 from shadowbus.doctor.finding import Finding, listed, problem, warning
 
@@ -69,6 +70,15 @@ def check_verdicts(evidence: Evidence) -> Iterator[Finding]:
             f"new totals of {trial} have not been published for {seconds:.0f} s; {len(evidence.stale)} trials in all.",
             "Read the log of `shadowbus agents`; if it says nothing, start it again.",
         )
+    for one in evidence.verdicts:
+        told = (gates.sentence(one.gate), gates.differs(evidence.settings, one.trial, one.gate))
+        if any(told):
+            yield warning(
+                f"What {one.trial} is judged by has changed.",
+                " ".join(filter(None, told)),
+                "Nothing, if that was meant: a verdict is by one gate, from its first request on. Else put the "
+                "settings back and start `shadowbus up` again, which begins a new span too: docs/verdict.md.",
+            )
 
 
 def check_blind_spots(evidence: Evidence) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import orjson
 
+from shadowbus.gates import sentence as gate_sentence
 from shadowbus.notify.due import Change
 from shadowbus.story.criteria import read
 from shadowbus.story.figures import counted
@@ -41,7 +42,7 @@ def _lines(change: Change) -> Iterator[str]:
     was = "as before" if stays else f"it was {_words(change.before)}"
     yield f"*{_words(verdict.verdict)}* {_code(verdict.trial)} ({was})"
     yield f"{counted(verdict.requests, 'request')}, {counted(verdict.labels, 'label')}"
-    yield from (_code(one, SENTENCE_CHARACTERS) for one in in_the_way)
+    yield from (_code(one, SENTENCE_CHARACTERS) for one in (*in_the_way, gate_sentence(verdict.gate)) if one)
     if stays and not in_the_way:
         yield "What was in the way is no more: it goes on."
     criteria = sorted((one for one in verdict.criteria if isinstance(one, Mapping)), key=_weight)

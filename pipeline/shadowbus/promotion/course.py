@@ -32,15 +32,24 @@ class Standing:
     verdict: Verdict
     record: Promotion | None = None
 
-    @property
-    def binding(self) -> str:
+    def stands(self, action: str) -> tuple[str, int]:
+        """The verdict that an action is about, and since when: SEND BACK by the gate of before can be acted on too."""
+        former = self.verdict.gate.get("before")
+        if action == "send_back" and self.verdict.verdict != WANTED[action] and isinstance(former, Mapping):
+            found, since_ms = former.get("verdict"), former.get("since_ms")
+            if found == WANTED[action] and isinstance(since_ms, int):
+                return WANTED[action], since_ms
+        return self.verdict.verdict, self.verdict.since_ms
+
+    def binding(self, action: str) -> str:
         """What a request or an approval is for: this verdict of this trial, as long as it stands without a break."""
-        return _digest(self.namespace, self.verdict.trial, self.verdict.verdict, str(self.verdict.since_ms))
+        found, since_ms = self.stands(action)
+        return _digest(self.namespace, self.verdict.trial, found, str(since_ms))
 
     def of(self, action: str) -> Promotion | None:
         """The record, where it is about this action and this very verdict."""
         one = self.record
-        return one if one and (one.action, one.binding) == (action, self.binding) else None
+        return one if one and (one.action, one.binding) == (action, self.binding(action)) else None
 
 
 def check_verdict(standing: Standing, action: str) -> None:
@@ -53,7 +62,7 @@ def check_verdict(standing: Standing, action: str) -> None:
         raise NotAllowed(f"{standing.verdict.trial} could not be decided: {standing.verdict.fault}")
     if standing.verdict.control:
         raise NotAllowed(f"{standing.verdict.trial} is the control, the live model itself: nothing is done about it.")
-    wanted, found = (word.replace("_", " ") for word in (WANTED[action], standing.verdict.verdict))
+    wanted, found = (word.replace("_", " ") for word in (WANTED[action], standing.stands(action)[0]))
     if wanted != found:
         verb = "promoted" if action == "promote" else "sent back"
         why = "".join(f" {one}" for one in told(standing.verdict.obstacles))
@@ -140,8 +149,8 @@ def _next(standing: Standing, action: str, step: str, by: str, now_ms: int) -> P
         step=step,
         by=by,
         at_ms=now_ms,
-        binding=standing.binding,
-        key=_digest("key", action, standing.binding),
+        binding=standing.binding(action),
+        key=_digest("key", action, standing.binding(action)),
         approved_by=before.approved_by if before else "",
         detail=dict(before.detail) if before else {},
         history=history[-MOST_HISTORY:],

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from shadowbus import gates
 from shadowbus.cutoff import sentence
 from shadowbus.records import Aggregate, Promotion, Verdict
 from shadowbus.story import acting
@@ -217,6 +218,11 @@ def _trained_on(verdict: Verdict) -> tuple[str, ...]:
     return (told,) if told else ()
 
 
+def _gate(verdict: Verdict) -> tuple[str, ...]:
+    told = gates.sentence(verdict.gate)
+    return (told,) if told else ()
+
+
 def _tell(known: Told, around: _Around) -> TrialStory:
     whole = _whole(known)
     verdict = known.history[-1] if known.history else Verdict(known.trial, KEEP_WATCHING, [], 0, 0, {}, 0)
@@ -257,6 +263,7 @@ def _tell(known: Told, around: _Around) -> TrialStory:
         warnings=(
             *_undecided(verdict.fault),
             *(in_the_way if not stopped else ()),
+            *_gate(verdict),
             *_trained_on(verdict),
             *warnings(summary, books, health, quiet_ms),
         ),

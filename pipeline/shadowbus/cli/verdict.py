@@ -21,7 +21,7 @@ from shadowbus.records import Verdict
 from shadowbus.settings import Settings
 from shadowbus.story.deviation import deviation
 from shadowbus.story.fields import number
-from shadowbus.story.figures import YEAR, anything, counted, duration
+from shadowbus.story.figures import MISSING, YEAR, anything, counted, duration
 from shadowbus.story.vocabulary import only_in_labels
 from shadowbus.trials import shadow_of, verdicts_in
 
@@ -182,7 +182,8 @@ def _criteria(record: Verdict) -> Table:
     rows = table("", "criterion", "value", "interval", "limit", "n", "state", "note")
     for one in record.criteria:
         if isinstance(one, Mapping):
-            interval = f"{anything(one.get('low'))} to {anything(one.get('high'))}"
+            ends = one.get("low"), one.get("high")
+            interval = MISSING if ends == (None, None) else " to ".join(map(anything, ends))
             state = str(one.get("state"))
             figures = (anything(one.get("value")), interval, anything(one.get("limit")), anything(one.get("n")))
             numbers, style = map(cell, figures), STATE_STYLES.get(state, "")

@@ -23,7 +23,7 @@ another name of a class, say so in [shadow.options] same_class."
     labels = [sum(row) for row in live]
     strange = [at for at, seen in enumerate(answered) if labels[at] and not seen]
     amount, whole = sum(labels[at] for at in strange), sum(labels)
-    if amount < ENOUGH or amount < NOTABLE * whole:
+    if amount < ENOUGH or not NOTABLE * whole <= amount < whole:  # where it is all, the verdict itself says so
         return ""
     names = listed([repr(classes[at]) for at in strange][:SHOWN])
     return (

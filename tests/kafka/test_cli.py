@@ -145,7 +145,7 @@ def test_the_exit_code_is_the_verdict_and_json_is_the_very_record(desk: Desk, wo
     assert (shown.returncode, shown.stderr) == (code, "")
     assert shown.stdout.startswith(f"{word.replace('_', ' ')} {TRIAL}\n4,321 requests, 17 labels\n")
     row = next(line for line in shown.stdout.splitlines() if line.startswith("error_rate"))
-    assert row.split() == ["error_rate", "0.25", "0.125", "to", "0.5", "0.001", "fails"]
+    assert row.split() == ["error_rate", "0.25", "0.125", "to", "0.5", "0.001", "-", "fails"]
     assert "Needs about 1,902 more requests" in shown.stdout
 
 

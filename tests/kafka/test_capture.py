@@ -128,6 +128,7 @@ def test_records_on_the_wire_are_as_the_design_says(bootstrap: str, namespace: s
         "scores": [0.75, 0.25],
         "latency_ms": 0.0,
         "error": None,
+        "timed": "call",
     }
     error = predictions[failing.request_id]
     assert (error["prediction"], error["scores"], error["error"]) == (None, None, "ValueError: no")

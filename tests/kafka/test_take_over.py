@@ -17,7 +17,7 @@ from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.offsets import bounds
 from traffic import Reader, Stream, end, request
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.alone]
 
 PROMISE_S = 10.0
 BUSY_S = 8.0

@@ -91,9 +91,18 @@ class Deed(IntEnum):
     FILES = auto()
     DISK = auto()
     LIE = auto()
+    LAZY = auto()
 
 
 _leaked: list[bytes] = []
+_loaded: list[bool] = []
+
+
+def _load_late() -> None:
+    """As libraries do that load parts of themselves when they are first used in a process."""
+    if not _loaded:
+        time.sleep(1.0)
+        _loaded.append(True)
 
 
 def _raise() -> None:
@@ -268,6 +277,7 @@ DEEDS: dict[int, Callable[[], object]] = {
     Deed.SHARE: _share,
     Deed.LEAK: _leak,
     Deed.SLOW: lambda: time.sleep(1.0),
+    Deed.LAZY: _load_late,
     Deed.HANG: lambda: time.sleep(3600),
     Deed.BUSY: lambda: sum(itertools.repeat(0)),  # in C, and never lets go of the interpreter
     Deed.DEAF: _ignore_signals_and_hang,

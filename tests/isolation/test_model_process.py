@@ -121,6 +121,20 @@ def test_the_first_question_may_take_longer_and_only_that(bundle: Path, monkeypa
         process.close()
 
 
+def test_a_model_that_loads_late_is_warm_again_after_each_crash(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    process = ModelProcess(ShadowSettings("s", "m", timeout_ms=400, allow_pickle=True), bundle)
+    try:
+        assert ask(process, [Deed.LAZY]) == {}
+        for _ in range(2):
+            ((status, _),) = ask(process, [Deed.EXIT]).values()
+            assert status == "shadow_crash"
+            assert ask(process, [Deed.LAZY]) == {}  # not late for what was loaded before it
+        assert set(process.vitals.deaths) == {"crash"}
+    finally:
+        process.close()
+
+
 def test_a_file_that_unpacks_to_more_than_a_model_may_take_is_not_unpacked(tmp_path: Path) -> None:
     bomb = zipfile.ZipFile(tmp_path / "model.skops", "w", zipfile.ZIP_DEFLATED)
     with bomb, bomb.open("schema.json", "w") as part:

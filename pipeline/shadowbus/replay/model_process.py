@@ -21,6 +21,7 @@ from shadowbus.replay.model_messages import MAX_FRAME_BYTES, Answers, pack_quest
 from shadowbus.replay.model_vitals import ModelVitals
 from shadowbus.replay.model_worker import ModelWorker
 from shadowbus.replay.unanswered import unanswered
+from shadowbus.replay.warming import Warming
 from shadowbus.settings import ShadowSettings
 
 logger = logging.getLogger("shadowbus.model")
@@ -92,7 +93,7 @@ class ModelProcess:
         self._worker: ModelWorker | None = None
         self._row_seconds: float | None = None
         self._row_bytes = 0.0
-        self._cold = True
+        self._cold, self._warming = True, Warming()
         self._told_detour = self._told_network = False
         self._keeper = self._new_keeper()
         try:
@@ -144,7 +145,10 @@ class ModelProcess:
                 overdue = monotonic() > self._due()
                 cold, answers = self._cold, self._next_answers(chunk, wait=wait)
                 if answers is not None:
-                    self._answered(chunk, answers, None if cold else monotonic() - self._waiting_since)
+                    took = monotonic() - self._waiting_since
+                    if cold:
+                        self._warming.note(chunk.keys, chunk.values, answers, took, self._usual(len(chunk.keys)))
+                    self._answered(chunk, answers, None if cold else took)
                 elif wait or overdue or self._worker is None or self._worker.gone:
                     self._fell(chunk)
                     if chunk.answers is None:
@@ -181,9 +185,13 @@ class ModelProcess:
     def _due(self) -> float:
         return self._waiting_since + self._seconds_for(len(self._asked[0].keys))
 
+    def _usual(self, rows: int) -> float:
+        """What rows may take together; one row alone has exactly what the settings allow."""
+        return self.timeout if rows == 1 else max(CHUNK_SECONDS, 2 * self.timeout)
+
     def _seconds_for(self, rows: int) -> float:
-        """What rows may take together; one row alone has exactly what the settings allow, once the model is warm."""
-        seconds = self.timeout if rows == 1 else max(CHUNK_SECONDS, 2 * self.timeout)
+        """The same, and more while the model is cold."""
+        seconds = self._usual(rows)
         return max(seconds, min(WARM_UP_SECONDS, self.circuit.patience(monotonic()) / 2)) if self._cold else seconds
 
     def _next_answers(self, chunk: Chunk, *, wait: bool) -> Answers | None:
@@ -306,11 +314,14 @@ class ModelProcess:
                 return False
             if self._worker is not None or not self._loaded():
                 break
-            self._worker = self._keeper.fork()
+            since, self._worker = monotonic(), self._keeper.fork()
             if self._worker is None:
                 self._replace_keeper()
-            else:
-                self.vitals.pid = self._worker.pid
+                continue
+            self.vitals.pid = self._worker.pid
+            if not self._warming.warm(self._worker):
+                self._bury(since)
+            self._waiting_since = monotonic()  # what it took to have a worker is no row's time
         return self._worker is not None
 
     def _loaded(self) -> bool:

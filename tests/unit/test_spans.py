@@ -11,12 +11,20 @@ import pytest
 from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.recount import Recount
 from shadowbus.aggregate.stage import AggregateStage
+from shadowbus.cli.overview import gate_notes
+from shadowbus.cli.verdict import show
+from shadowbus.doctor.evidence import Evidence
+from shadowbus.doctor.flow import check_verdicts
 from shadowbus.errors import Malformed
 from shadowbus.gates import Gate, differs, sentence
+from shadowbus.notify.due import Change
+from shadowbus.notify.messages import chat
 from shadowbus.promotion.course import NotAllowed, Standing, begun, check_verdict, finished
 from shadowbus.records import Verdict, decode, encode
 from shadowbus.settings import Settings, parse_settings
+from shadowbus.settings.webhook import NotifySettings
 from shadowbus.stage import Slice
+from shadowbus.story.trial import Told, tell
 
 TRIAL, TWIN = "live@1~new@2", "live@1~twin@1"
 DOCUMENT: dict[str, Any] = {
@@ -289,3 +297,22 @@ def test_a_partial_with_a_span_that_is_none_is_refused(odd: dict[str, Any]) -> N
     board = Board({}, OLD)
     with pytest.raises(Malformed, match=r"span|gate"):
         board.accept(key, orjson.dumps({**record, "span": {**record["span"], **odd}}))
+
+
+def test_a_change_is_said_wherever_the_verdict_is(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World()
+    world.write(40, at_ms=1_000)
+    world.run(world.worker(OLD, 500, 0, 1))
+    world.write(40, at_ms=3_000)
+    world.run(world.worker(NEW, 2_000, 0, 1), now_ms=1_764_504_000_000)
+    verdict = world.decided(NEW, world.decided(OLD))
+    told = sentence(verdict.gate)
+    assert told.startswith("The gate changed at 2025-11-30 12:00 UTC (gate.latency_budget_ms: 9.0 → 3.0)")
+    (trial,) = tell([Told(TRIAL, history=[verdict])]).trials
+    (finding,) = check_verdicts(Evidence(NEW, 0, verdicts=(verdict,)))
+    message = chat(Change(NotifySettings("chat", "https://chat.example"), verdict, "PROMOTE", 1), "")
+    show(verdict, {})
+    shown = " ".join(capsys.readouterr().out.split())
+    assert told in trial.warnings  # the page and the report
+    assert all(told in place for place in (finding.evidence, shown, *gate_notes(NEW, [verdict])))
+    assert told in orjson.loads(message)["text"]

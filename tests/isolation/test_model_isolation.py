@@ -79,7 +79,7 @@ FIRST = tuple(deed for deed in GUILTY if deed < Deed.ODD and deed not in (Deed.H
 
 HARMLESS = (Deed.CHILD, Deed.ORPHAN, Deed.COPY, Deed.THREAD, Deed.LEAK)
 
-GENEROUS_SECONDS = 30.0
+GENEROUS_SECONDS = 60.0
 PATIENT_SECONDS = 120.0
 """Guilty rows are found as long as there is patience, and a busy machine needs more of it. How patience ends has tests
 of its own."""

@@ -146,11 +146,12 @@ def waiting(aggregate: dict[str, Any]) -> int:
 
 
 def by_id(comparisons: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """By id, without the latency that was measured, and the number, which is by partition."""
+    """By id, without the latencies and of which rows they were measured, and the number, which is by partition."""
     for one in comparisons:
         del one["number"]
         if one["shadow"] is not None:
             one["shadow"]["latency_ms"] = None
+            one["shadow"].pop("timed", None)
     return {one["request_id"]: rounded(one) for one in comparisons}
 
 

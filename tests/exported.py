@@ -8,7 +8,7 @@ from typing import cast
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
-from fakes.instant_model import InstantModel
+from fakes.instant_model import Doubler, InstantModel
 from promql import Sample, samples_of
 from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.stage import AggregateStage
@@ -18,9 +18,11 @@ from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials
 from shadowbus.exporter.worker import WorkerCollector
 from shadowbus.judge.stage import JudgeStage
+from shadowbus.replay.answering import Answering
 from shadowbus.replay.circuit import Circuit
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.model_vitals import ModelVitals
+from shadowbus.replay.single_rows import SingleRows
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.stage import Outputs, Slice, Stage
@@ -51,7 +53,11 @@ def settings_in(folder: Path) -> Settings:
 
 
 class Shadow(InstantModel):
-    """The instant model, with the vitals of one that died twice."""
+    """The instant model, of which every row is timed, with the vitals of one that died twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answering = Answering(Doubler(), SingleRows(1.0))
 
     def report(self) -> dict[str, object]:
         vitals = ModelVitals(rows=REQUESTS, batches=9, loads=3)

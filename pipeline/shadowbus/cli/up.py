@@ -20,9 +20,9 @@ from shadowbus.supervisor import Command, Supervisor
 TOPICS_S = 2.0
 """How often to look for topics that went missing."""
 
-GONE_LOOKS = 3
-"""So many looks in a row must miss a topic before it is created again: every worker has noticed by then, and let go. A
-commit of one that has not would say of the new topic what was true of the old one."""
+GONE_LOOKS = 5
+"""So many looks in a row must miss a topic before it is created again: every worker has noticed by then, and its last
+try to commit (`TRY_SECONDS`) is over. One that went through would say of the new topic what was true of the old one."""
 
 
 def up(

@@ -111,7 +111,7 @@ class _Membership:
         self.work: Restored | None = None
         self.generation: object = None
         self.callbacks, self.heard = Callbacks(), Heard()
-        self.in_transaction, self.commit_at = False, 0.0
+        self.in_transaction, self.commit_at, self.over = False, 0.0, threading.Event()
         self.ending: Aside[None] | None = None
         self.sent: Mapping[Input, int] = {}  # the positions that it commits
         self.moved, self.steady_at = False, float("inf")
@@ -238,6 +238,8 @@ class _Membership:
         offsets = marked(positions, self.names, owner, self._held().standing.ids)
 
         def send_offsets(left: float) -> None:
+            if self.over.is_set():  # tried on, it would go through when a topic that is gone is made anew
+                raise Retry("this membership is over")
             with self.patience.during("send_offsets_to_transaction", TRY_SECONDS + 3):
                 producer.send_offsets_to_transaction(offsets, generation, min(left, TRY_SECONDS))
 
@@ -376,6 +378,7 @@ class _Membership:
         self.patience.end()
 
     def _let_go(self) -> None:
+        self.over.set()
         self._give_up_restoring()
         self._abort(Deadline.after(self.seconds))
         self._drop()

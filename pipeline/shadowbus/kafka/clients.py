@@ -21,7 +21,7 @@ logger = logging.getLogger("shadowbus.kafka")
 _SHARED: dict[str, Any] = {
     "log.connection.close": False,
     "topic.metadata.refresh.interval.ms": 30_000,
-    "reconnect.backoff.max.ms": 1_000,  # of ten seconds each outage would be so much longer
+    "reconnect.backoff.max.ms": 500,  # of ten seconds each outage would be so much longer
 }
 
 

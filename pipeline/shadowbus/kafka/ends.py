@@ -3,12 +3,14 @@
 Somebody who reads what another has written about offsets can hold it against this.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo
 
+from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.kafka.clients import make_admin, plainly
 from shadowbus.kafka.offsets import LATEST, offset_of
@@ -38,14 +40,11 @@ class Ends:
             BrokerError: This user may not ask.
             Retry: Kafka did not answer in time.
         """
-        wanted = {TopicPartition(name, partition): LATEST for name in self._names for partition in self._partitions}
+        deadline = Deadline.after(seconds)
         try:
             with self._lock:
-                self._admin = self._admin or make_admin(self._settings)
-                asked = self._admin.list_offsets(wanted, request_timeout=max(1.0, seconds))
-                return {(self._names[tp.topic], tp.partition): _end(answer.result, tp) for tp, answer in asked.items()}
+                return self._look(deadline)
         except KafkaException as error:
-            self._admin = None  # librdkafka goes on asking with what a client knew of leaders before they changed
             reason = error.args[0]
             if reason.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise BrokerError(
@@ -53,6 +52,21 @@ class Ends:
                     f"on {', '.join(self._names)}."
                 ) from error
             raise Retry(f"Kafka did not say where the partitions end: {plainly(error)}.") from error
+
+    def _look(self, deadline: Deadline) -> dict[Input, int]:
+        if self._admin is not None:
+            # librdkafka goes on asking with what a client knew of leaders before they changed; a new one knows better.
+            with contextlib.suppress(KafkaException):
+                return self._ask(self._admin, deadline)
+        self._admin, admin = None, make_admin(self._settings)
+        found = self._ask(admin, deadline)
+        self._admin = admin
+        return found
+
+    def _ask(self, admin: AdminClient, deadline: Deadline) -> dict[Input, int]:
+        wanted = {TopicPartition(name, partition): LATEST for name in self._names for partition in self._partitions}
+        asked = admin.list_offsets(wanted, request_timeout=max(1.0, deadline.remaining()))
+        return {(self._names[tp.topic], tp.partition): _end(answer.result, tp) for tp, answer in asked.items()}
 
 
 def _end(result: Callable[[], ListOffsetsResultInfo], place: TopicPartition) -> int:

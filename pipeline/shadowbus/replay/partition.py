@@ -39,8 +39,8 @@ class PartitionState:
     """`join` and `inbox` run ahead; the rest is as of the last unit of work that is finished.
 
     `models` are the live models met so far. `name` is the changelog partition's, for what is said of it; `entries` are
-    the numbers of the `a` records restored; `kept` says whether the changelog had any books; `damaged` what cannot be
-    taken back, by key.
+    the numbers of the `a` records restored, and `forgotten` the keys of those that are to be deleted next; `kept` says
+    whether the changelog had any books; `damaged` what cannot be taken back, by key.
     """
 
     join: Join
@@ -55,6 +55,7 @@ class PartitionState:
     event_ms: dict[str, int] = field(default_factory=lambda: {"requests": 0, "predictions": 0})
     touched: bool = False
     entries: set[int] = field(default_factory=set)
+    forgotten: list[bytes] = field(default_factory=list)
     kept: bool = False
     damaged: dict[bytes | None, str] = field(default_factory=dict)
 
@@ -143,7 +144,8 @@ class PartitionState:
             if value is not None:
                 self.entries.add(number)
                 join.answered.newer.update(value.split(_BETWEEN))
-                join.answered.note(key)
+                # Read back, generations are cut elsewhere than when they were written: what falls out is still there.
+                self.forgotten += join.answered.note(key)
         elif key == BOOKS_KEY and value is not None:
             document = orjson.loads(value)
             self.books, self.live_model, self.kept = Books.from_record(document), str(document["live_model"]), True
@@ -170,7 +172,8 @@ class PartitionState:
 
     def take_changelog(self) -> list[tuple[bytes, bytes | None]]:
         """The changelog records, key and value, of everything that changed since the last call."""
-        rows: list[tuple[bytes, bytes | None]] = [
+        rows: list[tuple[bytes, bytes | None]] = [(old, None) for old in self.forgotten]
+        rows += [
             (key, None if half is None else _HALF.pack(half[1], half[2], len(half[0])) + half[0])
             for key, half in self.changes.items()
         ]
@@ -182,5 +185,5 @@ class PartitionState:
         rows.append(
             (BOOKS_KEY, orjson.dumps({**self.books.record(), "live_model": self.live_model, "entries": self.entry}))
         )
-        self.changes, self.fresh, self.touched = {}, [], False
+        self.changes, self.fresh, self.forgotten, self.touched = {}, [], [], False
         return rows

@@ -38,6 +38,9 @@ def test_kafka_itself_misses_each_right_of_a_stage(house: House, stage: str) -> 
             if stage == "agents":  # Faust says it again and again; the look at the start, made every 5 s, ends it
                 eventually(lambda: "uthoriz" in one.said() or "Kafka does not let" in one.said(), one.said)
                 continue
+            if (stage, right.name) == ("replay", "churn.verdicts"):  # which rows are timed is no reason to end
+                eventually(lambda: "what verdicts wait for cannot be followed" in one.said(), one.said)
+                continue
             assert one.ended(ROOMY_S) == 1, right
             assert f"Kafka does not let this user {right}: " in one.said()
             assert "Traceback" not in one.said()

@@ -5,6 +5,8 @@ mixture serves every limit. Guaranteed also where the chance of a success change
 the past, as long as it stays, on the average so far, on the other side of the limit (docs/decisions/0017).
 """
 
+import functools
+import functools
 import math
 
 import numpy as np
@@ -102,6 +104,7 @@ def rate_low(successes: float, trials: float, alpha: float) -> float:
     return edge(seen, 0.0, lambda limit: rate_evidence_above(successes, trials, limit) >= enough)
 
 
+@functools.lru_cache(maxsize=4096)  # windows and segments that did not change ask the same at every publication
 def rate_interval(successes: float, trials: float, alpha: float) -> Interval:
     """A confidence sequence for a rate between 0 and 1 (both ends at `alpha / 2`).
 

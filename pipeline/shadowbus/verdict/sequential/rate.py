@@ -6,7 +6,6 @@ the past, as long as it stays, on the average so far, on the other side of the l
 """
 
 import functools
-import functools
 import math
 
 import numpy as np

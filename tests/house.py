@@ -23,6 +23,7 @@ from shadowbus.records import Verdict, encode
 from shadowbus.rights import Names, Right, needed_for
 from shadowbus.settings import Settings, load_settings, parse_settings
 from shadowbus.topology import TOPICS
+from topic_log import log_of
 from traffic import Reader, make_bundle, prediction, request
 
 STAGES = {
@@ -180,6 +181,12 @@ def provoke(house: House, stage: str, name: str) -> None:
         one = json.loads(next(value for value in reader.raw if value and value.startswith(b"{")))
         house.produce("churn.comparisons", name, json.dumps({**one, "request_id": name}).encode())
         house.produce("churn.labels", name, json.dumps(label(name)).encode())
+    elif stage == "agents":
+        partials = [
+            one for one in log_of(house.guarded.open, "churn.partials") if one.value and one.key.count(b"|") == 3
+        ]
+        newest = partials[-1]  # once more: it goes into the table
+        house.produce("churn.partials", newest.key.decode(), newest.value or b"", newest.partition)
     elif stage == "notify":
         other = ("PROMOTE", "SEND_BACK")[int(name.rpartition("-")[2]) % 2]  # another than the last, which may be told
         changed = Verdict(OLD, other, [], requests=1, labels=0, needed={}, decided_ms=int(time.time()))

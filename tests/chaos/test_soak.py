@@ -87,7 +87,8 @@ for each customer, 200 for each window, 400 for each live model, 1.7 for each re
 what comes and goes by itself: the buffers of librdkafka, the memtables of RocksDB, the arenas of the allocator."""
 
 MORE_KEYS = 1.1
-"""By what factor the keys of a compacted topic may be more: the last hours are not dropped yet."""
+"""By what factor the keys of a compacted topic may be more after both laps. From one to the next they come and go by an
+eighth (1,634, 1,830, 1,130): the windows of a young trial are small, and the last hours are not dropped yet."""
 
 
 @dataclass
@@ -211,15 +212,16 @@ def test_weeks_of_windows_models_segments_ids_and_restarts_leave_every_process_a
     for restarts in WARM_UP:
         soak.lap(restarts=restarts)
     faults: list[str] = []
+    keys = soak.keys()
     for restarts in (False, True):
-        weights, keys, done = soak.weights(), soak.keys(), soak.restarts
+        weights, done = soak.weights(), soak.restarts
         soak.lap(restarts=restarts)
         sys.stdout.write(f"\na lap of {HOURS * REQUESTS} requests in {HOURS} hours, {soak.restarts - done} restarts\n")
         for name, after in soak.weights().items():
             sys.stdout.write(f"  {name:18} {weights[name]}  ->  {after}\n")
             grown = after.since(weights[name])
             faults += [f"{name}: {grown} more"] if any(a > b for a, b in zip(grown, MORE, strict=True)) else []
-        for topic, count in soak.keys().items():
-            sys.stdout.write(f"  {topic:18} {keys[topic]} keys  ->  {count}\n")
-            faults += [f"{topic}: {count - keys[topic]} more keys"] if count > MORE_KEYS * keys[topic] else []
+    for topic, count in soak.keys().items():
+        sys.stdout.write(f"  {topic:18} {keys[topic]} keys  ->  {count}\n")
+        faults += [f"{topic}: {count - keys[topic]} more keys"] if count > MORE_KEYS * keys[topic] else []
     assert not faults, faults

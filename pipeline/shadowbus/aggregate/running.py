@@ -1,8 +1,10 @@
 """The running totals of one source partition: what changed since the last commit, and which windows are too old."""
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import orjson
 from msgspec import DecodeError, Struct
@@ -167,15 +169,12 @@ class Running:
             self.known_of(control)  # before its kept totals are taken
         return controls
 
-    def _began(self, key: Key, value: bytes) -> int | None:
-        first = _totals(key, value).first_ms
-        return None if first is None else self.terms.windows.began(first)
-
     def _of(self, key: Key) -> Totals:
         totals = self.totals.get(key)
         if totals is None:
             value = self.kept.pop(key, None)
-            totals = self.totals[key] = Totals() if value is None else _totals(key, value)
+            with _readable(key):
+                totals = self.totals[key] = Totals() if value is None else _totals(orjson.loads(value))
         return totals
 
     def _note(self, key: Key) -> None:
@@ -186,7 +185,9 @@ class Running:
     def _recalled(self, trial: str) -> Known:
         """What was kept of a trial, on the terms of the gate that it is counted by."""
         value, mine = self.kept.get(Key(trial)), None if self.gates is None else self.gates.of(trial)
-        span, terms = Span() if value is None else _span(Key(trial), value), self.terms
+        with _readable(Key(trial)):
+            record = {} if value is None else orjson.loads(value)
+            span, terms = Span.from_record(record.get("span", {})), self.terms
         if self.gates is not None:
             if span.due(mine, self.gates.since_ms):
                 self.due.add(trial)
@@ -196,10 +197,12 @@ class Running:
         known = self.known[trial] = Known.of(trial, terms, self.segments.pop(trial, None))
         known.from_ms = span.from_ms
         if value is not None:
-            _keep(known, Key(trial), value)
-            known.troubles.beginning = _beginning(Key(trial), value)
-            known.began_ms = self._began(Key(trial), value)
-            self.firsts[trial] = dict(span.first_offsets) or _firsts(Key(trial), value)
+            with _readable(Key(trial)):
+                known.keep({name: list(names) for name, names in record.get("names", {}).items()})
+                known.troubles.beginning = Beginning.from_record(record.get("beginning", {}))
+                first = _totals(record).first_ms
+                known.began_ms = None if first is None else self.terms.windows.began(first)
+                self.firsts[trial] = dict(span.first_offsets) or _firsts(record)
         return known
 
     def _turned(self, trial: str) -> Known:
@@ -252,50 +255,20 @@ class Running:
                 self.dropped.add(key)
 
 
-def _firsts(key: Key, value: bytes) -> dict[str, int]:
+def _firsts(record: Mapping[str, Any]) -> dict[str, int]:
     """Of an older writer's totals, which do not say, as far back as there may be."""
+    found = record.get("first_offsets", dict.fromkeys(record["next_offsets"], 0))
+    return {topic: int(offset) for topic, offset in found.items()}
+
+
+def _totals(record: Mapping[str, Any]) -> Totals:
+    return Totals.from_record(record["totals"])
+
+
+@contextlib.contextmanager
+def _readable(key: Key) -> Iterator[None]:
+    """What cannot be read inside is kept state that is damaged, and says of what."""
     try:
-        record = orjson.loads(value)
-        found = record.get("first_offsets", dict.fromkeys(record["next_offsets"], 0))
-        return {topic: int(offset) for topic, offset in found.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _corrupt(key, error) from error
-
-
-def _keep(known: Known, key: Key, value: bytes) -> None:
-    try:
-        known.keep(_names(key, value))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise _corrupt(key, error) from error
-
-
-def _span(key: Key, value: bytes) -> Span:
-    try:
-        return Span.from_record(orjson.loads(value).get("span", {}))
-    except (Malformed, AttributeError, TypeError, ValueError) as error:
-        raise _corrupt(key, error) from error
-
-
-def _names(key: Key, value: bytes) -> dict[str, list[str]]:
-    try:
-        return {name: list(names) for name, names in orjson.loads(value).get("names", {}).items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise _corrupt(key, error) from error
-
-
-def _beginning(key: Key, value: bytes) -> Beginning:
-    try:
-        return Beginning.from_record(orjson.loads(value).get("beginning", {}))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _corrupt(key, error) from error
-
-
-def _totals(key: Key, value: bytes) -> Totals:
-    try:
-        return Totals.from_record(orjson.loads(value)["totals"])
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
-        raise _corrupt(key, error) from error
-
-
-def _corrupt(key: Key, error: Exception) -> StateCorruptError:
-    return StateCorruptError(f"the kept totals of {key.text()} cannot be read: {error!r}")
+        yield
+    except (Malformed, KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
+        raise StateCorruptError(f"the kept totals of {key.text()} cannot be read: {error!r}") from error

@@ -7,10 +7,11 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
+from questioned import asked
 from shadowbus.replay import answering as module
 from shadowbus.replay.answering import Answering
 from shadowbus.replay.error_text import NO_NETWORK, error_text
-from shadowbus.replay.model_messages import TEXT_CHARACTERS, Answers, pack_question
+from shadowbus.replay.model_messages import TEXT_CHARACTERS
 from shadowbus.replay.shortcut import FAILURES, REST_SECONDS, Shortcut
 from shadowbus.replay.single_rows import SingleRows
 from shadowbus.shadows.model import Answers as Predicted
@@ -48,18 +49,6 @@ class Model:
 
     def missing(self, rows: Sequence[Row]) -> list[tuple[str, ...]] | None:
         raise RuntimeError("who knows")
-
-
-def asked(answering: Answering, values: Sequence[float]) -> Answers:
-    keys = [b"r%d" % number for number in range(len(values))]
-    requests = [
-        orjson.dumps({"request_id": key.decode(), "timestamp_ms": 1, "features": {"x": value}})
-        for key, value in zip(keys, values, strict=True)
-    ]
-    answers = answering.answer(pack_question(keys, requests))
-    good = [row for row in range(len(values)) if row not in answers.failed]
-    assert answers.predictions == [2 * values[row] for row in good]
-    return answers
 
 
 GOOD = [float(number) for number in range(ROWS)]

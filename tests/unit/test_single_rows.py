@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from itertools import chain
 from time import perf_counter
 
-import orjson
 import pytest
 
+from questioned import asked
 from shadowbus.replay.answering import Answering
-from shadowbus.replay.model_messages import Answers as Answered
-from shadowbus.replay.model_messages import pack_question
 from shadowbus.replay.single_rows import BURST_SECONDS, SingleRows
 from shadowbus.shadows.model import Answers, Row
 
@@ -46,19 +44,6 @@ class Remembering:
 
     def missing(self, rows: Sequence[Row]) -> list[tuple[str, ...]] | None:
         return None
-
-
-def asked(answering: Answering, values: Sequence[float]) -> Answered:
-    keys = [b"r%d" % number for number in range(len(values))]
-    requests = [
-        orjson.dumps({"request_id": key.decode(), "timestamp_ms": 1, "features": {"x": value}})
-        for key, value in zip(keys, values, strict=True)
-    ]
-    answers = answering.answer(pack_question(keys, requests))
-    good = [row for row in range(len(values)) if row not in answers.failed]
-    assert answers.predictions == [2 * values[row] for row in good]
-    assert len(answers.scores) == len(good)
-    return answers
 
 
 @pytest.mark.parametrize("rows", [1, 2, 40])

@@ -585,7 +585,7 @@ def test_a_type_that_json_cannot_bring_is_refused_when_bundling(column: Any, sai
 def test_a_transformer_named_when_bundling_is_trusted_when_loading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mysteps.py").write_text(
+    (tmp_path / "clipping_steps.py").write_text(
         "from sklearn.base import BaseEstimator, TransformerMixin\n"
         "class Clip(BaseEstimator, TransformerMixin):\n"
         "    def fit(self, X, y=None): self.n_features_in_ = 3; return self\n"
@@ -593,19 +593,19 @@ def test_a_transformer_named_when_bundling_is_trusted_when_loading(
         "def halved(X): return X / 2\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    mysteps = importlib.import_module("mysteps")
-    estimator = make_pipeline(mysteps.Clip(), LogisticRegression()).fit(NUMBERS, CLASS)
+    steps = importlib.import_module("clipping_steps")
+    estimator = make_pipeline(steps.Clip(), LogisticRegression()).fit(NUMBERS, CLASS)
     options: dict[str, Any] = {"name": "m", "version": "1", "features": None, "now_ms": 0}
     skops.io.dump(estimator, tmp_path / "model.skops")
-    made = write_bundle(tmp_path / "model.skops", out=tmp_path / "b", trusted=["mysteps.Clip"], **options)
+    made = write_bundle(tmp_path / "model.skops", out=tmp_path / "b", trusted=["clipping_steps.Clip"], **options)
     assert (
         load_model(made, allow_pickle=False).predict(NUMBERS.tolist()).predictions
         == estimator.predict(NUMBERS).tolist()
     )
     # A function could be any function: whoever runs the model has to name it, the bundle is not enough.
-    estimator = make_pipeline(FunctionTransformer(mysteps.halved), LogisticRegression()).fit(NUMBERS, CLASS)
+    estimator = make_pipeline(FunctionTransformer(steps.halved), LogisticRegression()).fit(NUMBERS, CLASS)
     skops.io.dump(estimator, tmp_path / "model.skops")
-    made = write_bundle(tmp_path / "model.skops", out=tmp_path / "c", trusted=["mysteps.halved"], **options)
-    with pytest.raises(BundleError, match=r"mysteps\.halved.*trusted_types"):
+    made = write_bundle(tmp_path / "model.skops", out=tmp_path / "c", trusted=["clipping_steps.halved"], **options)
+    with pytest.raises(BundleError, match=r"clipping_steps\.halved.*trusted_types"):
         load_model(made, allow_pickle=False)
-    assert load_model(made, allow_pickle=False, trusted=["mysteps.halved"]).model == "m@1"
+    assert load_model(made, allow_pickle=False, trusted=["clipping_steps.halved"]).model == "m@1"

@@ -14,18 +14,19 @@ LATELY_S = 30.0
 
 
 class Heard:
-    """Keeps the last refusal, for those who look for the reason of a failure, and the last `words` of any kind.
+    """Keeps the last refusal, for those who look for the reason of a failure, and the last `words` that say why.
 
     `note` is given to clients as their `error_cb`.
     """
 
     def __init__(self) -> None:
         self._last: tuple[KafkaError, float] | None = None
-        self.words = "nothing was heard of it"
+        self.words, self._said = "nothing was heard of it", False
 
     def note(self, error: KafkaError) -> None:
         """A client says this; what is no refusal mends itself, or is raised where it matters."""
-        self.words = plainly(error)
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._said:  # it only sums up what was said before
+            self.words, self._said = plainly(error), True
         if error.code() in REFUSALS:
             self._last = (error, monotonic())
 

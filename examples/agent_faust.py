@@ -9,7 +9,7 @@ from typing import Any
 
 import faust
 
-from shadowbus.aggregate.faust_app import make_app
+from shadowbus.agents.faust_app import make_app
 from shadowbus.reading import topic_of
 from shadowbus.records import Comparison, decode
 from shadowbus.settings import load_settings

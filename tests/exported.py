@@ -10,9 +10,9 @@ from prometheus_client.registry import Collector
 
 from fakes.instant_model import Doubler, InstantModel
 from promql import Sample, samples_of
-from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.compare import make_comparator
+from shadowbus.decide.board import Board
 from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials

@@ -17,8 +17,8 @@ _CONTEXT.set_forkserver_preload(
         "shadowbus.replay.worker",
         "shadowbus.judge.worker",
         "shadowbus.aggregate.worker",
-        "shadowbus.aggregate.agents",
-        "shadowbus.aggregate.recount",
+        "shadowbus.agents.agents",
+        "shadowbus.decide.verify",
         "shadowbus.rekey.worker",
         "shadowbus.notify.worker",
         "shadowbus.doctor.gather",
@@ -80,7 +80,7 @@ def _run(arguments: tuple[str, ...], out: str, err: str, unchecked: bool) -> Non
     os.setsid()
     for number, path in ((0, os.devnull), (1, out), (2, err)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), number)
-    from shadowbus.aggregate import agents
+    from shadowbus.agents import agents
     from shadowbus.cli.program import run
     from shadowbus.kafka import allowed
 

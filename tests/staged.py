@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from shadowbus.aggregate.board import Board, Publication
 from shadowbus.aggregate.stage import AggregateStage
+from shadowbus.decide.board import Board, Publication
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.stage import Slice
 

@@ -238,7 +238,7 @@ class Verdict:
     `shown` is what the evidence says by itself. What the verdict becomes follows from that and from what stood before
     it (`previous`, null in a trial's first record), by the table in `verdict/states.py`; `note` explains a move, or why
     one that was shown did not happen. `since_ms` is the `decided_ms` of the record in which the verdict became what it
-    is. `evidence` is what it takes to work the record out again (`aggregate/evidence.py`).
+    is. `evidence` is what it takes to work the record out again (`decide/decision.py`).
 
     `fault` says why the trial could not be decided; empty where it was. A record with a fault says KEEP_WATCHING, has
     no criteria, and is never acted on; `previous` is what stood before it, from which the next one follows.

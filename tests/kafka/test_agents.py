@@ -29,7 +29,7 @@ TRIAL = "live@1~new@2"
 RUN = {
     "aggregate": "from shadowbus.aggregate.worker import run_aggregate as run; stop = threading.Event();"
     "signal.signal(signal.SIGTERM, lambda *_: stop.set()); run(settings, stop, 'a')",
-    "agents": "from shadowbus.aggregate.agents import run_agents as run; run(settings, worker_id='b')",
+    "agents": "from shadowbus.agents.agents import run_agents as run; run(settings, worker_id='b')",
 }
 SEGMENTS = ("DE", "FR", "PL")
 NONE_YET: dict[str, Any] = {"totals": {"statuses": {}}}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from patiently import members, until
-from shadowbus.aggregate.agents import run_agents
+from shadowbus.agents.agents import run_agents
 from shadowbus.aggregate.worker import run_aggregate
 from shadowbus.errors import BrokerError
 from shadowbus.judge.worker import run_judge

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewPartitions
 
-from shadowbus.aggregate.books import close_books
+from shadowbus.decide.reconciliation import close_books
 from shadowbus.kafka.topics import create_topics
 from traffic import Stream, admin, end, prediction, request
 

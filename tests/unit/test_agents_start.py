@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shadowbus.aggregate import agents, faust_app
+from shadowbus.agents import agents, faust_app
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.settings import parse_settings
 

@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from fakes.instant_model import InstantModel
 from judge_log import HOUR_MS, Log, label, left_in_store
 from judge_log import comparison as comparison_to_judge
-from shadowbus.aggregate.board import Board
-from shadowbus.aggregate.books import close_books
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.compare import Comparators, make_comparator
 from shadowbus.dashboard.store import Store
+from shadowbus.decide.board import Board
+from shadowbus.decide.reconciliation import close_books
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials
 from shadowbus.replay.stage import ReplayStage
@@ -168,7 +168,7 @@ def test_a_shadow_that_is_not_in_the_settings_leaves_nothing_behind() -> None:
 
 
 def test_partials_that_wait_to_be_proved_are_few() -> None:
-    from shadowbus.aggregate.partials import Real
+    from shadowbus.decide.claims import Real
 
     board, rng = Board({}, SETTINGS), random.Random(1)
     board.real = Real({}, 0)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.terms import Terms
 from shadowbus.cli.verdict import EXIT_CODES
+from shadowbus.decide.board import Board
 from shadowbus.notify.due import changes
 from shadowbus.promotion.course import NotAllowed, Standing, check_verdict
 from shadowbus.records import Verdict, decode, encode

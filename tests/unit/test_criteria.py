@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.fold import Key, fold
 from shadowbus.aggregate.known import Known
-from shadowbus.aggregate.merge import counts_of, evidence_of
 from shadowbus.aggregate.noise import Noise
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
+from shadowbus.decide.board import Board
+from shadowbus.decide.evidence import counts_of, evidence_of
 from shadowbus.settings import CostSettings, GateSettings, Settings, ShadowSettings
 from shadowbus.stage import Slice
 from shadowbus.verdict import criterion as criterion_module

@@ -17,11 +17,11 @@ from sklearn.tree import DecisionTreeClassifier
 from judge_log import Log, comparison, label
 from shadowbus.aggregate.fold import Key, fold
 from shadowbus.aggregate.known import Known
-from shadowbus.aggregate.merge import evidence_of, verdict_of
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.cli.program import run
 from shadowbus.cutoff import Cutoff, sentence
+from shadowbus.decide.evidence import evidence_of, verdict_of
 from shadowbus.errors import BundleError, SettingsError
 from shadowbus.judge.frames import Frame, Frames
 from shadowbus.labelling.candidate import candidates_of

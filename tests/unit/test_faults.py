@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from shadowbus.aggregate.board import Board, Publication
-from shadowbus.aggregate.partials import Beyond, Real
 from shadowbus.aggregate.totals import INDEX, Totals
+from shadowbus.decide.board import Board, Publication
+from shadowbus.decide.claims import Beyond, Real
 from shadowbus.errors import Malformed
 from shadowbus.records import Partial, encode
 from shadowbus.settings import GateSettings, Settings
@@ -140,7 +140,7 @@ def test_it_goes_on_from_what_stood_before_once_it_can_be_decided(
 
 
 def test_a_record_larger_than_kafka_takes_is_a_fault_of_its_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shadowbus.aggregate.board.MAX_RECORD_BYTES", 9_000)
+    monkeypatch.setattr("shadowbus.decide.board.MAX_RECORD_BYTES", 9_000)
     document = record(BAD)
     document["totals"]["confusion"] = [[f"a class with a name {number}", "b", 1] for number in range(300)]
     found = verdicts(board_with(row(document)))

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from shadowbus.aggregate.days import HOUR_MS, Days
 from shadowbus.aggregate.fold import Key, fold
 from shadowbus.aggregate.known import Known
-from shadowbus.aggregate.merge import evidence_of
 from shadowbus.aggregate.moments import Moments
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
+from shadowbus.decide.evidence import evidence_of
 from shadowbus.errors import SettingsError
 from shadowbus.limits import MOST_DAYS
 from shadowbus.settings import GateSettings, parse_settings

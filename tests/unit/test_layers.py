@@ -16,7 +16,7 @@ STAGES = {"capture", "rekey", "replay", "judge", "aggregate"}
 KAFKA_FOLDERS = {"kafka", "capture"}
 """Where the Kafka client may be imported. Workers hand their stage to `kafka/exactly_once.py` and need no client."""
 
-FAUST_FILES = {"aggregate/agents.py", "aggregate/faust_app.py"}
+FAUST_FILES = {"agents/agents.py", "agents/faust_app.py"}
 
 CLOCK_FILES = {"clock.py"}
 

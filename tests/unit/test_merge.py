@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
-from shadowbus.aggregate.board import Board
-from shadowbus.aggregate.books import STILL_MS, Counted, close_books
-from shadowbus.aggregate.faust_kafka import faust_kafka
+from shadowbus.agents.faust_kafka import faust_kafka
 from shadowbus.aggregate.fold import Key
-from shadowbus.aggregate.merge import counts_of
 from shadowbus.aggregate.summary import Reading, summarize
 from shadowbus.aggregate.totals import INDEX, Totals
+from shadowbus.decide.board import Board
+from shadowbus.decide.evidence import counts_of
+from shadowbus.decide.reconciliation import STILL_MS, Counted, close_books
 from shadowbus.errors import Malformed, SettingsError
 from shadowbus.records import Partial, encode
 from shadowbus.settings import GateSettings, Settings

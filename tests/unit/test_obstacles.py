@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 from shadowbus.aggregate import beginning, reasons, troubles
-from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.reasons import FAILED, MOST, Reasons, form
-from shadowbus.aggregate.recount import Recount
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.cli.verdict import needed_sentence
+from shadowbus.decide.board import Board
+from shadowbus.decide.verify import Recount
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.trials import check_trials, going, unmet
 from shadowbus.notify.due import changes

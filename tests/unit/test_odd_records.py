@@ -17,13 +17,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
 from shadowbus import reading
-from shadowbus.aggregate.board import Board
 from shadowbus.cli import overview, status, verdict
 from shadowbus.cli.console import as_line
 from shadowbus.clock import Deadline
 from shadowbus.dashboard import charts as page_charts
 from shadowbus.dashboard import time_charts
 from shadowbus.dashboard.store import Store
+from shadowbus.decide.board import Board
 from shadowbus.errors import ShadowbusError
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials

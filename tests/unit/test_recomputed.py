@@ -8,8 +8,8 @@ import orjson
 
 from random_log import SETTINGS, SOURCES, TRIAL, Log
 from recomputed import Recomputed
-from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.stage import AggregateStage
+from shadowbus.decide.board import Board
 
 
 def readable(log: Log, topic: str) -> list[dict[str, Any]]:

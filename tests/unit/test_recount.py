@@ -7,9 +7,9 @@ import orjson
 import pytest
 
 from random_log import DOCUMENT, SETTINGS, SOURCES, TRIAL, TWIN, WITHOUT_GUARDS, Log, settings
-from shadowbus.aggregate.board import Board
-from shadowbus.aggregate.recount import Recount
 from shadowbus.aggregate.stage import AggregateStage
+from shadowbus.decide.board import Board
+from shadowbus.decide.verify import Recount
 from shadowbus.errors import Malformed
 from shadowbus.gates import Gate
 from shadowbus.records import Verdict, decode, encode

@@ -10,16 +10,16 @@ import orjson
 import pytest
 from datasketches import kll_floats_sketch
 
-from shadowbus.aggregate.difference import same_as_shown
 from shadowbus.aggregate.logarithm import log
 from shadowbus.aggregate.quantiles import K, Quantiles
 from shadowbus.aggregate.sketch_union import union
+from shadowbus.decide.difference import same_as_shown
 
 TESTS = Path(__file__).resolve().parents[1]
 PROGRAM = """
 import random
 from random_log import SETTINGS, SOURCES, Log
-from shadowbus.aggregate.board import Board
+from shadowbus.decide.board import Board
 from shadowbus.aggregate.stage import AggregateStage
 import numpy as np
 log = Log(5, 40)  # so few that no sketch of a partial throws dice

@@ -13,13 +13,13 @@ import pytest
 
 from fakes.instant_model import InstantModel
 from shadowbus.aggregate.fold import Key, fold
-from shadowbus.aggregate.merge import counts_of
 from shadowbus.aggregate.running import Running
 from shadowbus.aggregate.summary import Reading, summarize
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
 from shadowbus.cli.overview import TrialStatus, left_out_notes
 from shadowbus.compare import make_comparator
+from shadowbus.decide.evidence import counts_of
 from shadowbus.errors import SettingsError
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.shedding import STEP_MS, Shedding

@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
-from shadowbus.aggregate.board import Board
-from shadowbus.aggregate.recount import Recount
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.cli.overview import gate_notes
 from shadowbus.cli.verdict import show
+from shadowbus.decide.board import Board
+from shadowbus.decide.verify import Recount
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.flow import check_verdicts
 from shadowbus.errors import Malformed

@@ -5,9 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
-from shadowbus.aggregate.board import Board
 from shadowbus.aggregate.fold import Key
 from shadowbus.aggregate.totals import INDEX, Totals
+from shadowbus.decide.board import Board
 from shadowbus.records import Partial, encode
 from shadowbus.settings import GateSettings, Settings
 

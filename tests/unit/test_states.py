@@ -5,7 +5,7 @@ import typing
 
 import pytest
 
-from shadowbus.aggregate.merge import verdict_of
+from shadowbus.decide.evidence import verdict_of
 from shadowbus.records import Standing
 from shadowbus.settings import GateSettings
 from shadowbus.verdict.criterion import Verdict

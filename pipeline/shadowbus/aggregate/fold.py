@@ -16,6 +16,9 @@ from shadowbus.aggregate.timings import Timed
 from shadowbus.aggregate.totals import Totals
 from shadowbus.stage import Slice
 
+COUNTED = ("comparisons", "outcomes")
+"""The topics whose records are folded."""
+
 
 class Key(NamedTuple):
     """Of what totals are: `segment` is `all` or `name=value`, `window` is `all` or its start in milliseconds."""

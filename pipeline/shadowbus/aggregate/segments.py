@@ -13,6 +13,8 @@ MOST_NAMES = 50
 LONGEST = 100
 OTHER = "other"
 ALL = "all"
+VITALS = "vitals"
+"""In place of a segment in the key of a partial: the record is the vitals of a stage."""
 
 
 @dataclass(slots=True)

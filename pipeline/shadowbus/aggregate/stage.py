@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from shadowbus.aggregate.fold import Key, fold
-from shadowbus.aggregate.partials import COUNTED, VITALS
+from shadowbus.aggregate.fold import COUNTED, Key, fold
 from shadowbus.aggregate.running import Running
-from shadowbus.aggregate.segments import ALL
+from shadowbus.aggregate.segments import ALL, VITALS
 from shadowbus.aggregate.span import Gates
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.vitals import LatestVitals

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from shadowbus.aggregate.board import Board
-from shadowbus.aggregate.books import STILL_MS
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.backtest.folder import Folder
 from shadowbus.backtest.judging import ONE, Judging
+from shadowbus.decide.board import Board
+from shadowbus.decide.reconciliation import STILL_MS
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Row, Slice

@@ -32,8 +32,8 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
         CannotVerify: It does not carry what it takes, as an older release has written it.
         ShadowbusError: It is not the same, or cannot be worked out again; the message says why.
     """
-    from shadowbus.aggregate.difference import DIGITS, first_difference, same_as_shown
-    from shadowbus.aggregate.recount import Recount
+    from shadowbus.decide.difference import DIGITS, first_difference, same_as_shown
+    from shadowbus.decide.verify import Recount
     from shadowbus.kafka.stretches import read_stretches
     from shadowbus.topology import COMPARISONS, OUTCOMES, VITALS
 

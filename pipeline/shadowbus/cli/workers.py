@@ -60,7 +60,7 @@ def aggregate(context: typer.Context, worker_id: WorkerId = "", metrics_port: Me
 def agents(context: typer.Context, worker_id: WorkerId = "", metrics_port: MetricsPort = None) -> None:
     """Merge the totals of all partitions, and decide."""
     settings = begin(context, worker_id or "agents", metrics_port)
-    from shadowbus.aggregate.agents import run_agents
+    from shadowbus.agents.agents import run_agents
 
     with stop_on_signals() as stop:
         run_agents(settings, stop, worker_id)

@@ -13,15 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from shadowbus.aggregate import faults
-from shadowbus.aggregate.books import labels_page
-from shadowbus.aggregate.evidence import Seen, behind, decided, without_positions
 from shadowbus.aggregate.fold import Key
-from shadowbus.aggregate.merge import aggregate, books_of, merged
-from shadowbus.aggregate.partials import (
+from shadowbus.aggregate.segments import ALL, VITALS
+from shadowbus.aggregate.span import gate_of, of_one_gate
+from shadowbus.decide import faults
+from shadowbus.decide.claims import (
     JUDGE,
     REPLAY,
-    VITALS,
     Beyond,
     Real,
     check_partial,
@@ -30,9 +28,10 @@ from shadowbus.aggregate.partials import (
     parse_key,
     reaches,
 )
-from shadowbus.aggregate.segments import ALL
-from shadowbus.aggregate.span import gate_of, of_one_gate
-from shadowbus.aggregate.trial_state import HALF_READ, TrialState
+from shadowbus.decide.decision import Seen, behind, decided, without_positions
+from shadowbus.decide.evidence import aggregate, books_of, merged
+from shadowbus.decide.reconciliation import labels_page
+from shadowbus.decide.trial import HALF_READ, TrialState
 from shadowbus.errors import Malformed
 from shadowbus.published import ranges_of, read_verdict
 from shadowbus.records import Partial, Verdict, decode, encode, parse_object

@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shadowbus.aggregate.books import Counted, close_books
 from shadowbus.aggregate.fold import Key
 from shadowbus.aggregate.names import OTHER
 from shadowbus.aggregate.noise import Noise, noise_summary
@@ -23,6 +22,7 @@ from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.timings import REACH
 from shadowbus.aggregate.totals import Totals
 from shadowbus.cutoff import latest
+from shadowbus.decide.reconciliation import Counted, close_books
 from shadowbus.records import Aggregate, Partial, Standing, Verdict
 from shadowbus.settings import GateSettings, Settings
 from shadowbus.trials import shadow_of

@@ -12,17 +12,16 @@ from typing import Any
 
 import orjson
 
-from shadowbus.aggregate.evidence import OBSERVED, Seen, decided_again
-from shadowbus.aggregate.fold import Key, fold
+from shadowbus.aggregate.fold import COUNTED, Key, fold
 from shadowbus.aggregate.known import Known
-from shadowbus.aggregate.merge import books_of, merged
 from shadowbus.aggregate.noise import Noise, controls_of
-from shadowbus.aggregate.partials import COUNTED
 from shadowbus.aggregate.segments import ALL, Segments
 from shadowbus.aggregate.span import Span
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.timings import paired
 from shadowbus.aggregate.totals import Totals
+from shadowbus.decide.decision import OBSERVED, Seen, decided_again
+from shadowbus.decide.evidence import books_of, merged
 from shadowbus.errors import Malformed
 from shadowbus.gates import Gate
 from shadowbus.published import ranges_of

@@ -17,12 +17,12 @@ from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError  #
 from faust.types import TP
 
 from shadowbus import topology
-from shadowbus.aggregate.board import Board, Publication
-from shadowbus.aggregate.faust_app import make_app
-from shadowbus.aggregate.partials import Real
-from shadowbus.aggregate.progress import Progress
+from shadowbus.agents.faust_app import make_app
+from shadowbus.agents.progress import Progress
 from shadowbus.clock import Deadline, monotonic, now_ms, thread_seconds
 from shadowbus.dead_letters import dead_letter
+from shadowbus.decide.board import Board, Publication
+from shadowbus.decide.claims import Real
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported

@@ -12,14 +12,14 @@ from typing import Any
 
 import orjson
 
-from shadowbus.aggregate.faults import stood
+from shadowbus.aggregate.fold import COUNTED
 from shadowbus.aggregate.known import MOST_CLASSES
-from shadowbus.aggregate.merge import evidence_of, noise_of, verdict_of
-from shadowbus.aggregate.partials import COUNTED
 from shadowbus.aggregate.segments import MOST, MOST_NAMES
 from shadowbus.aggregate.span import by_another_gate, carried, gate_of, told
 from shadowbus.aggregate.terms import Terms
 from shadowbus.aggregate.totals import Totals
+from shadowbus.decide.evidence import evidence_of, noise_of, verdict_of
+from shadowbus.decide.faults import stood
 from shadowbus.gates import Gate
 from shadowbus.published import ranges_of
 from shadowbus.records import Partial, Standing, Verdict

@@ -8,18 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shadowbus.aggregate.fold import Key
+from shadowbus.aggregate.fold import COUNTED, Key
 from shadowbus.aggregate.noise import Noise
+from shadowbus.aggregate.segments import VITALS
 from shadowbus.aggregate.span import Span
 from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import Malformed
 from shadowbus.records import Partial, from_object, parse_object
 from shadowbus.stage import Input
 
-VITALS = "vitals"
 REPLAY = "replay"
 JUDGE = "judge"
-COUNTED = ("comparisons", "outcomes")
 SIDES = ("requests", "predictions")
 
 CLOCKS_APART_MS = 3_600_000

@@ -9,7 +9,7 @@ from typing import Any
 import faust
 from faust.transport.drivers import aiokafka as driver
 
-from shadowbus.aggregate.faust_kafka import FaustKafka, faust_kafka
+from shadowbus.agents.faust_kafka import FaustKafka, faust_kafka
 from shadowbus.settings import Settings
 from shadowbus.topology import MAX_RECORD_BYTES
 

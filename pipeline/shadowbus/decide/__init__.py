@@ -1,0 +1,1 @@
+"""Decide: partials in, a verdict for each trial out."""

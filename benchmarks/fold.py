@@ -10,14 +10,15 @@ from typing import Any
 
 import orjson
 
-from shadowbus.aggregate.fold import Key, fold
-from shadowbus.aggregate.running import Running
-from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.fold import fold
+from shadowbus.aggregate.state import RunningTotals
 from shadowbus.stage import Slice
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import Key
 
 COUNT, SLICE, ROUNDS = 20_000, 1_000, 8
 TRIAL = "champion@1~challenger@2"
-TERMS = Terms(300_000, 50.0)
+TERMS = MetricDefinitions(300_000, 50.0)
 
 
 def record(dice: random.Random, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -39,7 +40,7 @@ def record(dice: random.Random, number: int) -> tuple[dict[str, Any], dict[str, 
     return comparison, outcome
 
 
-def fold_all(topic: str, values: list[bytes | None], running: Running) -> float:
+def fold_all(topic: str, values: list[bytes | None], running: RunningTotals) -> float:
     """Fold and add up; CPU seconds."""
     offsets = list(range(SLICE))
     before = time.process_time()
@@ -53,10 +54,10 @@ def main() -> None:
     """Print the figures."""
     dice = random.Random(1)
     pairs = [record(dice, number) for number in range(COUNT)]
-    running = Running(TERMS, 288)
+    running = RunningTotals(TERMS, 288)
     for topic, records in zip(("comparisons", "outcomes"), zip(*pairs, strict=True), strict=True):
         values: list[bytes | None] = [orjson.dumps(one) for one in records]
-        best = min(fold_all(topic, values, Running(TERMS, 288)) for _ in range(ROUNDS))
+        best = min(fold_all(topic, values, RunningTotals(TERMS, 288)) for _ in range(ROUNDS))
         before = time.process_time()
         for value in values:
             orjson.loads(value or b"")

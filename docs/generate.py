@@ -2,7 +2,7 @@
 
 Between `<!-- generated: NAME -->` and `<!-- /generated -->` stands what comes from the code: the flow and the tables of
 stages and topics from `topology.py`, the settings from the dataclasses of `settings/`. All else is written by hand.
-In `docs/schemas/` lies a JSON Schema for each topic that other programs read or write, from `records.py`;
+In `docs/schemas/` lies a JSON Schema for each topic that other programs read or write, from `records/`;
 docs/asyncapi.json has them all. `tests/unit/test_docs.py` compares.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from msgspec.json import schema as json_schema
 
 from shadowbus import asyncapi, records
-from shadowbus import metrics as exported
+from shadowbus.exporter import metrics as exported
 from shadowbus.rights import USES, Names, Right, needed_for
 from shadowbus.settings import (
     AggregateSettings,
@@ -342,7 +342,7 @@ def setting_keys() -> Iterator[str]:
 
 
 def metrics() -> str:
-    """Every exported metric as tables, one for each part of `metrics.py`."""
+    """Every exported metric as tables, one for each part of `exporter/metrics.py`."""
     parts = (
         ("Every worker", exported.WORKERS),
         ("From the vitals of replay and judge", exported.REPORTED),

@@ -9,6 +9,6 @@ The flow, a line for each stage:
     aggregate  folds them into running totals
     agents     merges partitions and decides
 
-`topology.py` has it as data, `records.py` what travels. From outside: `capture.Tap` in a service, `reading` for the
+`topology.py` has it as data, `records/` what travels. From outside: `capture.Tap` in a service, `reading` for the
 topics with types, and everything else through the command line, `shadowbus`.
 """

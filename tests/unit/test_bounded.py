@@ -80,10 +80,10 @@ WAYS: dict[str, Callable[[int], tuple[str, str]]] = {
 }
 ROUNDS = 60
 MOST = {
-    "shadowbus.aggregate.running.MOST_TRIALS": 10,
+    "shadowbus.aggregate.state.MOST_TRIALS": 10,
     "shadowbus.aggregate.vitals.MOST_LATEST": 10,
     "shadowbus.aggregate.segments.MOST": 10,
-    "shadowbus.aggregate.known.MOST_FEATURES": 10,
+    "shadowbus.aggregate.vocabulary.MOST_FEATURES": 10,
     "shadowbus.exporter.trials.MOST_KNOWN": 10,
     "shadowbus.exporter.trials.MOST_FRESH": 50,
     "shadowbus.dashboard.store.MOST_TRIALS": 10,

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from shadowbus.aggregate.terms import Terms
 from shadowbus.cli.verdict import EXIT_CODES
 from shadowbus.decide.board import Board
 from shadowbus.notify.due import changes
@@ -14,6 +13,7 @@ from shadowbus.records import Verdict, decode, encode
 from shadowbus.settings import GateSettings
 from shadowbus.settings.webhook import NotifySettings
 from shadowbus.story.trial import tell, trials_of
+from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.verdict.counts import Counts, Evidence
 from shadowbus.verdict.gate import decide
 from staged import SETTINGS, Staged, settings
@@ -86,6 +86,6 @@ def test_a_shadow_that_was_removed_keeps_its_last_verdict() -> None:
 
 
 def test_what_it_answered_is_not_taken_for_classes() -> None:
-    terms = Terms.of(settings(shadow=[{"name": "price", "model": "p", "task": "regression"}]))
+    terms = MetricDefinitions.of(settings(shadow=[{"name": "price", "model": "p", "task": "regression"}]))
     assert terms.kind_of("live@1~price@1") == "numbers"
     assert terms.kind_of("live@1~gone@1") == ""

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shadowbus.aggregate.fold import Key, fold
-from shadowbus.aggregate.known import Known
-from shadowbus.aggregate.noise import Noise
+from shadowbus.aggregate.fold import fold
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.aggregate.terms import Terms
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.vocabulary import Vocabulary
 from shadowbus.decide.board import Board
 from shadowbus.decide.evidence import counts_of, evidence_of
 from shadowbus.settings import CostSettings, GateSettings, Settings, ShadowSettings
 from shadowbus.stage import Slice
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import Key
+from shadowbus.totals.noise_floor import NoiseFloor
+from shadowbus.totals.totals import Totals
 from shadowbus.verdict import criterion as criterion_module
 from shadowbus.verdict.counts import Bin, Counts, Evidence, Floor
 from shadowbus.verdict.criteria import calibration as calibration_module
@@ -361,18 +362,18 @@ def test_whoever_merges_a_trial_has_the_floor_without_the_controls_partials() ->
 
 
 def test_the_controls_own_agreement_is_read_as_it_is() -> None:
-    terms = Terms.of(CONTROLLED)
+    terms = MetricDefinitions.of(CONTROLLED)
     assert evidence_of(TWIN, {}, {}, terms).floor is None
     assert evidence_of(NEW, {}, {}, terms).floor == Floor()
-    assert evidence_of(NEW, {}, {}, Terms(1)).floor is None
+    assert evidence_of(NEW, {}, {}, MetricDefinitions(1)).floor is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), st.sampled_from([1.0, 2.0, 8.0])), max_size=4))
 def test_noise_merges_like_counts_and_survives_its_record(parts: list[tuple[int, int, float]]) -> None:
-    noises = [Noise(a + d, w * (a + d), w * d, w) for a, d, w in parts]
-    together = sum(noises, Noise())
-    assert together == sum(reversed(noises), Noise())
-    assert Noise.from_record(together.to_record()) == (together if together.n else Noise())
+    noises = [NoiseFloor(a + d, w * (a + d), w * d, w) for a, d, w in parts]
+    together = sum(noises, NoiseFloor())
+    assert together == sum(reversed(noises), NoiseFloor())
+    assert NoiseFloor.from_record(together.to_record()) == (together if together.n else NoiseFloor())
     heaviest = max([1.0, *(w for _, _, w in parts)])
     assert together.floor.differ == pytest.approx(sum(w * d for _, d, w in parts) / heaviest)
 
@@ -394,7 +395,7 @@ def labelled(trial: str, agree: bool, right: tuple[bool, bool], weight: float) -
 
 def queue(shadow_right: int, live_right: int, neither: int, agreements: int) -> Totals:
     """2,000 requests, 200 disagreements; of these half are labelled, and a few of 1,800 agreements."""
-    terms, known = Terms(60_000), Known.of(NEW, Terms(60_000))
+    terms, known = MetricDefinitions(60_000), Vocabulary.of(NEW, MetricDefinitions(60_000))
     outcomes = [labelled(NEW, False, (False, True), 2.0)] * shadow_right
     outcomes += [labelled(NEW, False, (True, False), 2.0)] * live_right
     outcomes += [labelled(NEW, False, (False, False), 2.0)] * neither
@@ -419,7 +420,7 @@ def test_a_few_labels_that_stand_for_many_hide_nothing_of_what_was_counted() -> 
 
 
 def test_chosen_labels_of_disagreements_are_enough_for_a_verdict_and_depend_on_nothing() -> None:
-    terms = Terms(60_000)
+    terms = MetricDefinitions(60_000)
     gate = GateSettings(min_requests=0, accuracy_margin=0.02, guard_segments=False)
     decision = decide(evidence_of(NEW, {"all": queue(60, 20, 20, agreements=5)}, {}, terms), gate)
     assert decision.verdict == "PROMOTE"
@@ -472,8 +473,8 @@ def test_the_most_a_decision_can_be_worth_follows_from_the_cost_matrix() -> None
         CostSettings("fraud", "stop", -5.0),
         CostSettings("honest", "stop", 2.0),
     )
-    assert Terms.of(replace(CONTROLLED, cost=costs)).reach == 55.0
-    assert Terms.of(CONTROLLED).reach == 0.0
+    assert MetricDefinitions.of(replace(CONTROLLED, cost=costs)).reach == 55.0
+    assert MetricDefinitions.of(CONTROLLED).reach == 0.0
 
 
 def test_resources_are_those_of_the_last_vitals() -> None:

@@ -15,10 +15,8 @@ import skops.io
 from sklearn.tree import DecisionTreeClassifier
 
 from judge_log import Log, comparison, label
-from shadowbus.aggregate.fold import Key, fold
-from shadowbus.aggregate.known import Known
-from shadowbus.aggregate.terms import Terms
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.fold import fold
+from shadowbus.aggregate.vocabulary import Vocabulary
 from shadowbus.cli.program import run
 from shadowbus.cutoff import Cutoff, sentence
 from shadowbus.decide.evidence import evidence_of, verdict_of
@@ -34,6 +32,9 @@ from shadowbus.shadows.manifest import Manifest
 from shadowbus.shadows.saved_at import trained_until
 from shadowbus.slices.row import rows_of
 from shadowbus.stage import Slice
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import Key
+from shadowbus.totals.totals import Totals
 from shadowbus.verdict.counts import Counts, Evidence, Learned
 from shadowbus.verdict.gate import decide
 from shadowbus.verdict.learned import LEVEL, suspicious
@@ -320,8 +321,8 @@ def counted(**marks: Any) -> Any:
         known = {"trial": "live@1~s@1", "timestamp_ms": 1, **right, **nothing, "agree": None}
         values.append(orjson.dumps({**known, **(marks if before else {})}))
     none = [0] * len(values)
-    terms = Terms(1_000)
-    known_of = Known.of("live@1~s@1", terms)
+    terms = MetricDefinitions(1_000)
+    known_of = Vocabulary.of("live@1~s@1", terms)
     piece = Slice("outcomes", 0, [b"r"] * len(values), [*values], none, [*range(len(values))])
     totals = fold(piece, lambda _: known_of, terms).totals[Key("live@1~s@1")]
     assert Totals.from_record(orjson.loads(orjson.dumps(totals.to_record()))) == totals

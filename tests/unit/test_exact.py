@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadowbus.aggregate.exact import UNIT_BITS, Addends, as_float, from_pieces, pieces, sums
-from shadowbus.aggregate.moments import Moments
+from shadowbus.statistics.exact_sum import UNIT_BITS, Addends, as_float, from_pieces, pieces, sums
+from shadowbus.statistics.moments import Moments
 
 finite = st.floats(-1e300, 1e300)
 weights = st.integers(1 << 20, 1 << 24).map(lambda n: n / (1 << 20))

@@ -15,11 +15,11 @@ from shadowbus.errors import SettingsError
 from shadowbus.exporter.families import families
 from shadowbus.exporter.health import health
 from shadowbus.exporter.meter import Meter
+from shadowbus.exporter.metrics import METRICS
 from shadowbus.exporter.serve import exported
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import MOST_CRITERIA, MOST_SEGMENTS, MOST_TRIALS, Trials
 from shadowbus.exporter.worker import WorkerCollector
-from shadowbus.metrics import METRICS
 from shadowbus.records import Aggregate, Verdict, encode
 from shadowbus.settings import MAX_PORT, MetricsSettings
 from shadowbus.stage import Outputs

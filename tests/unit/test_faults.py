@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
-from shadowbus.aggregate.totals import INDEX, Totals
 from shadowbus.decide.board import Board, Publication
 from shadowbus.decide.claims import Beyond, Real
 from shadowbus.errors import Malformed
 from shadowbus.records import Partial, encode
 from shadowbus.settings import GateSettings, Settings
+from shadowbus.totals.totals import INDEX, Totals
 
 TRIALS = ("live@1~aa@1", "live@1~bad@2", "live@1~zz@3")
 BAD = TRIALS[1]

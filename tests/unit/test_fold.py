@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from shadowbus.aggregate.fold import Folded, Key, fold
-from shadowbus.aggregate.running import Running
-from shadowbus.aggregate.segments import MOST, MOST_WINDOWED
-from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.fold import Folded, fold
+from shadowbus.aggregate.state import RunningTotals
+from shadowbus.aggregate.vocabulary import MOST_SEGMENTS, MOST_WINDOWED
 from shadowbus.records import STATUSES
 from shadowbus.stage import Slice
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import Key
 
 WINDOW_MS = 1_000
 BUDGET_MS = 10.0
@@ -61,14 +62,14 @@ def outcome(**changes: Any) -> dict[str, Any]:
 def folded(
     records: list[Any],
     topic: str = "comparisons",
-    running: Running | None = None,
+    running: RunningTotals | None = None,
     budget: Any = BUDGET_MS,
 ) -> Folded:
     values = [record if isinstance(record, bytes | None) else orjson.dumps(record) for record in records]
     count = len(values)
     piece = Slice(topic, 0, [b"r"] * count, values, [0] * count, list(range(count)))
-    terms = Terms(WINDOW_MS, budget)
-    return fold(piece, (running or Running(terms, 3)).known_of, terms)
+    terms = MetricDefinitions(WINDOW_MS, budget)
+    return fold(piece, (running or RunningTotals(terms, 3)).known_of, terms)
 
 
 def random_comparison(rng: random.Random) -> dict[str, Any]:
@@ -200,13 +201,13 @@ def test_only_plain_values_that_fit_become_segments() -> None:
 
 
 def test_segment_values_without_end_are_bounded_and_nothing_is_lost() -> None:
-    running = Running(Terms(WINDOW_MS), 3)
+    running = RunningTotals(MetricDefinitions(WINDOW_MS), 3)
     records = [comparison(segments={"customer": f"c{i}"}) for i in range(1_000)]
     first, second = folded(records, running=running), folded(records, running=running)
     for result in (first, second):
         whole = {key.segment: totals for key, totals in result.totals.items() if key.window == "all"}
-        assert len(whole) == MOST + 2
-        assert whole["customer=other"].statuses == {"compared": 1_000 - MOST}
+        assert len(whole) == MOST_SEGMENTS + 2
+        assert whole["customer=other"].statuses == {"compared": 1_000 - MOST_SEGMENTS}
         assert whole["all"].statuses == {"compared": 1_000}
         windowed = {key.segment for key in result.totals if key.window != "all"}
         assert len(windowed) == MOST_WINDOWED + 1
@@ -214,7 +215,7 @@ def test_segment_values_without_end_are_bounded_and_nothing_is_lost() -> None:
 
 def test_segment_names_without_end_are_bounded() -> None:
     result = folded([comparison(segments={f"name{i}": "x"}) for i in range(1_000)])
-    assert len({key.segment for key in result.totals}) < MOST
+    assert len({key.segment for key in result.totals}) < MOST_SEGMENTS
 
 
 def test_absurd_numbers_break_nothing() -> None:

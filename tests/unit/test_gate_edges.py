@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shadowbus.aggregate.days import HOUR_MS, Days
-from shadowbus.aggregate.fold import Key, fold
-from shadowbus.aggregate.known import Known
-from shadowbus.aggregate.moments import Moments
-from shadowbus.aggregate.terms import Terms
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.fold import fold
+from shadowbus.aggregate.vocabulary import Vocabulary
 from shadowbus.decide.evidence import evidence_of
 from shadowbus.errors import SettingsError
 from shadowbus.limits import MOST_DAYS
 from shadowbus.settings import GateSettings, parse_settings
 from shadowbus.stage import Slice
+from shadowbus.statistics.moments import Moments
+from shadowbus.totals.days import HOUR_MS, Days
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import Key
+from shadowbus.totals.totals import Totals
 from shadowbus.verdict.conditions import DAY_MS, days
 from shadowbus.verdict.counts import Counts, Evidence
 from shadowbus.verdict.criterion import Criterion, Decision
@@ -224,8 +225,8 @@ def test_what_is_no_evidence_makes_no_day() -> None:
     missing: dict[str, Any] = {"status": "request_missing", "shadow": None, "agree": None, "distance": None}
     values = [comparison(MONDAY + day * DAY_MS, **one) for day in range(5) for one in (*before, missing)]
     values += [comparison(time) for time in traffic(6, 6.5)]
-    terms = Terms(1_000)
-    folded = fold(slice_of(values), lambda trial: Known.of(trial, terms), terms)
+    terms = MetricDefinitions(1_000)
+    folded = fold(slice_of(values), lambda trial: Vocabulary.of(trial, terms), terms)
     assert not folded.rejected
     whole = folded.totals[Key("live@1~new@2")]
     assert days(evidence_of("live@1~new@2", {"all": whole}, {})) == pytest.approx(0.5, abs=0.001)

@@ -424,7 +424,7 @@ def test_whatever_stands_in_an_internal_topic_is_set_aside_or_counted_and_what_i
 def test_a_model_that_is_named_anew_with_each_request_is_set_aside_after_so_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shadowbus.aggregate.running.MOST_TRIALS", MAX_LIVE_MODELS)  # which would forget some of them
+    monkeypatch.setattr("shadowbus.aggregate.state.MOST_TRIALS", MAX_LIVE_MODELS)  # which would forget some of them
     chain, ids = Chain(tmp_path, "classification"), [f"r{number}" for number in range(MAX_LIVE_MODELS + 40)]
     named = [sent(name, {**PREDICTION, "model": f'"live@{name}"'}) for name in ids]
     chain.send(fine(REQUEST, ids), named)

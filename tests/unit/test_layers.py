@@ -56,13 +56,15 @@ PURE = (
     "limits.py",
     "cutoff.py",
     "gates.py",
-    "records.py",
+    "records/",
+    "statistics/",
+    "summary/",
+    "totals/",
     "topology.py",
     "stage.py",
     "errors.py",
-    "metrics.py",
+    "exporter/metrics.py",
     "asyncapi.py",
-    "columns.py",
 )
 """Parts that know nothing of Kafka, stages or processes."""
 
@@ -109,6 +111,17 @@ def test_stages_meet_in_records_and_topology_only(stage: str) -> None:
         if name.startswith(f"{stage}/")
         for imported in imports_of(path)
         if ".".join(imported.split(".")[:2]) in others
+    }
+    assert not offending
+
+
+def test_statistics_know_nothing_else() -> None:
+    offending = {
+        (name, imported)
+        for name, path in zip(NAMES, FILES, strict=True)
+        if name.startswith("statistics/")
+        for imported in imports_of(path)
+        if imported.startswith("shadowbus") and not imported.startswith("shadowbus.statistics")
     }
     assert not offending
 

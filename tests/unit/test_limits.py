@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shadowbus import dead_letters, limits
+from shadowbus import limits
+from shadowbus.records import dead_letters
 from shadowbus.topology import MAX_RECORD_BYTES
 
 NOW_MS = 1_760_000_000_000

@@ -8,15 +8,15 @@ import orjson
 import pytest
 
 from shadowbus.agents.faust_kafka import faust_kafka
-from shadowbus.aggregate.fold import Key
-from shadowbus.aggregate.summary import Reading, summarize
-from shadowbus.aggregate.totals import INDEX, Totals
 from shadowbus.decide.board import Board
 from shadowbus.decide.evidence import counts_of
 from shadowbus.decide.reconciliation import STILL_MS, Counted, close_books
 from shadowbus.errors import Malformed, SettingsError
 from shadowbus.records import Partial, encode
 from shadowbus.settings import GateSettings, Settings
+from shadowbus.summary.summary import SummaryOptions, summarize
+from shadowbus.totals.key import Key
+from shadowbus.totals.totals import INDEX, Totals
 
 TRIAL = "live@1~new@2"
 SETTINGS = Settings("test", 2, gate=GateSettings(min_requests=10, max_error_rate=0.5))
@@ -267,7 +267,7 @@ class TestBoard:
 def test_the_summary_is_ready_to_read() -> None:
     some = totals(compared=90, shadow_error=10, request_missing=5, shadow_errors=10, agreed=60, disagreed=30)
     some.absorb(totals(labels=40, both_right=20, shadow_only=10, live_only=5, both_wrong=5))
-    summary = summarize(some, Reading(0.05))
+    summary = summarize(some, SummaryOptions(0.05))
     assert (summary["requests"], summary["labels"]) == (100, 40)
     assert summary["errors"]["value"] == 0.1
     assert summary["errors"]["low"] < 0.1 < summary["errors"]["high"]
@@ -277,13 +277,13 @@ def test_the_summary_is_ready_to_read() -> None:
     assert accuracy["low"] < 0.125 < accuracy["high"]
     assert summary["over_budget"] == {"value": None, "low": None, "high": None, "n": 0}
     assert summary["live_latency_ms"] == {"p50": None, "p95": None, "p99": None, "n": 0, "timed": None}
-    assert summarize(some, Reading(None))["errors"] == {"value": 0.1, "low": None, "high": None, "n": 100}
+    assert summarize(some, SummaryOptions(None))["errors"] == {"value": 0.1, "low": None, "high": None, "n": 100}
 
 
 def test_failures_are_told_apart_and_label_coverage_by_agreement() -> None:
     some = totals(compared=80, shadow_timeout=15, shadow_error=5, live_missing=10, shadow_errors=20, live_errors=9)
     some.absorb(totals(agreed=60, disagreed=20, labels=40, labelled_agreed=36, labelled_disagreed=4))
-    summary = summarize(some, Reading(0.05))
+    summary = summarize(some, SummaryOptions(0.05))
     assert summary["failures"] == {
         "shadow_error": 5,
         "shadow_timeout": 15,

@@ -7,26 +7,29 @@ import orjson
 import pytest
 from sklearn.metrics import brier_score_loss, confusion_matrix, f1_score, log_loss, roc_auc_score
 
-from shadowbus.aggregate.fold import Key, fold
-from shadowbus.aggregate.resources import resources
-from shadowbus.aggregate.running import Running
-from shadowbus.aggregate.summary import Reading, summarize
-from shadowbus.aggregate.terms import Terms
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.fold import fold
+from shadowbus.aggregate.state import RunningTotals
 from shadowbus.cli.overview import _trials
 from shadowbus.records import TIMED, Aggregate, encode
 from shadowbus.stage import Slice
 from shadowbus.story.harness import resources as told
+from shadowbus.summary.resources import resources
+from shadowbus.summary.summary import SummaryOptions, summarize
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import Key
+from shadowbus.totals.totals import Totals
 
 TRIAL = "live@1~new@2"
 COSTS = {("1", "0"): 10.0, ("0", "1"): 3.0, ("1", "1"): -2.0}
-TERMS = Terms(10**9, None, {"new": "classification", "price": "regression"}, COSTS)
+TERMS = MetricDefinitions(10**9, None, {"new": "classification", "price": "regression"}, COSTS)
 SIZE = 3_000
 
 
-def counted(comparisons: list[Any], outcomes: list[Any], trial: str = TRIAL, running: Running | None = None) -> Totals:
+def counted(
+    comparisons: list[Any], outcomes: list[Any], trial: str = TRIAL, running: RunningTotals | None = None
+) -> Totals:
     """Folded in slices, the totals taken through JSON once on the way."""
-    running, totals = running or Running(TERMS, 3), Totals()
+    running, totals = running or RunningTotals(TERMS, 3), Totals()
     for topic, records in (("comparisons", comparisons), ("outcomes", outcomes)):
         for start in range(0, len(records), 700):
             values: list[bytes | None] = [orjson.dumps(record) for record in records[start : start + 700]]
@@ -104,11 +107,11 @@ def test_latencies_are_held_against_each_other_where_both_timed_the_same(
     for row in rows:
         row["live"]["timed"], row["shadow"]["timed"] = live, shadow
     rows[0]["live"].pop("timed")  # as an older writer's
-    summary = summarize(counted(rows, []), Reading(0.05, COSTS))
+    summary = summarize(counted(rows, []), SummaryOptions(0.05, COSTS))
     assert summary["latency_difference_ms"]["n"] == (49 if alike else 0)
     assert summary["live_latency_ms"]["n"] == summary["shadow_latency_ms"]["n"] == 50
     assert summary["live_latency_ms"]["timed"] is None
-    whole = summarize(counted(rows[1:], []), Reading(0.05, COSTS))
+    whole = summarize(counted(rows[1:], []), SummaryOptions(0.05, COSTS))
     assert whole["live_latency_ms"]["timed"] == (live if live in TIMED else None)
 
 
@@ -121,7 +124,7 @@ def stream() -> Stream:
 def summary(stream: Stream) -> dict[str, Any]:
     outcomes = [stream.outcome(row) for row in np.flatnonzero(stream.labelled).tolist()]
     totals = counted([stream.comparison(row) for row in range(SIZE)], outcomes)
-    return summarize(totals, Reading(0.05, COSTS))
+    return summarize(totals, SummaryOptions(0.05, COSTS))
 
 
 def test_what_both_answer_is_what_scikit_learn_and_numpy_count(stream: Stream, summary: dict[str, Any]) -> None:
@@ -199,7 +202,7 @@ def test_a_stream_with_corrections_ends_where_the_final_labels_alone_end(stream:
     assert mended.counts.tolist() == plain.counts.tolist()
     for name in ("live_truth", "shadow_truth", "flips", "live_scores", "shadow_scores"):
         assert getattr(mended.detailed, name) == getattr(plain.detailed, name), name
-    one, other = (summarize(totals, Reading(0.05, COSTS)) for totals in (mended, plain))
+    one, other = (summarize(totals, SummaryOptions(0.05, COSTS)) for totals in (mended, plain))
     assert one["auc"] == other["auc"]
     for name in ("log_loss", "brier", "accuracy", "loss_difference"):
         assert one[name] == pytest.approx(other[name]), name
@@ -210,7 +213,7 @@ def test_a_stream_with_corrections_ends_where_the_final_labels_alone_end(stream:
 
 def test_a_label_that_is_only_taken_back_leaves_nothing(stream: Stream) -> None:
     totals = counted([], [stream.outcome(7), stream.outcome(7, retracts=True)])
-    summary = summarize(totals, Reading(0.05, COSTS))
+    summary = summarize(totals, SummaryOptions(0.05, COSTS))
     assert (summary["labels"], summary["truth"], summary["log_loss"]["n"]) == (0, None, 0)
     assert summary["value"]["value"] is None
 
@@ -225,7 +228,7 @@ def test_more_classes_than_are_kept_count_as_other_whatever_the_order_of_merging
     one = counted([comparison(f"a{number}", f"a{number}") for number in range(30)], [])
     other = counted([comparison(f"b{number}", "a0") for number in range(30)], [])
     assert (one + other).detailed.confusion == (other + one).detailed.confusion
-    shown = summarize(one + other, Reading(None))["confusion"]
+    shown = summarize(one + other, SummaryOptions(None))["confusion"]
     assert (len(shown["classes"]), shown["classes"][-1]) == (21, "(other)")
     assert sum(map(sum, shown["counts"])) == shown["n"] == 60
 
@@ -243,7 +246,7 @@ def test_numbers_have_their_errors_and_how_far_they_moved() -> None:
         losses = {f"{side}_loss": float(abs(answer[row] - truth[row])) for side, answer in answers.items()}
         right = {"live_correct": False, "shadow_correct": False}
         outcomes.append({**head, "label": float(truth[row]), **right, **losses, **sides})
-    summary = summarize(counted(comparisons, outcomes, trial), Reading(0.05))
+    summary = summarize(counted(comparisons, outcomes, trial), SummaryOptions(0.05))
     for side, answer in answers.items():
         assert summary["mae"][side] == pytest.approx(np.abs(answer - truth).mean())
         assert summary["rmse"][side] == pytest.approx(np.sqrt(((answer - truth) ** 2).mean()))

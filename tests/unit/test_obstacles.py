@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shadowbus.aggregate import beginning, reasons, troubles
-from shadowbus.aggregate.reasons import FAILED, MOST, Reasons, form
+from shadowbus.aggregate import failures, startup
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.cli.verdict import needed_sentence
 from shadowbus.decide.board import Board
@@ -25,6 +24,9 @@ from shadowbus.settings import Settings, parse_settings
 from shadowbus.settings.webhook import NotifySettings
 from shadowbus.stage import Slice
 from shadowbus.story.trial import Told, tell
+from shadowbus.totals import reasons
+from shadowbus.totals.reasons import FAILED, MOST, Reasons, form
+from shadowbus.totals.totals import STARTUP
 from shadowbus.verdict import obstacles
 
 TRIAL = "live@1~new@2"
@@ -32,7 +34,7 @@ GATE = {"min_requests": 100, "max_error_rate": 0.01, "min_agreement": 0.5, "accu
 FAILS = "ValueError: could not convert string to float: 'plan {}'"
 
 
-@pytest.mark.parametrize("module", [beginning, reasons, troubles, obstacles])
+@pytest.mark.parametrize("module", [startup, reasons, failures, obstacles])
 def test_the_examples_in_the_docstrings_are_right(module: Any) -> None:
     import doctest
 
@@ -233,7 +235,7 @@ def test_a_restart_in_between_and_batches_change_nothing() -> None:
     for at in range(0, 90, 9):
         bits.compare(*rows[at : at + 9])
         bits.restart()
-    for name in (*beginning.COUNTERS, "reasons", "shadow_errors"):
+    for name in (*STARTUP, "reasons", "shadow_errors"):
         assert whole.aggregates["totals"].get(name) == bits.aggregates["totals"].get(name), name
     assert whole.aggregates["totals"]["left_out"] > 0
     assert bits.found[-1].obstacles == whole.found[-1].obstacles
@@ -245,7 +247,7 @@ def test_partials_of_an_older_writer_are_of_a_shadow_that_runs() -> None:
     for key, value in trial.table.items():
         partial = orjson.loads(value)
         partial.pop("beginning", None)
-        for name in (*beginning.COUNTERS, "reasons"):
+        for name in (*STARTUP, "reasons"):
             partial.get("totals", {}).pop(name, None)
         trial.table[key] = orjson.dumps(partial)
     trial.restart()

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from shadowbus import columns, reading
-from shadowbus.columns import schema_of, write_parquet
+from shadowbus import reading
 from shadowbus.reading import TOPICS, topic_of, typed
-from shadowbus.records import Answer, Comparison, Label, Told, Verdict, encode
+from shadowbus.records import Answer, Comparison, Label, Told, Verdict, encode, parquet
+from shadowbus.records.parquet import schema_of, write_parquet
 from shadowbus.settings import Settings
 from shadowbus.topology import TOPICS as EVERY
 
@@ -78,7 +78,7 @@ def test_more_records_than_are_written_at_once_all_come_through(tmp_path: Path) 
     assert pq.read_table(tmp_path / "empty.parquet").num_rows == 0
 
 
-@pytest.mark.parametrize("module", [columns, reading], ids=["columns", "reading"])
+@pytest.mark.parametrize("module", [parquet, reading], ids=["parquet", "reading"])
 def test_the_examples_in_docstrings_run(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0

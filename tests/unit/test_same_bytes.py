@@ -10,10 +10,10 @@ import orjson
 import pytest
 from datasketches import kll_floats_sketch
 
-from shadowbus.aggregate.logarithm import log
-from shadowbus.aggregate.quantiles import K, Quantiles
-from shadowbus.aggregate.sketch_union import union
 from shadowbus.decide.difference import same_as_shown
+from shadowbus.statistics.kll_union import union
+from shadowbus.statistics.logarithm import log
+from shadowbus.statistics.quantiles import K, Quantiles
 
 TESTS = Path(__file__).resolve().parents[1]
 PROGRAM = """

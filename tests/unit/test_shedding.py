@@ -12,11 +12,8 @@ import orjson
 import pytest
 
 from fakes.instant_model import InstantModel
-from shadowbus.aggregate.fold import Key, fold
-from shadowbus.aggregate.running import Running
-from shadowbus.aggregate.summary import Reading, summarize
-from shadowbus.aggregate.terms import Terms
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.fold import fold
+from shadowbus.aggregate.state import RunningTotals
 from shadowbus.cli.overview import TrialStatus, left_out_notes
 from shadowbus.compare import make_comparator
 from shadowbus.decide.evidence import counts_of
@@ -26,12 +23,16 @@ from shadowbus.replay.shedding import STEP_MS, Shedding
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import ReplaySettings, parse_settings
 from shadowbus.stage import Outputs, Slice
+from shadowbus.summary.summary import SummaryOptions, summarize
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import Key
+from shadowbus.totals.totals import Totals
 from shadowbus.verdict.sequential import rate_evidence_below, rate_interval
 
 TRIAL = "live@1~s@1"
 SIDES = ("requests", "predictions")
-TERMS = Terms(60_000, 10.0)
-READING = Reading(0.05)
+TERMS = MetricDefinitions(60_000, 10.0)
+READING = SummaryOptions(0.05)
 
 
 def make_stage(share: float, shadow: str = "s", held: Iterable[int] = (0,), **replay: object) -> ReplayStage:
@@ -245,7 +246,7 @@ class Traffic:
                 values: list[bytes | None] = [make(row, weight) for row, weight in part]
                 none = [0] * len(values)
                 folded = fold(
-                    Slice(topic, 0, [b"k"] * len(values), values, none, none), Running(TERMS, 3).known_of, TERMS
+                    Slice(topic, 0, [b"k"] * len(values), values, none, none), RunningTotals(TERMS, 3).known_of, TERMS
                 )
                 assert not folded.rejected
                 totals += folded.totals.get(key or Key(TRIAL), Totals())
@@ -321,7 +322,7 @@ class TestRates:
     @pytest.mark.parametrize("weight", [0.5, -1, 1e9, "2", None, True])
     def test_a_weight_that_cannot_be_is_set_aside(self, traffic: Traffic, weight: Any) -> None:
         value = traffic.comparison(0, weight)
-        folded = fold(Slice("comparisons", 0, [b"k"], [value], [0], [0]), Running(TERMS, 3).known_of, TERMS)
+        folded = fold(Slice("comparisons", 0, [b"k"], [value], [0], [0]), RunningTotals(TERMS, 3).known_of, TERMS)
         assert [reason for _, reason in folded.rejected] == ["the field 'weight' has to be a number from 1 to 1000"]
 
 

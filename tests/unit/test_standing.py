@@ -5,11 +5,11 @@ from typing import Any
 import orjson
 import pytest
 
-from shadowbus.aggregate.fold import Key
-from shadowbus.aggregate.totals import INDEX, Totals
 from shadowbus.decide.board import Board
 from shadowbus.records import Partial, encode
 from shadowbus.settings import GateSettings, Settings
+from shadowbus.totals.key import Key
+from shadowbus.totals.totals import INDEX, Totals
 
 TRIAL = "live@1~new@2"
 SETTINGS = Settings("test", 1, gate=GateSettings(min_requests=10, max_error_rate=0.05))

@@ -6,7 +6,7 @@ import typing
 import pytest
 
 from shadowbus.decide.evidence import verdict_of
-from shadowbus.records import Standing
+from shadowbus.records import PreviousVerdict
 from shadowbus.settings import GateSettings
 from shadowbus.verdict.criterion import Verdict
 from shadowbus.verdict.gate import Counts, Evidence
@@ -56,7 +56,7 @@ def test_what_stands_has_to_be_a_verdict() -> None:
 
 @pytest.mark.parametrize(("stands", "shown"), list(itertools.product([None, *WORDS], WORDS)))
 def test_a_record_says_what_is_shown_what_stood_before_and_since_when(stands: str | None, shown: Verdict) -> None:
-    before = None if stands is None else Standing(stands, 111)
+    before = None if stands is None else PreviousVerdict(stands, 111)
     record = verdict_of(Evidence("a@1~b@2", SEEN[shown], {}), GATE, {}, 999, before)
     row = move(stands, shown)
     assert (record.shown, record.verdict, record.previous, record.note) == (shown, row.becomes, before, row.note)
@@ -65,6 +65,6 @@ def test_a_record_says_what_is_shown_what_stood_before_and_since_when(stands: st
 
 
 def test_a_version_that_was_sent_back_needs_nothing_more() -> None:
-    record = verdict_of(Evidence("a@1~b@2", SEEN["KEEP_WATCHING"], {}), GATE, {}, 9, Standing("SEND_BACK", 1))
+    record = verdict_of(Evidence("a@1~b@2", SEEN["KEEP_WATCHING"], {}), GATE, {}, 9, PreviousVerdict("SEND_BACK", 1))
     assert record.needed == {"requests": 0, "labels": 0, "note": "", "at_ms": None}
     assert "final" in record.note

@@ -13,7 +13,6 @@ import orjson
 import pytest
 
 from shadowbus import story
-from shadowbus.aggregate import windows
 from shadowbus.records import Aggregate, Verdict, decode
 from shadowbus.story.criteria import read
 from shadowbus.story.fields import section
@@ -21,6 +20,7 @@ from shadowbus.story.history import MOST, changes, narrowing, remember
 from shadowbus.story.segments import segments
 from shadowbus.story.timeline import per_second, thick
 from shadowbus.story.trial import Story, Told, TrialStory, tell, trials_of
+from shadowbus.totals import windows
 from staged import CLASSES, SETTINGS, START_MS, Staged, settings
 
 

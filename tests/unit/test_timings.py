@@ -8,21 +8,22 @@ import numpy as np
 import orjson
 import pytest
 
-from shadowbus.aggregate.fold import Key, fold
-from shadowbus.aggregate.running import Running
+from shadowbus.aggregate.fold import fold
+from shadowbus.aggregate.paired_timings import LARGEST_RATIO, MOST_ROWS, Timings
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.aggregate.terms import Terms
-from shadowbus.aggregate.timings import LARGEST_RATIO, MOST_ROWS, Timings
+from shadowbus.aggregate.state import RunningTotals
 from shadowbus.records import Partial, decode
 from shadowbus.settings import GateSettings, Settings, ShadowSettings
 from shadowbus.stage import Slice
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import Key
 from shadowbus.verdict.counts import Counts, Evidence
 from shadowbus.verdict.gate import decide
 
 NEW, TWIN = "live@1~new@2", "live@1~twin@1"
 SHADOWS = (ShadowSettings("new", "m"), ShadowSettings("twin", "m", control=True))
 SETTINGS = Settings(namespace="t", partitions=1, shadow=SHADOWS)
-TERMS = Terms.of(SETTINGS)
+TERMS = MetricDefinitions.of(SETTINGS)
 
 Log = list[dict[str, Any]]
 
@@ -66,8 +67,8 @@ def piece(log: Log, start: int) -> Slice:
     return Slice("comparisons", 0, keys, [orjson.dumps(record) for record in log], [1] * len(log), offsets)
 
 
-def counted(log: Log, batch: int) -> Running:
-    running = Running(TERMS, 10)
+def counted(log: Log, batch: int) -> RunningTotals:
+    running = RunningTotals(TERMS, 10)
     for start in range(0, len(log), batch):
         running.add(fold(piece(log[start : start + batch], start), running.known_of, running.terms), 1_700_000_000_000)
     return running
@@ -111,7 +112,7 @@ def test_what_is_kept_is_bounded_and_what_is_not_timed_alone_is_not_kept() -> No
     assert running.totals[Key(NEW)].slowdown.n == 1  # the other one came too late
     for timed in ("call", None):
         assert not counted([row(NEW, 1, 1.0, timed)], 1).known_of(NEW).timings.rows
-    alone = Running(Terms(TERMS.window_ms), 10)
+    alone = RunningTotals(MetricDefinitions(TERMS.window_ms), 10)
     assert not fold(piece(log[:5], 0), alone.known_of, alone.terms).timed  # nobody to hold it against
 
 

@@ -10,16 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadowbus.aggregate.corrected import Corrected
-from shadowbus.aggregate.days import Days
-from shadowbus.aggregate.details import AXES, Details
-from shadowbus.aggregate.moments import Moments
 from shadowbus.aggregate.probabilities import Probabilities
-from shadowbus.aggregate.quantiles import ANY, Quantiles
-from shadowbus.aggregate.scores import Scores
-from shadowbus.aggregate.table import Table
-from shadowbus.aggregate.totals import COUNTERS, INDEX, Totals
-from shadowbus.aggregate.weights import Weights
+from shadowbus.statistics.calibration_histogram import CalibrationHistogram
+from shadowbus.statistics.contingency_table import ContingencyTable
+from shadowbus.statistics.moments import CorrectedMoments, Moments
+from shadowbus.statistics.quantiles import ANY, Quantiles
+from shadowbus.totals.days import Days
+from shadowbus.totals.detailed import AXES, DetailedTotals
+from shadowbus.totals.totals import COUNTERS, INDEX, Totals
+from shadowbus.totals.weights import Weights
 
 numbers = st.floats(-1e6, 1e6, width=32)
 durations = st.floats(0, 1e6, width=32)
@@ -27,32 +26,35 @@ times = st.integers(0, 2**45)
 
 
 @st.composite
-def corrected(draw: st.DrawFn) -> Corrected:
+def corrected(draw: st.DrawFn) -> CorrectedMoments:
     """Some values, of which the first few are taken back."""
     values = np.array(draw(st.lists(numbers, max_size=5)))
-    return Corrected(Moments.of(values), Moments.of(values[: draw(st.integers(0, 2))]))
+    return CorrectedMoments(Moments.of(values), Moments.of(values[: draw(st.integers(0, 2))]))
 
 
 @st.composite
-def tables(draw: st.DrawFn, axes: int) -> Table:
+def tables(draw: st.DrawFn, axes: int) -> ContingencyTable:
     names = st.tuples(*[st.sampled_from(["a", "b", "(other)"])] * axes)
     counts = st.integers(-(2**40), 2**40).filter(bool)
     excess = st.integers(-(2**40), 2**40).filter(bool).map(lambda units: units / 2**20)
-    return Table(draw(st.dictionaries(names, counts, max_size=4)), draw(st.dictionaries(names, excess, max_size=2)))
+    return ContingencyTable(
+        draw(st.dictionaries(names, counts, max_size=4)), draw(st.dictionaries(names, excess, max_size=2))
+    )
 
 
 @st.composite
-def scores(draw: st.DrawFn) -> Scores:
+def scores(draw: st.DrawFn) -> CalibrationHistogram:
     chances = draw(st.lists(st.floats(0, 1), min_size=0, max_size=5))
     some = Probabilities.of([[1 - p, p] for p in chances], ["1"] * len(chances), ["0"] * len(chances))
     signs = np.array(draw(st.lists(st.sampled_from([1.0, -1.0]), min_size=len(chances), max_size=len(chances))))
-    return Scores.of(some, np.arange(len(chances)), signs, draw(st.none() | st.just(np.full(len(chances), 1.5))))
+    weights = draw(st.none() | st.just(np.full(len(chances), 1.5)))
+    return CalibrationHistogram.of(some.score, some.event, some.came, signs, weights)
 
 
 @st.composite
-def details(draw: st.DrawFn) -> Details:
+def details(draw: st.DrawFn) -> DetailedTotals:
     made: dict[str, Any] = {name: draw(tables(axes)) for name, axes in AXES.items()}
-    return Details(
+    return DetailedTotals(
         **made,
         live_answers=Quantiles.of(np.array(draw(st.lists(numbers, max_size=5))), within=ANY),
         latency_gaps=Quantiles.of(np.array(draw(st.lists(numbers, max_size=5))), within=ANY),
@@ -102,7 +104,7 @@ def same(left: Totals, right: Totals) -> bool:
     )
 
 
-def same_details(left: Details, right: Details) -> bool:
+def same_details(left: DetailedTotals, right: DetailedTotals) -> bool:
     """Tables and histograms exactly the same."""
     exact = (*AXES, "live_scores", "shadow_scores")
     return (
@@ -118,7 +120,7 @@ def contents(quantiles: Quantiles) -> list[float | None]:
     return [quantiles.at((i + 0.5) / quantiles.n) for i in range(quantiles.n)]
 
 
-def close(one: Corrected, other: Corrected) -> bool:
+def close(one: CorrectedMoments, other: CorrectedMoments) -> bool:
     return near(one.given, other.given) and near(one.taken, other.taken)
 
 

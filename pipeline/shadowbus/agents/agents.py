@@ -20,7 +20,6 @@ from shadowbus import topology
 from shadowbus.agents.faust_app import make_app
 from shadowbus.agents.progress import Progress
 from shadowbus.clock import Deadline, monotonic, now_ms, thread_seconds
-from shadowbus.dead_letters import dead_letter
 from shadowbus.decide.board import Board, Publication
 from shadowbus.decide.claims import Real
 from shadowbus.errors import BrokerError, Retry
@@ -35,6 +34,7 @@ from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.kafka.whole import whole_topic
 from shadowbus.partitioners import partition_of
+from shadowbus.records.dead_letters import dead_letter
 from shadowbus.retries import pause_s
 from shadowbus.settings import Settings
 from shadowbus.stage import Input

@@ -2,41 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
-from shadowbus.aggregate.columns import read
-from shadowbus.aggregate.known import Known
-from shadowbus.aggregate.numbers import Compared, Judged, compared, judged
-from shadowbus.aggregate.parts import compared_part, judged_part, traffic
-from shadowbus.aggregate.segments import ALL
-from shadowbus.aggregate.terms import Terms
-from shadowbus.aggregate.timings import Timed
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.arrays import ComparisonArrays, OutcomeArrays, comparison_arrays, outcome_arrays
+from shadowbus.aggregate.contribution import comparison_contribution, outcome_contribution, traffic
+from shadowbus.aggregate.paired_timings import Timed
+from shadowbus.aggregate.parse import read
+from shadowbus.aggregate.vocabulary import Vocabulary
 from shadowbus.stage import Slice
-
-COUNTED = ("comparisons", "outcomes")
-"""The topics whose records are folded."""
-
-
-class Key(NamedTuple):
-    """Of what totals are: `segment` is `all` or `name=value`, `window` is `all` or its start in milliseconds."""
-
-    trial: str
-    segment: str = ALL
-    window: str = ALL
-
-    def text(self) -> str:
-        """The key of an aggregate."""
-        return "|".join(self)
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import ALL, Key
+from shadowbus.totals.totals import Totals
 
 
 @dataclass(slots=True)
 class Folded:
     """What a slice adds to the totals, the index of each trial's first record, and those that could not be used.
 
-    `timed` are rows that were timed alone, where there is a control to hold them against; see `timings.py`.
+    `timed` are rows that were timed alone, where there is a control to hold them against; see `paired_timings.py`.
     """
 
     totals: dict[Key, Totals] = field(default_factory=dict)
@@ -45,7 +29,7 @@ class Folded:
     timed: list[Timed] = field(default_factory=list)
 
 
-def fold(piece: Slice, known: Callable[[str], Known], terms: Terms) -> Folded:
+def fold(piece: Slice, known: Callable[[str], Vocabulary], terms: MetricDefinitions) -> Folded:
     """Fold one slice.
 
     Args:
@@ -59,20 +43,20 @@ def fold(piece: Slice, known: Callable[[str], Known], terms: Terms) -> Folded:
         return folded
     if terms.controls:
         folded.timed = [Timed(*one) for one in columns.timed]
-    arrays: Compared | Judged
-    arrays = judged(columns) if piece.topic == "outcomes" else compared(columns)
+    arrays: ComparisonArrays | OutcomeArrays
+    arrays = outcome_arrays(columns) if piece.topic == "outcomes" else comparison_arrays(columns)
     lacking = list(columns.lacking)
     for (trial, start), group in columns.groups.items():
         folded.firsts[trial] = min(group.first, folded.firsts.get(trial, group.first))
         for segment, members in ((ALL, group.rows), *group.segments.items()):
             rows = np.array(members)
-            if isinstance(arrays, Judged):
-                part = judged_part(arrays, rows, group.known)
+            if isinstance(arrays, OutcomeArrays):
+                part = outcome_contribution(arrays, rows, group.known)
             else:
-                part = compared_part(arrays, rows, group.known, lacking)
+                part = comparison_contribution(arrays, rows, group.known, lacking)
             if segment == ALL:
                 part.number = max(columns.numbers[row] for row in members)
-                part.days = traffic(arrays, rows) if isinstance(arrays, Compared) else part.days
+                part.days = traffic(arrays, rows) if isinstance(arrays, ComparisonArrays) else part.days
                 group.known.troubles.onto(part)
             whole = Key(trial, segment)
             folded.totals[whole] = folded.totals[whole] + part if whole in folded.totals else part

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from shadowbus.aggregate.fold import COUNTED, Key, fold
-from shadowbus.aggregate.running import Running
-from shadowbus.aggregate.segments import ALL, VITALS
-from shadowbus.aggregate.span import Gates
-from shadowbus.aggregate.terms import Terms
+from shadowbus.aggregate.fold import fold
+from shadowbus.aggregate.state import RunningTotals
 from shadowbus.aggregate.vitals import LatestVitals
-from shadowbus.dead_letters import dead_letter, letter_key
 from shadowbus.errors import Retry, StateCorruptError
 from shadowbus.partitioners import partition_of
 from shadowbus.records import Partial, encode
+from shadowbus.records.dead_letters import dead_letter, letter_key
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import ALL, COUNTED, VITALS, Key
+from shadowbus.totals.span import Gates
 
 logger = logging.getLogger("shadowbus.aggregate")
 
@@ -32,7 +32,7 @@ logger = logging.getLogger("shadowbus.aggregate")
 class _Source:
     """The state of one source partition."""
 
-    running: Running
+    running: RunningTotals
     vitals: LatestVitals = field(default_factory=LatestVitals)
 
 
@@ -55,7 +55,7 @@ class AggregateStage:
         self, held: frozenset[int], settings: Settings, spoiled: set[int] | None = None, since_ms: int = 0
     ) -> None:
         self.settings, self.spoiled = settings, set() if spoiled is None else spoiled
-        self.gates, self.terms = Gates(settings, since_ms), Terms.of(settings)
+        self.gates, self.terms = Gates(settings, since_ms), MetricDefinitions.of(settings)
         self.sources = {p: self._begun() for p in sorted(held)}
         self.lags: Mapping[Input, int] = {}
 
@@ -141,7 +141,7 @@ class AggregateStage:
         """Nothing to let go of."""
 
     def _begun(self) -> _Source:
-        return _Source(Running(self.terms, self.settings.aggregate.keep_windows, gates=self.gates))
+        return _Source(RunningTotals(self.terms, self.settings.aggregate.keep_windows, gates=self.gates))
 
     @contextlib.contextmanager
     def _readable(self, number: int) -> Iterator[None]:

@@ -9,8 +9,8 @@ from typing import IO, Any, Self
 from orjson import OPT_INDENT_2, dumps, loads
 
 from shadowbus.backtest.batch import BadRow
-from shadowbus.dead_letters import dead_letter
 from shadowbus.errors import ShadowbusError
+from shadowbus.records.dead_letters import dead_letter
 
 FILES = ("comparisons", "outcomes", "aggregates", "verdicts", "looks", "dead-letters")
 SUMMARY = "backtest.json"

@@ -49,6 +49,6 @@ def _write_lines(records: Iterable[Any], path: Path) -> int:
 
 
 def _write_columns(records: Iterable[Any], kind: type, path: Path) -> int:
-    from shadowbus.columns import write_parquet
+    from shadowbus.records.parquet import write_parquet
 
     return write_parquet(records, kind, path)

@@ -16,8 +16,8 @@ from shadowbus.kafka.newest import newest_values
 from shadowbus.kafka.reaching import existing_topics
 from shadowbus.kafka.tables import read_table
 from shadowbus.kafka.topics import check_topics
-from shadowbus.published import read_aggregate
 from shadowbus.records import Aggregate, Promotion, Verdict, decode
+from shadowbus.records.published import read_aggregate
 from shadowbus.settings import Settings
 from shadowbus.shadows.configured import configured
 from shadowbus.story.fields import count, number, section

@@ -16,8 +16,8 @@ from shadowbus.cutoff import sentence as training_sentence
 from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.gates import differs, short
 from shadowbus.gates import sentence as gate_sentence
-from shadowbus.published import ranges_of, read_aggregate, read_verdict
 from shadowbus.records import Verdict
+from shadowbus.records.published import ranges_of, read_aggregate, read_verdict
 from shadowbus.settings import Settings
 from shadowbus.story.deviation import deviation
 from shadowbus.story.fields import number

@@ -13,7 +13,6 @@ from nicegui import ui
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from shadowbus.aggregate.terms import Terms
 from shadowbus.dashboard.access import LOCAL, Access
 from shadowbus.dashboard.page import Page
 from shadowbus.dashboard.pages import make_room
@@ -22,6 +21,7 @@ from shadowbus.dashboard.store import Running, Store
 from shadowbus.errors import SettingsError
 from shadowbus.settings import Settings
 from shadowbus.shadows.configured import configured
+from shadowbus.totals.definitions import MetricDefinitions
 
 WATCH_S = 0.2
 
@@ -87,7 +87,7 @@ class _Asked:
     def __call__(self) -> Running:
         with contextlib.suppress(SettingsError):
             self._settings = self._again()
-        return Running(Terms.of(self._settings).controls, configured(self._settings))
+        return Running(MetricDefinitions.of(self._settings).controls, configured(self._settings))
 
 
 class _Server(uvicorn.Server):

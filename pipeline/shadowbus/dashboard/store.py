@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from shadowbus.dashboard.example import Example, Examples, Question, example_of, label_of
 from shadowbus.errors import Malformed
-from shadowbus.published import read_aggregate, read_verdict
 from shadowbus.records import Aggregate, Promotion, Verdict, decode
+from shadowbus.records.published import read_aggregate, read_verdict
 from shadowbus.stage import Slice
 from shadowbus.story.history import remember
 from shadowbus.story.trial import Story, tell, trials_of

@@ -13,9 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from shadowbus.aggregate.fold import Key
-from shadowbus.aggregate.segments import ALL, VITALS
-from shadowbus.aggregate.span import gate_of, of_one_gate
 from shadowbus.decide import faults
 from shadowbus.decide.claims import (
     JUDGE,
@@ -33,10 +30,12 @@ from shadowbus.decide.evidence import aggregate, books_of, merged
 from shadowbus.decide.reconciliation import labels_page
 from shadowbus.decide.trial import HALF_READ, TrialState
 from shadowbus.errors import Malformed
-from shadowbus.published import ranges_of, read_verdict
 from shadowbus.records import Partial, Verdict, decode, encode, parse_object
+from shadowbus.records.published import ranges_of, read_verdict
 from shadowbus.settings import Settings
 from shadowbus.topology import MAX_RECORD_BYTES
+from shadowbus.totals.key import ALL, VITALS, Key
+from shadowbus.totals.span import gate_of, of_one_gate
 from shadowbus.trials import shadow_of, verdicts_in
 
 logger = logging.getLogger("shadowbus.agents")

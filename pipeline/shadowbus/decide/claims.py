@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shadowbus.aggregate.fold import COUNTED, Key
-from shadowbus.aggregate.noise import Noise
-from shadowbus.aggregate.segments import VITALS
-from shadowbus.aggregate.span import Span
-from shadowbus.aggregate.totals import Totals
 from shadowbus.errors import Malformed
 from shadowbus.records import Partial, from_object, parse_object
 from shadowbus.stage import Input
+from shadowbus.totals.key import COUNTED, VITALS, Key
+from shadowbus.totals.noise_floor import NoiseFloor
+from shadowbus.totals.span import Span
+from shadowbus.totals.totals import Totals
 
 REPLAY = "replay"
 JUDGE = "judge"
@@ -114,7 +113,7 @@ def check_partial(name: Key, source: int, value: bytes) -> None:
         raise Malformed("the field 'names' has to be an object of lists of text")
     try:
         Totals.from_record(partial.totals)
-        Noise.from_record(partial.noise)
+        NoiseFloor.from_record(partial.noise)
         Span.from_record(partial.span)
     except _UNREADABLE as error:
         raise Malformed(f"its totals cannot be read: {error!r:.200}") from None

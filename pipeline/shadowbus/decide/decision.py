@@ -12,18 +12,17 @@ from typing import Any
 
 import orjson
 
-from shadowbus.aggregate.fold import COUNTED
-from shadowbus.aggregate.known import MOST_CLASSES
-from shadowbus.aggregate.segments import MOST, MOST_NAMES
-from shadowbus.aggregate.span import by_another_gate, carried, gate_of, told
-from shadowbus.aggregate.terms import Terms
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.vocabulary import MOST_CLASSES, MOST_SEGMENT_NAMES, MOST_SEGMENTS
 from shadowbus.decide.evidence import evidence_of, noise_of, verdict_of
 from shadowbus.decide.faults import stood
 from shadowbus.gates import Gate
-from shadowbus.published import ranges_of
-from shadowbus.records import Partial, Standing, Verdict
+from shadowbus.records import Partial, PreviousVerdict, Verdict
+from shadowbus.records.published import ranges_of
 from shadowbus.settings import Settings
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import COUNTED
+from shadowbus.totals.span import by_another_gate, carried, gate_of, told
+from shadowbus.totals.totals import Totals
 from shadowbus.trials import shadow_of
 from shadowbus.verdict.gate import Evidence
 
@@ -85,7 +84,7 @@ def _decided(
     seen: Seen,
     books: Mapping[str, Any],
     settings: Settings,
-    previous: Callable[[Mapping[str, Any]], Standing | None],
+    previous: Callable[[Mapping[str, Any]], PreviousVerdict | None],
     former: Any,
 ) -> Verdict:
     gate = seen.gate(settings)
@@ -121,11 +120,13 @@ def without_positions(verdict: Verdict) -> Verdict:
 
 
 def _looked_at(seen: Seen, books: Mapping[str, Any], settings: Settings, gate: Gate) -> tuple[Evidence, dict[str, Any]]:
-    evidence = evidence_of(seen.trial, seen.whole, books, Terms.of(settings), noise_of(seen.partials), seen.vitals)
+    evidence = evidence_of(
+        seen.trial, seen.whole, books, MetricDefinitions.of(settings), noise_of(seen.partials), seen.vitals
+    )
     return evidence, _basis(seen, gate, _inputs(evidence))
 
 
-def _previous(before: Verdict | None, basis: Mapping[str, Any]) -> Standing | None:
+def _previous(before: Verdict | None, basis: Mapping[str, Any]) -> PreviousVerdict | None:
     if before is None:
         return None
     return before.previous if orjson.dumps(before.evidence) == orjson.dumps(basis) else stood(before)
@@ -174,7 +175,7 @@ def _full(partial: Partial, segments: Mapping[int, Iterable[str]]) -> dict[str, 
     """
     found: dict[str, list[str]] = {}
     kept = sorted(segments.get(partial.partition, ()))
-    if len(kept) >= MOST or len({text.partition("=")[0] for text in kept}) >= MOST_NAMES:
+    if len(kept) >= MOST_SEGMENTS or len({text.partition("=")[0] for text in kept}) >= MOST_SEGMENT_NAMES:
         found["segments"] = kept
     classes = partial.names.get("classes")
     if isinstance(classes, list) and len(classes) >= MOST_CLASSES:

@@ -8,23 +8,21 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shadowbus.aggregate.fold import Key
-from shadowbus.aggregate.names import OTHER
-from shadowbus.aggregate.noise import Noise, noise_summary
-from shadowbus.aggregate.reasons import ABOUT
-from shadowbus.aggregate.resources import resources
-from shadowbus.aggregate.scores import PARTS
-from shadowbus.aggregate.segments import ALL
-from shadowbus.aggregate.span import Span
-from shadowbus.aggregate.summary import Reading, against_control, asked_of, requests_of, summarize
-from shadowbus.aggregate.table import Table
-from shadowbus.aggregate.terms import Terms
-from shadowbus.aggregate.timings import REACH
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.paired_timings import REACH
 from shadowbus.cutoff import latest
 from shadowbus.decide.reconciliation import Counted, close_books
-from shadowbus.records import Aggregate, Partial, Standing, Verdict
+from shadowbus.records import Aggregate, Partial, PreviousVerdict, Verdict
 from shadowbus.settings import GateSettings, Settings
+from shadowbus.statistics.calibration_histogram import PARTS
+from shadowbus.statistics.contingency_table import OTHER, ContingencyTable
+from shadowbus.summary.resources import resources
+from shadowbus.summary.summary import SummaryOptions, against_control, asked_of, requests_of, summarize
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import ALL, Key
+from shadowbus.totals.noise_floor import NoiseFloor, noise_summary
+from shadowbus.totals.reasons import ABOUT
+from shadowbus.totals.span import Span
+from shadowbus.totals.totals import Totals
 from shadowbus.trials import shadow_of
 from shadowbus.verdict.counts import Bin, Covered, Learned, Rows, Vocabularies
 from shadowbus.verdict.gate import Counts, Evidence, Needed, decide
@@ -32,7 +30,7 @@ from shadowbus.verdict.learned import suspicious
 from shadowbus.verdict.states import move
 
 NOTHING_MORE = Needed(0, 0, "")
-PLAIN = Terms(1)
+PLAIN = MetricDefinitions(1)
 MOST_REASONS = 3
 MIB = 1 << 20
 
@@ -52,7 +50,7 @@ def aggregate(
 ) -> Aggregate:
     """The aggregate of one trial, segment and window; intervals only where somebody decides on them."""
     alpha = settings.gate.alpha if ALL in (key.segment, key.window) else None
-    summary = summarize(totals, Reading(alpha, Terms.of(settings).costs, heavy=key.window == ALL))
+    summary = summarize(totals, SummaryOptions(alpha, MetricDefinitions.of(settings).costs, heavy=key.window == ALL))
     if key == Key(key.trial):
         summary["resources"] = resources(vitals)
         summary["against_control"] = against_control(totals, alpha)
@@ -80,9 +78,9 @@ def _counted(partial: Partial) -> Counted:
     return Counted(statuses, partial.updated_ms, number)
 
 
-def noise_of(partials: Iterable[Partial]) -> Noise:
+def noise_of(partials: Iterable[Partial]) -> NoiseFloor:
     """What all source partitions have counted of the control."""
-    return sum((Noise.from_record(partial.noise) for partial in partials), Noise())
+    return sum((NoiseFloor.from_record(partial.noise) for partial in partials), NoiseFloor())
 
 
 def counts_of(totals: Totals) -> Counts:
@@ -128,8 +126,8 @@ def evidence_of(
     trial: str,
     whole: Mapping[str, Totals],
     books: Mapping[str, Any],
-    terms: Terms = PLAIN,
-    noise: Noise | None = None,
+    terms: MetricDefinitions = PLAIN,
+    noise: NoiseFloor | None = None,
     vitals: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> Evidence:
     """All that a decision rests on.
@@ -163,7 +161,7 @@ def evidence_of(
         scores=bins(totals),
         value_reach=terms.reach,
         slowdown_reach=REACH,
-        floor=None if alone else (noise or Noise()).floor,
+        floor=None if alone else (noise or NoiseFloor()).floor,
         cpu_ms_per_row=taken.get("cpu_ms_per_row"),
         memory_mb=largest / MIB if largest else None,
         measured_rows=int(taken.get("rows", 0)),
@@ -228,7 +226,7 @@ def covered(totals: Totals) -> dict[str, Covered]:
     return {name: Covered(labelled.get(name, 0.0) / heaviest, compared[name] / heaviest) for name in sorted(compared)}
 
 
-def _margin(table: Table, axis: int) -> dict[str, float]:
+def _margin(table: ContingencyTable, axis: int) -> dict[str, float]:
     sums: dict[str, float] = {}
     for cell, weight in table.weights().items():
         sums[cell[axis]] = sums.get(cell[axis], 0.0) + weight
@@ -249,7 +247,7 @@ def verdict_of(
     gate: GateSettings,
     books: Mapping[str, Any],
     as_of_ms: int,
-    previous: Standing | None = None,
+    previous: PreviousVerdict | None = None,
     basis: Mapping[str, Any] | None = None,
     told: Mapping[str, Any] | None = None,
 ) -> Verdict:

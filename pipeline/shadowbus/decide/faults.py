@@ -6,17 +6,17 @@ stood before is kept in it, and the next verdict follows from there.
 
 import dataclasses
 
-from shadowbus.records import Standing, Verdict
+from shadowbus.records import PreviousVerdict, Verdict
 from shadowbus.verdict.states import START
 
 LONGEST = 500
 
 
-def stood(before: Verdict | None) -> Standing | None:
+def stood(before: Verdict | None) -> PreviousVerdict | None:
     """What stands by the last record that was published: of a fault, what stood before it."""
     if before is None or before.fault:
         return None if before is None else before.previous
-    return Standing(before.verdict, before.since_ms or before.decided_ms)
+    return PreviousVerdict(before.verdict, before.since_ms or before.decided_ms)
 
 
 def undecided(trial: str, why: str, before: Verdict | None, as_of_ms: int) -> Verdict:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shadowbus.aggregate.fold import Key
-from shadowbus.aggregate.segments import ALL, VITALS
-from shadowbus.aggregate.totals import Totals
 from shadowbus.decide.claims import newer
+from shadowbus.totals.key import ALL, VITALS, Key
+from shadowbus.totals.totals import Totals
 
 MOST_LOOKS = 60
 """So often a commit may be found half read before that is a fault; the rest of it comes within milliseconds."""

@@ -12,22 +12,22 @@ from typing import Any
 
 import orjson
 
-from shadowbus.aggregate.fold import COUNTED, Key, fold
-from shadowbus.aggregate.known import Known
-from shadowbus.aggregate.noise import Noise, controls_of
-from shadowbus.aggregate.segments import ALL, Segments
-from shadowbus.aggregate.span import Span
-from shadowbus.aggregate.terms import Terms
-from shadowbus.aggregate.timings import paired
-from shadowbus.aggregate.totals import Totals
+from shadowbus.aggregate.fold import fold
+from shadowbus.aggregate.paired_timings import paired
+from shadowbus.aggregate.vocabulary import Segments, Vocabulary
 from shadowbus.decide.decision import OBSERVED, Seen, decided_again
 from shadowbus.decide.evidence import books_of, merged
 from shadowbus.errors import Malformed
 from shadowbus.gates import Gate
-from shadowbus.published import ranges_of
 from shadowbus.records import Partial, Verdict, parse_object
+from shadowbus.records.published import ranges_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Slice
+from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.key import ALL, COUNTED, Key
+from shadowbus.totals.noise_floor import NoiseFloor, controls_of
+from shadowbus.totals.span import Span
+from shadowbus.totals.totals import Totals
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class _Source:
     """What one source partition counts: totals and names of the trial and of the controls beside it."""
 
     totals: dict[Key, Totals] = field(default_factory=dict)
-    known: dict[str, Known] = field(default_factory=dict)
+    known: dict[str, Vocabulary] = field(default_factory=dict)
     vitals: dict[str, Any] | None = None
 
 
@@ -53,7 +53,7 @@ class Recount:
     def __init__(self, verdict: Verdict, settings: Settings) -> None:
         self.gate = Gate.from_record(verdict.gate.get("settings"))
         self.verdict, self.settings = verdict, settings
-        self.terms = Terms.of(self.gate.applied(settings))
+        self.terms = MetricDefinitions.of(self.gate.applied(settings))
         self.ranges: dict[Input, tuple[int, int]] = {
             (topic, int(partition)): bounds
             for topic, ranges in ranges_of(verdict.evidence).items()
@@ -110,7 +110,7 @@ class Recount:
         seen = Seen(self.verdict.trial, partials.get(ALL, []), whole, vitals, segments)
         return decided_again(seen, books_of(seen.trial, seen.partials, vitals), self.settings, self.verdict)
 
-    def _known(self, source: _Source, number: int, trial: str, skipped: str) -> Known:
+    def _known(self, source: _Source, number: int, trial: str, skipped: str) -> Vocabulary:
         """Of the trial and of its controls only; the records of others are refused, and so left out."""
         known = source.known.get(trial)
         if trial == skipped:
@@ -121,11 +121,11 @@ class Recount:
                 segments = Segments()
                 for text in full.get("segments", ()):
                     segments.keep(text)
-                known = Known.of(trial, self.terms, segments)
+                known = Vocabulary.of(trial, self.terms, segments)
                 known.classes.names.keep(full.get("classes", ()))
                 known.from_ms = self.spans.get(str(number), Span()).from_ms
             elif controls_of(self.verdict.trial, [trial], self.terms.controls):
-                known = Known.of(trial, self.terms)
+                known = Vocabulary.of(trial, self.terms)
             else:
                 raise Malformed("it is of another trial")
             source.known[trial] = known
@@ -142,7 +142,7 @@ class Recount:
             totals=orjson.loads(orjson.dumps(totals.to_record())),
             updated_ms=int(self.clocks.get(str(number), {}).get("updated_ms", 0)),
             names=source.known[key.trial].to_record() if key.trial in source.known else {},
-            noise=Noise.of(source.totals.get(Key(control), Totals()) for control in controls).to_record(),
+            noise=NoiseFloor.of(source.totals.get(Key(control), Totals()) for control in controls).to_record(),
             first_offsets={topic: first for topic, (first, _) in bounds.items()},
             span=self._span(number),
         )

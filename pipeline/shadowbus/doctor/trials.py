@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.finding import Finding, problem
 from shadowbus.errors import Malformed
-from shadowbus.published import read_aggregate, read_verdict
 from shadowbus.records import Aggregate, Verdict
+from shadowbus.records.published import read_aggregate, read_verdict
 from shadowbus.story.ledger import ledger
 from shadowbus.story.past import past, span_of
 from shadowbus.trials import verdicts_in

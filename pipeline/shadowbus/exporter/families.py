@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 
-from shadowbus.metrics import METRICS
+from shadowbus.exporter.metrics import METRICS
 
 Sample = tuple[str, tuple[str, ...], float]
 """A metric's name, the values of its labels in the order of the table, and its value."""

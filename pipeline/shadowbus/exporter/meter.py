@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from shadowbus.metrics import COMMIT_BUCKETS
+from shadowbus.exporter.metrics import COMMIT_BUCKETS
 from shadowbus.stage import Input, Outputs, Slice
 
 

@@ -17,7 +17,7 @@ from shadowbus.settings import MetricsSettings
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-logger = logging.getLogger("shadowbus.metrics")
+logger = logging.getLogger("shadowbus.exporter.metrics")
 
 PATIENCE_SECONDS = 60.0
 

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from shadowbus.errors import Malformed
 from shadowbus.exporter.families import Sample, families, histogram, numbers
 from shadowbus.exporter.meter import Meter
-from shadowbus.metrics import COMMIT_BUCKETS
+from shadowbus.exporter.metrics import COMMIT_BUCKETS
 from shadowbus.records import Vitals, decode
 
 NOT_READ = ("next_offset",)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shadowbus.compare import Comparator
-from shadowbus.dead_letters import dead_letter, letter_key
 from shadowbus.errors import Malformed
 from shadowbus.judge.entry import Entry, Kept, Label
 from shadowbus.judge.held import Books, Held
@@ -12,6 +11,7 @@ from shadowbus.judge.outcome import outcome
 from shadowbus.judge.reading import read_comparison, read_label
 from shadowbus.judge.swept import hour_of
 from shadowbus.limits import MAX_ID_BYTES
+from shadowbus.records.dead_letters import dead_letter, letter_key
 from shadowbus.stage import Outputs, Slice
 
 

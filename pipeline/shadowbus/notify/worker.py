@@ -18,8 +18,8 @@ from shadowbus.kafka.publish import Publisher
 from shadowbus.kafka.restarts import STEADY_SECONDS, Restarts
 from shadowbus.notify.due import Change, changes, told_key
 from shadowbus.notify.messages import TEMPLATES
-from shadowbus.published import read_told, read_verdict
 from shadowbus.records import Told, Verdict, encode
+from shadowbus.records.published import read_told, read_verdict
 from shadowbus.settings import Settings
 from shadowbus.supervised import Backoff
 from shadowbus.topology import VERDICTS

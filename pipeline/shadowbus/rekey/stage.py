@@ -7,9 +7,9 @@ record once, with its time in Kafka; those of one id that lay in one partition k
 
 from collections.abc import Mapping
 
-from shadowbus.dead_letters import dead_letter, letter_key
 from shadowbus.errors import Malformed
 from shadowbus.partitioners import partition_of
+from shadowbus.records.dead_letters import dead_letter, letter_key
 from shadowbus.rekey.identity import identified
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Slice

@@ -7,8 +7,8 @@ the share in the settings and four times it, and never above a half; without ver
 from collections.abc import Mapping
 
 from shadowbus.errors import Malformed
-from shadowbus.published import read_verdict
 from shadowbus.records import Verdict
+from shadowbus.records.published import read_verdict
 from shadowbus.settings import ShadowSettings
 from shadowbus.trials import shadow_of
 

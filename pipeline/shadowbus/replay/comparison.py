@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from orjson import dumps
 
 from shadowbus.compare.comparator import Comparator
-from shadowbus.dead_letters import dead_letter, letter_key
 from shadowbus.limits import brief, first_time_ms
 from shadowbus.records import VERSION
+from shadowbus.records.dead_letters import dead_letter, letter_key
 from shadowbus.replay.books import Entry
 from shadowbus.replay.json_column import json_column
 from shadowbus.replay.live import Live, text_of

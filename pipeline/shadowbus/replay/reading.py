@@ -3,9 +3,9 @@
 import contextlib
 from typing import cast
 
-from shadowbus.dead_letters import dead_letter, letter_key
 from shadowbus.errors import Malformed
 from shadowbus.limits import MAX_ID_BYTES, MAX_LIVE_MODELS
+from shadowbus.records.dead_letters import dead_letter, letter_key
 from shadowbus.replay.live import MODEL_OF, Live, read_lives
 from shadowbus.replay.taken import Taken
 from shadowbus.replay.unit import Unit

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed, ShadowbusError
-from shadowbus.published import read_aggregate, read_verdict
 from shadowbus.records import Promotion, Verdict, decode
+from shadowbus.records.published import read_aggregate, read_verdict
 from shadowbus.settings import Settings
 from shadowbus.story.history import remember
 from shadowbus.story.trial import Told, trials_of

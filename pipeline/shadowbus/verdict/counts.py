@@ -126,7 +126,7 @@ class Rows:
         unsettled_failed: Failures where it is not known yet whether it has begun to run.
         stalled: Rows in partitions in which it has not begun to run, and `stalled_failed` of them failed.
         left_out: Rows from before it began to run, in partitions in which it has since.
-        reasons: The commonest texts by what they are about (`aggregate/reasons.py`), with how often each came.
+        reasons: The commonest texts by what they are about (`totals/reasons.py`), with how often each came.
     """
 
     answered: int = 0

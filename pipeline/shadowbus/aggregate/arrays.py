@@ -1,0 +1,169 @@
+"""Columns as arrays: what can be added up without looking at a record again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shadowbus.aggregate.parse import Columns
+from shadowbus.aggregate.probabilities import Floats, Probabilities
+from shadowbus.records import SHADOW_FAILURES, STATUSES
+from shadowbus.statistics.logarithm import log
+from shadowbus.statistics.moments import Values
+from shadowbus.totals.totals import COUNTERS, INDEX, LIVE_TIMED
+from shadowbus.totals.weights import FINEST
+
+LARGEST = 1e100
+"""Distances, losses and costs beyond this are counted at the edge: their squares would not be numbers any more."""
+
+_FAILED = [STATUSES.index(name) for name in SHADOW_FAILURES]
+_COMPARED = STATUSES.index("compared")
+_NOT_ASKED = STATUSES.index("request_missing")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnArrays:
+    """The n records of a slice as arrays.
+
+    Attributes:
+        counts: Shape (n, counters): what each counts for, in the order of `COUNTERS`; negative where it is taken back.
+        times: Milliseconds.
+        weights: Multiples of 2^-20, so that their sums are exact. None: all 1.
+        signs: 1 for what is added, -1 for what is taken back. None: all 1.
+        moments: Shape (columns, n): the numbers whose moments are kept, named by `COMPARISON_MOMENTS` or
+            `OUTCOME_MOMENTS`; NaN is none.
+        values: The same, ready to be added up.
+    """
+
+    counts: NDArray[np.int64]
+    times: NDArray[np.int64]
+    weights: Floats | None
+    signs: Floats | None
+    moments: Floats
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonArrays(ColumnArrays):
+    """Of comparisons. Answers are class codes or numbers, NaN unless both models answered."""
+
+    live_latency: Floats
+    shadow_latency: Floats
+    live_answer: Floats
+    shadow_answer: Floats
+    lacking: NDArray[np.int64]
+    evident: NDArray[np.bool_]  # what the shadow answered, and is from after its training
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeArrays(ColumnArrays):
+    """Of outcomes: class codes (-1: none) of the labels and of both answers, and what both sides' scores said."""
+
+    label: NDArray[np.int64]
+    live_answer: NDArray[np.int64]
+    shadow_answer: NDArray[np.int64]
+    live: Probabilities
+    shadow: Probabilities
+
+
+COMPARISON_MOMENTS = ("distance", "latency_difference")
+OUTCOME_MOMENTS = (
+    *("loss", "value", "live_loss", "shadow_loss", "live_value"),
+    *("live_log_loss", "log_loss", "live_brier", "brier"),
+)
+"""The names that moments have in totals, in the order of the rows of `ColumnArrays.moments`."""
+
+LEAST = 1e-15
+"""The least probability that log loss reckons with, as in `compare/classification.py`."""
+
+
+def comparison_arrays(columns: Columns) -> ComparisonArrays:
+    """The arrays of what was read from `comparisons`."""
+    table = np.array(columns.rows, np.float64).T
+    (
+        status,
+        agree,
+        live_latency,
+        shadow_latency,
+        distance,
+        live_error,
+        shadow_error,
+        lacking,
+        trained_on,
+        live_timed,
+        timed,
+        *answers,
+    ) = table
+    theirs, ours = answers
+    counts = np.zeros((status.size, len(COUNTERS)), np.int64)
+    counts[np.arange(status.size), status.astype(np.int64)] = 1
+    counts[:, INDEX["agreed"]] = agree == 1
+    counts[:, INDEX["disagreed"]] = agree == 2
+    counts[:, INDEX["latency_rows"]] = shadow_latency >= -np.inf
+    counts[:, INDEX["over_budget"]] = shadow_latency > _budgets(columns)
+    counts[:, INDEX["live_errors"]] = live_error
+    counts[:, INDEX["shadow_errors"]] = (shadow_error == 1) | np.isin(status, _FAILED)
+    counts[:, INDEX["missing_features"]] = lacking > 0
+    counts[:, INDEX["trained_on"]] = (trained_on == 1) & (status == _COMPARED)
+    evident = (trained_on == 0) & (status != _NOT_ASKED) & (counts[:, INDEX["shadow_errors"]] == 0)
+    for kind, name in enumerate(LIVE_TIMED, start=1):
+        counts[:, INDEX[name]] = live_timed == kind
+    gap = np.where((timed > 0) & (timed == live_timed), shadow_latency - live_latency, np.nan)
+    moments = np.stack((distance, gap)).clip(-LARGEST, LARGEST)
+    weights = _weights(columns)
+    shared = (counts, np.array(columns.times, np.int64), weights, None, moments, Values.of(moments, weights))
+    return ComparisonArrays(*shared, live_latency, shadow_latency, theirs, ours, lacking.astype(np.int64), evident)
+
+
+def outcome_arrays(columns: Columns) -> OutcomeArrays:
+    """The arrays of what was read from `outcomes`."""
+    early, right, agree, sign, loss, live_loss, shadow_loss, *codes, more, worth = np.array(columns.rows, np.float64).T
+    counts = np.zeros((right.size, len(COUNTERS)), np.int64)
+    trained_on = early == 1
+    counts[:, INDEX["labels"]] = ~trained_on
+    counts[:, INDEX["labels_trained_on"]] = trained_on
+    for code, name in enumerate(("both_right", "shadow_only", "live_only", "both_wrong"), start=1):
+        counts[:, INDEX[name]] = (right == code) & ~trained_on
+    for when, which in (("before", early > 0), ("early", early == 2)):
+        counts[:, INDEX[f"{when}_judged"]] = (right > 0) & which
+        counts[:, INDEX[f"{when}_right"]] = ((right == 1) | (right == 2)) & which
+        counts[:, INDEX[f"{when}_live_right"]] = ((right == 1) | (right == 3)) & which
+    counts[:, INDEX["labelled_agreed"]] = agree == 1
+    counts[:, INDEX["labelled_disagreed"]] = agree == 2
+    signs = sign if sign.min() < 0 else None
+    if signs is not None:
+        counts *= signs.astype(np.int64)[:, None]
+    labels, lives, live_scores, shadows, shadow_scores = zip(*columns.held, strict=True)
+    live, shadow = Probabilities.of(live_scores, labels, lives), Probabilities.of(shadow_scores, labels, shadows)
+    pair = np.isnan(loss)
+    losses = (loss, more, np.where(pair, np.nan, live_loss), np.where(pair, np.nan, shadow_loss), worth)
+    moments = np.stack((*losses, *_differences(live, shadow))).clip(-LARGEST, LARGEST)
+    weights = _weights(columns)
+    shared = (counts, np.array(columns.times, np.int64), weights, signs, moments, Values.of(moments, weights))
+    label, theirs, ours = (np.where(np.isnan(code), -1, code).astype(np.int64) for code in codes)
+    return OutcomeArrays(*shared, label, theirs, ours, live, shadow)
+
+
+def _differences(live: Probabilities, shadow: Probabilities) -> tuple[Floats, Floats, Floats, Floats]:
+    """Log loss and Brier score of the live side, and by how much the shadow's are larger; NaN unless both are there."""
+    theirs, ours = (-log(side.label.clip(LEAST, 1.0)) for side in (live, shadow))
+    both = np.isnan(theirs) | np.isnan(ours)
+    theirs, squared = np.where(both, np.nan, theirs), np.where(both, np.nan, live.squared)
+    return theirs, ours - theirs, squared, shadow.squared - squared
+
+
+def _budgets(columns: Columns) -> Floats | float:
+    """The latency budget of each row, by the gate of its trial; one number where it is the same for all."""
+    groups = columns.groups.values()
+    of_groups = [np.inf if group.known.budget_ms is None else group.known.budget_ms for group in groups]
+    if len(set(of_groups)) == 1:
+        return of_groups[0]
+    budgets = np.empty(len(columns.rows))
+    for group, budget in zip(groups, of_groups, strict=True):
+        budgets[group.rows] = budget
+    return budgets
+
+
+def _weights(columns: Columns) -> Floats | None:
+    weights = np.array(columns.weights, np.float64)
+    return np.rint(weights * FINEST) / FINEST if weights.max() > 1.0 else None

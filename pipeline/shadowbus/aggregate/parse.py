@@ -1,0 +1,306 @@
+"""The records of a slice as columns: what totals need of each comparison or outcome, checked.
+
+This is where every comparison is parsed once more, so it reads only the fields it needs and builds one tuple a record.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from shadowbus.aggregate.failures import Failures
+from shadowbus.aggregate.vocabulary import Vocabulary
+from shadowbus.errors import Malformed
+from shadowbus.limits import HEAVIEST, HEAVIEST_OUTCOME, MAX_TRIAL_CHARACTERS
+from shadowbus.records import STATUSES, TIMED
+from shadowbus.stage import Slice
+from shadowbus.totals.windows import Windows
+
+NAN = float("nan")
+LATEST_MS = 1 << 53
+"""What is no time (`limits.py`) never comes this far; but what an older writer let in is counted all the same."""
+
+_STATUS = {name: float(index) for index, name in enumerate(STATUSES)}
+_COMPARED = _STATUS["compared"]
+_KIND = {name: float(index) for index, name in enumerate(TIMED, start=1)}
+_MODEL = _KIND["model"]
+_SHADOW_LATENCY, _SHADOW_TIMED = 3, 10
+"""Where these stand in the row of a comparison."""
+
+_AGREE = {None: 0.0, True: 1.0, False: 2.0}
+_RIGHT = {(True, True): 1.0, (False, True): 2.0, (True, False): 3.0, (False, False): 4.0}  # (live, shadow)
+
+_NEEDED = frozenset(
+    (
+        *("trial", "timestamp_ms", "status", "live", "shadow", "latency_ms", "error", "agree", "distance"),
+        *("live_correct", "shadow_correct", "live_loss", "shadow_loss"),
+    )
+)
+
+Row = tuple[float, ...]
+
+
+class _OfBeforeError(Exception):
+    """An outcome of a request that came before the span of its trial."""
+
+
+@dataclass(slots=True)
+class Group:
+    """The rows of one trial in one window: all of them, and those of each segment; `first` is a slice's index."""
+
+    known: Vocabulary
+    first: int
+    rows: list[int] = field(default_factory=list)
+    segments: dict[str, list[int]] = field(default_factory=dict)
+
+
+class Held(NamedTuple):
+    """What the scores of an outcome are held against: the label and both answers by class, None for what names none."""
+
+    label: str | None = None
+    live: str | None = None
+    live_scores: Any = None
+    shadow: str | None = None
+    shadow_scores: Any = None
+
+
+@dataclass(slots=True)
+class Columns:
+    """One row for each record that could be read; numbers that a record does not have are NaN."""
+
+    rows: list[Row] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    groups: dict[tuple[str, int], Group] = field(default_factory=dict)
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+    lacking: dict[tuple[object, ...], int] = field(default_factory=dict)  # missing features as they were listed
+    numbers: list[int] = field(default_factory=list)  # the running number of each row; 0 where there is none
+    began: dict[str, int] = field(default_factory=dict)  # when each trial did
+    held: list[Held] = field(default_factory=list)  # of outcomes, one for each row
+    timed: list[tuple[str, str, float]] = field(default_factory=list)  # trial, id, ms: rows timed alone, in their order
+
+
+def read(piece: Slice, known: Callable[[str], Vocabulary], windows: Windows) -> Columns:
+    """Read a slice of comparisons or outcomes.
+
+    Args:
+        piece: The records.
+        known: What is known of a trial, by its name; new segments, classes and features are added to it.
+        windows: How long they are.
+
+    Returns:
+        The columns; records that are malformed are in `rejected`, by their index in the slice and with the reason.
+    """
+    columns = Columns()
+    row_of = _comparison if piece.topic == "comparisons" else _outcome
+    for index, value in enumerate(piece.values):
+        try:
+            _take(columns, value, row_of, known, windows)
+        except _OfBeforeError:
+            continue
+        except (Malformed, KeyError, TypeError, AttributeError, orjson.JSONDecodeError) as error:
+            columns.rejected.append((index, _reason(error)))
+    return columns
+
+
+def _take(
+    columns: Columns,
+    value: bytes | None,
+    row_of: Callable[[dict[str, Any], Vocabulary, Columns], Row],
+    known: Callable[[str], Vocabulary],
+    windows: Windows,
+) -> None:
+    if value is None:
+        raise Malformed("the value is null")
+    parsed = orjson.loads(value)
+    trial, time_ms, slices = parsed["trial"], parsed["timestamp_ms"], parsed.get("segments")
+    if time_ms.__class__ is not int or not 0 <= time_ms < LATEST_MS:
+        raise Malformed("the field 'timestamp_ms' has to be milliseconds since the epoch")
+    if slices.__class__ is not dict and slices is not None:
+        raise Malformed("the field 'segments' has to be an object")
+    weight = _weight(parsed.get("weight", 1.0), HEAVIEST if row_of is _comparison else HEAVIEST_OUTCOME)
+    running = parsed.get("number", 0)
+    if running.__class__ is not int or running < 0:
+        raise Malformed("the field 'number' has to be a whole number of at least 0")
+    began = columns.began.get(trial)
+    if began is None:
+        began = _begin(columns, trial, time_ms, known, windows)
+    window = (trial, windows.start(began, time_ms))
+    group = columns.groups.get(window)
+    if group is None:
+        group = Group(known(trial), len(columns.rows) + len(columns.rejected))
+    row = row_of(parsed, group.known, columns)
+    if not group.rows:
+        columns.groups[window] = group
+    (_look if row_of is _comparison else _look_at_outcome)(parsed, row, weight, group.known.troubles)
+    number = len(columns.rows)
+    if slices:
+        _assign(group, slices, number)
+    group.rows.append(number)
+    columns.rows.append(row)
+    columns.times.append(time_ms)
+    columns.weights.append(weight)
+    columns.numbers.append(running)
+    if row_of is _comparison and row[_SHADOW_TIMED] == _MODEL and (name := parsed.get("request_id")).__class__ is str:
+        columns.timed.append((trial, name, row[_SHADOW_LATENCY]))
+
+
+def _look(comparison: dict[str, Any], row: Row, weight: float, troubles: Failures) -> None:
+    """Hand on a comparison in which something is wrong, and any while the shadow has not begun to run."""
+    answered, agree, distance, trained_on = row[0] == _COMPARED, row[1], row[4], row[8]
+    unlike = answered and not agree and distance != distance and not trained_on
+    if unlike or not answered or row[6] or troubles.beginning.open:
+        troubles.compared(comparison, weight, unlike=unlike)
+
+
+def _look_at_outcome(outcome: dict[str, Any], row: Row, _weight: float, troubles: Failures) -> None:
+    """Hand on an outcome that says nothing of either model."""
+    trained_on, right, _, sign, loss = row[:5]
+    if not (trained_on == 1.0 or right) and loss != loss and outcome["live_correct"] is outcome["shadow_correct"]:
+        troubles.judged(outcome, int(sign))
+
+
+def _begin(columns: Columns, trial: Any, time_ms: int, known: Callable[[str], Vocabulary], windows: Windows) -> int:
+    """When a trial of this slice began, by what is known of it."""
+    if trial.__class__ is not str or not 0 < len(trial) <= MAX_TRIAL_CHARACTERS or "|" in trial:
+        raise Malformed("the field 'trial' has to be text without '|'")
+    found = known(trial)
+    if found.began_ms is None:
+        found.began_ms = windows.began(time_ms)
+    columns.began[trial] = found.began_ms
+    return found.began_ms
+
+
+def _assign(group: Group, slices: dict[str, Any], number: int) -> None:
+    kept = group.known.segments
+    for name, part in slices.items():
+        text = (part.__class__ is str and kept.known.get((name, part))) or kept.text(name, part)
+        if text:
+            members = group.segments.get(text)
+            if members is None:
+                group.segments[text] = [number]
+            else:
+                members.append(number)
+
+
+def _comparison(parsed: dict[str, Any], known: Vocabulary, columns: Columns) -> Row:
+    live, shadow, distance = parsed["live"], parsed["shadow"], parsed["distance"]
+    live_latency = live_error = shadow_latency = shadow_error = None
+    if live is not None:
+        live_latency, live_error = live["latency_ms"], live["error"]
+    if shadow is not None:
+        shadow_latency, shadow_error = shadow["latency_ms"], shadow["error"]
+    status, missing = _STATUS[parsed["status"]], parsed.get("missing_features")
+    agree, trained_on = _agree(parsed["agree"]), _marked(parsed)
+    if trained_on:
+        agree, distance = 0.0, None
+    row = (
+        status,
+        agree,
+        live_latency if live_latency.__class__ is float else _number("live.latency_ms", live_latency),
+        shadow_latency if shadow_latency.__class__ is float else _number("shadow.latency_ms", shadow_latency),
+        distance if distance.__class__ is float else _number("distance", distance),
+        0.0 if live_error is None else 1.0,
+        0.0 if shadow_error is None else 1.0,
+        columns.lacking.setdefault(tuple(missing), len(columns.lacking) + 1) if missing else 0.0,
+        1.0 if trained_on else 0.0,
+        0.0 if live_latency is None else _KIND.get(live.get("timed"), 0.0),
+        0.0 if shadow_latency is None else _KIND.get(shadow.get("timed"), 0.0),
+    )
+    if status == _COMPARED and not trained_on:  # last, as names are kept of records that are counted only
+        theirs, ours = live.get("prediction"), shadow.get("prediction")
+        if known.kind == "classes":
+            code = known.classes.code
+            return (*row, code(theirs), code(ours))
+        if known.kind == "numbers":
+            return (*row, _plain(theirs), _plain(ours))
+    return (*row, NAN, NAN)
+
+
+def _outcome(parsed: dict[str, Any], known: Vocabulary, columns: Columns) -> Row:
+    if parsed["timestamp_ms"] < known.from_ms:
+        raise _OfBeforeError
+    live, shadow = parsed["live_correct"], parsed["shadow_correct"]
+    for correct in (live, shadow):
+        if correct.__class__ is not bool and correct is not None:
+            raise Malformed("the fields 'live_correct' and 'shadow_correct' have to be true, false or null")
+    theirs, ours = _number("live_loss", parsed["live_loss"]), _number("shadow_loss", parsed["shadow_loss"])
+    retracts = parsed.get("retracts", False)
+    if retracts.__class__ is not bool:
+        raise Malformed("the field 'retracts' has to be true or false")
+    agree, sign = _agree(parsed.get("agree")), -1.0 if retracts else 1.0
+    right = _RIGHT.get((live, shadow), 0.0)
+    if _marked(parsed):
+        columns.held.append(_NOTHING)
+        return (1.0, right, 0.0, sign, *_NO_NUMBERS)
+    first = parsed.get("live") or {}
+    second = parsed.get("shadow") or {}
+    early = 2.0 if _marked(parsed, "before_bundle") else 0.0
+    row = (early, right, agree, sign, ours - theirs, theirs, ours)
+    if known.kind == "classes":
+        return (*row, *_classes(parsed.get("label"), first, second, known, columns))
+    columns.held.append(_NOTHING)
+    return (*row, NAN, NAN, NAN, NAN, NAN)
+
+
+def _classes(label: Any, live: dict[str, Any], shadow: dict[str, Any], known: Vocabulary, columns: Columns) -> Row:
+    """The codes of label and answers, how much more the shadow's decision is worth, and what the live one is."""
+    text, code, theirs, ours = known.classes.text, known.classes.code, live.get("prediction"), shadow.get("prediction")
+    held = Held(text(label), text(theirs), live.get("scores"), text(ours), shadow.get("scores"))
+    worth = more = NAN
+    if known.costs and held.label is not None and held.live is not None and held.shadow is not None:
+        worth = 0.0 - known.costs.get((held.label, held.live), 0.0)
+        more = 0.0 - known.costs.get((held.label, held.shadow), 0.0) - worth
+    codes = code(label), code(theirs), code(ours)
+    columns.held.append(held)
+    return (*codes, more, worth)
+
+
+_NOTHING = Held()
+_NO_NUMBERS = (NAN,) * 8
+"""Of an outcome whose request the model may have been trained on: it is counted, and says nothing."""
+
+
+def _marked(parsed: dict[str, Any], name: str = "trained_on") -> bool:
+    mark = parsed.get(name, False)
+    if mark.__class__ is not bool:
+        raise Malformed(f"the field '{name}' has to be true or false")
+    return bool(mark)
+
+
+def _agree(agree: Any) -> float:
+    if agree.__class__ is not bool and agree is not None:
+        raise Malformed("the field 'agree' has to be true, false or null")
+    return _AGREE[agree]
+
+
+def _plain(answer: object) -> float:
+    if answer.__class__ is not float and answer.__class__ is not int:
+        return NAN
+    return float(answer)
+
+
+def _weight(weight: Any, most: float) -> float:
+    if weight.__class__ not in (float, int) or not 1 <= weight <= most:
+        raise Malformed(f"the field 'weight' has to be a number from 1 to {most:g}")
+    return float(weight)
+
+
+def _number(name: str, value: object) -> float:
+    if value is None:
+        return NAN
+    if value.__class__ is not float and value.__class__ is not int:
+        raise Malformed(f"the field '{name}' has to be a number or null")
+    return float(value)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Malformed):
+        return str(error)
+    if isinstance(error, orjson.JSONDecodeError):
+        return f"not JSON: {error}"
+    if isinstance(error, KeyError):
+        name = error.args[0]
+        return f"the field '{name}' is missing" if name in _NEEDED else f"the field 'status' cannot be {name!r:.40}"
+    return "it does not have the shape of this topic's records"

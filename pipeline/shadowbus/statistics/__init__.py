@@ -1,0 +1,1 @@
+"""Exact and mergeable statistics: sums, moments, quantiles, tables, histograms. They know nothing of trials."""

@@ -1,0 +1,1 @@
+"""Totals as the numbers that people read: docs/metrics.md says what each is."""

@@ -1,0 +1,50 @@
+"""What the shadow's decisions are worth more than the live ones, by the cost matrix. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shadowbus.statistics.contingency_table import Cell
+from shadowbus.summary.labelled import Ends
+from shadowbus.totals.totals import Totals
+
+MOST_FLIPS = 20
+
+
+def decision_value(totals: Totals, costs: Mapping[tuple[str, str], float], ends: Ends) -> dict[str, Any] | None:
+    """The field `value` of docs/metrics.md; None without a cost matrix.
+
+    Args:
+        totals: Of a trial, segment and window.
+        costs: By label and answer; only what each flip is worth is worked out of it.
+        ends: Works out the interval.
+    """
+    if not costs and not totals.value:
+        return None
+    more = totals.value.left
+    found: dict[str, Any] = {"value": more.mean if more.n else None, **ends(more), "n": more.n}
+    if totals.details is None:
+        return found
+    live = totals.details.live_value.mean if more.n else None
+    sides = {"live": live, "shadow": None if live is None else live + more.mean}
+    total = more.mean * more.weight if more.n else None
+    return {**found, **sides, "total": total, "flips": _flips(totals, costs)}
+
+
+def _flips(totals: Totals, costs: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
+    table = totals.detailed.flips
+    each = {cell: _each(cell, costs) for cell in table.counts}
+    most = sorted(table.counts, key=lambda cell: (-abs(each[cell] * table.weight(cell)), cell))[:MOST_FLIPS]
+    return [
+        {
+            **dict(zip(("label", "live", "shadow"), cell, strict=True)),
+            "count": table.counts[cell],
+            "each": each[cell],
+            "total": each[cell] * table.weight(cell),
+        }
+        for cell in most
+    ]
+
+
+def _each(cell: Cell, costs: Mapping[tuple[str, str], float]) -> float:
+    label, live, shadow = cell
+    return costs.get((label, live), 0.0) - costs.get((label, shadow), 0.0)

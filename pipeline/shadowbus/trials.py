@@ -1,10 +1,7 @@
-"""Trials by name, and the records of one of them among those of many.
-
-The name of a trial is `<live model>~<shadow>@<version>`.
-"""
+"""The names of trials, and the records of one trial among those of many. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from msgspec import DecodeError
 from msgspec.json import Decoder
@@ -22,13 +19,44 @@ Kind = TypeVar("Kind")
 Record = TypeVar("Record", bound=OfTrial)
 
 
-def shadow_of(trial: str) -> str:
-    """The shadow of a trial.
+class TrialName(NamedTuple):
+    """The name of a trial in parts: `<live model>~<shadow>@<version>`. The only place that puts it together or apart.
 
-    >>> shadow_of("champion@3~challenger@4")
-    'challenger'
+    Attributes:
+        live: The live model, with its version.
+        model: The shadow's model: its name and version.
+
+    >>> name = TrialName.parse("champion@3~challenger@4")
+    >>> name.live, name.model, name.shadow, name.version, str(name)
+    ('champion@3', 'challenger@4', 'challenger', '4', 'champion@3~challenger@4')
     """
-    return trial.partition("~")[2].partition("@")[0]
+
+    live: str
+    model: str
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """The parts of a name; what is no name of a trial has an empty `model`."""
+        live, _, model = name.partition("~")
+        return cls(live, model)
+
+    @property
+    def shadow(self) -> str:
+        """The shadow's name in the settings."""
+        return self.model.partition("@")[0]
+
+    @property
+    def version(self) -> str:
+        """The version of the shadow's model."""
+        return self.model.partition("@")[2]
+
+    def __str__(self) -> str:
+        return f"{self.live}~{self.model}"
+
+
+def shadow_of(trial: str) -> str:
+    """The shadow of a trial, by the trial's name."""
+    return TrialName.parse(trial).shadow
 
 
 def verdicts_in(table: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

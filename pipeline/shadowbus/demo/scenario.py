@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shadowbus.demo.models import VERSION, TrainedModels
+from shadowbus.trials import TrialName
 
 NAMESPACE = "digits"
 CHAMPION = f"champion@{VERSION}"
@@ -33,7 +34,7 @@ class Part:
     @property
     def trial(self) -> str:
         """The name of its trial."""
-        return f"{CHAMPION}~{self.shadow}@{VERSION}"
+        return str(TrialName(CHAMPION, f"{self.shadow}@{VERSION}"))
 
 
 CAST = (

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from shadowbus.limits import HEAVIEST, MAX_TRIAL_CHARACTERS
+from shadowbus.trials import shadow_of
 
 MOST = 10_000
 LARGEST = 32 * 1024
@@ -33,7 +34,7 @@ class Frame(NamedTuple):
         >>> Frame("champion@3~challenger@4", b"{}", None, None, 1.0).shadow
         'challenger'
         """
-        return self.trial.rpartition("~")[2].rpartition("@")[0]
+        return shadow_of(self.trial)
 
     def to_bytes(self) -> bytes:
         """As JSON."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from shadowbus.errors import ShadowbusError
 from shadowbus.records import Verdict
 from shadowbus.story.figures import anything
+from shadowbus.trials import TrialName
 
 
 class NotDone(ShadowbusError):
@@ -32,17 +33,17 @@ class Order:
     @property
     def champion(self) -> str:
         """The live model, with its version."""
-        return self.trial.partition("~")[0]
+        return TrialName.parse(self.trial).live
 
     @property
     def model(self) -> str:
         """The shadow, with its version."""
-        return self.trial.partition("~")[2]
+        return TrialName.parse(self.trial).model
 
     @property
     def version(self) -> str:
         """The shadow's version."""
-        return self.model.rpartition("@")[2]
+        return TrialName.parse(self.trial).version
 
     @property
     def reason(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shadowbus.records import STATUSES
+from shadowbus.trials import TrialName
 
 Entry = tuple[str, ...]
 """What is counted: ("requests", "read"), ("predictions", "duplicates"), ("comparisons", trial, status)."""
@@ -47,7 +48,7 @@ class Books:
 
     def live_models(self) -> set[str]:
         """The live models of the trials that have entries of their own."""
-        return {trial.rpartition("~")[0] for trial in self.trials}
+        return {TrialName.parse(trial).live for trial in self.trials}
 
     def record(self) -> dict[str, Any]:
         """As they stand in the changelog and the vitals topic."""

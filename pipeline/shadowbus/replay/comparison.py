@@ -24,6 +24,7 @@ from shadowbus.replay.numbers import Numbers
 from shadowbus.replay.pairs import Pairs
 from shadowbus.replay.written import Texts, written
 from shadowbus.stage import Row
+from shadowbus.trials import TrialName
 
 _prediction_of, _scores_of = attrgetter("prediction"), attrgetter("scores")
 
@@ -81,7 +82,7 @@ class Comparisons:
 
     def trial(self, live_model: str) -> str:
         """The name of the trial of this shadow against a live model."""
-        return f"{live_model}~{self._shadow}"
+        return str(TrialName(live_model, self._shadow))
 
     def settle(self, pairs: Pairs, answers: Answers, now_ms: int) -> Settled:
         """The comparisons of a chunk, and dead letters for requests that could not be read."""

@@ -1,7 +1,7 @@
 """What was done about a verdict, and what comes next. Pure."""
 
 from shadowbus.records import Promotion, Verdict
-from shadowbus.trials import shadow_of
+from shadowbus.trials import TrialName, shadow_of
 
 DID = {"promote": "promoted", "send_back": "sent back"}
 FAR = {"requested": "asked for", "approved": "approved", "begun": "begun", "failed": "tried in vain"}
@@ -46,7 +46,7 @@ def next_step(verdict: Verdict, act: Promotion | None) -> str:
         return ""
     match verdict.verdict:
         case "PROMOTE" if is_done(act, verdict):
-            live = verdict.trial.partition("~")[2]
+            live = TrialName.parse(verdict.trial).model
             return (
                 f'Next: serve it, with model = "{live}" in the service\'s tap; give the next candidate to the shadow, '
                 "and the new live model to the control."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shadowbus.limits import LATEST_MS
 from shadowbus.story.fields import Table, number
-from shadowbus.trials import shadow_of
+from shadowbus.trials import TrialName, shadow_of
 
 QUIET_MS = 600_000
 """A trial that has had no request for so long, while another one of its shadow has, was left for that one."""
@@ -58,7 +58,7 @@ def _unconfigured(trial: str, configured: Mapping[str, str] | None) -> str:
     version = configured.get(shadow_of(trial))
     if version is None:
         return "it is no longer in the settings"
-    return f"the settings run version {version} now" if version not in ("", trial.rpartition("@")[2]) else ""
+    return f"the settings run version {version} now" if version not in ("", TrialName.parse(trial).version) else ""
 
 
 def _after(other: Span, one: Span) -> bool:
@@ -68,5 +68,5 @@ def _after(other: Span, one: Span) -> bool:
 
 
 def _replaced(trial: str, by: str) -> str:
-    live, _, shadow = by.partition("~")
-    return f"{live} serves now" if trial.endswith(f"~{shadow}") else f"{shadow} runs in its place"
+    live, model = TrialName.parse(by)
+    return f"{live} serves now" if TrialName.parse(trial).model == model else f"{model} runs in its place"

@@ -31,7 +31,7 @@ from shadowbus.story.tables import (
     who_was_right,
 )
 from shadowbus.story.timeline import Moment, per_second, timeline
-from shadowbus.trials import shadow_of
+from shadowbus.trials import TrialName, shadow_of
 from shadowbus.verdict.obstacles import names
 from shadowbus.verdict.obstacles import told as obstacles_told
 
@@ -178,7 +178,7 @@ def tell(
     floors: dict[str, Noise] = {}
     for name, summary in summaries.items():
         if shadow_of(name) in controls and (found := noise(name, summary)) is not None:
-            floors[name.partition("~")[0]] = found  # of each champion
+            floors[TrialName.parse(name).live] = found  # of each champion
     around = _Around(
         now_ms, controls, floors, past({one.trial: span_of(_whole(one).totals) for one in known}, configured)
     )
@@ -229,7 +229,7 @@ def _tell(known: Told, around: _Around) -> TrialStory:
     summary, health = whole.summary, resources(whole.summary)
     numbers = kind_of(summary) == "numbers"
     criteria = read(*verdict.criteria, numbers=numbers)
-    live, _, shadow = known.trial.partition("~")
+    live, shadow = TrialName.parse(known.trial)
     control, over = shadow_of(known.trial) in around.controls, around.past.get(known.trial, "")
     in_the_way = tuple(obstacles_told(verdict.obstacles))
     stopped = "" if control or verdict.verdict != KEEP_WATCHING else " ".join(in_the_way)

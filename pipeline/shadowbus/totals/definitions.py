@@ -71,5 +71,5 @@ class MetricDefinitions:
         >>> MetricDefinitions(1, tasks={"price": "regression"}).kind_of("live@1~price@2")
         'numbers'
         """
-        shadow = trial.rpartition("~")[2].rpartition("@")[0]
+        shadow = shadow_of(trial)
         return KINDS.get(self.tasks.get(shadow, "" if self.tasks else "classification"), "")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from shadowbus.totals.totals import Totals
-from shadowbus.trials import shadow_of
+from shadowbus.trials import TrialName, shadow_of
 from shadowbus.verdict.counts import Floor
 from shadowbus.verdict.sequential import rate_interval
 
@@ -82,8 +82,8 @@ def controls_of(trial: str, trials: Iterable[str], controls: frozenset[str]) -> 
     """
     if shadow_of(trial) in controls:
         return []
-    champion = trial.partition("~")[0]
-    return sorted(other for other in trials if other.partition("~")[0] == champion and shadow_of(other) in controls)
+    champion, others = TrialName.parse(trial).live, {other: TrialName.parse(other) for other in trials}
+    return sorted(other for other, name in others.items() if name.live == champion and name.shadow in controls)
 
 
 def noise_summary(noise: NoiseFloor, alpha: float | None) -> dict[str, Any]:

@@ -43,7 +43,7 @@ setup: .venv/.kafka ## Make .venv with every extra, and fetch Kafka's jars; does
 	@touch $@
 
 .venv/.kafka: .venv/.packages
-	@$(PY) -c 'from shadowbus.kafka.distribution import installed; installed()'
+	@$(PY) -c 'from shadowbus.broker.distribution import installed; installed()'
 	@touch $@
 
 .PHONY: demo

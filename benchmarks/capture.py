@@ -22,9 +22,9 @@ import orjson
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from shadowbus.broker.cluster import EmbeddedKafka
 from shadowbus.capture import Tap
 from shadowbus.clock import perf_ns
-from shadowbus.kafka.embedded import EmbeddedKafka
 
 FEATURES = {f"feature_{number}": number * 1.2345 for number in range(10)} | {"country": "DE", "plan": "basic"}
 SEGMENTS = {"country": "DE"}

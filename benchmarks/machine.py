@@ -8,7 +8,7 @@ import confluent_kafka
 import psutil
 from peers_venv import PeersVenv
 
-from shadowbus.kafka.distribution import KAFKA_VERSION
+from shadowbus.broker.distribution import KAFKA_VERSION
 
 
 def machine(*, peers: bool = True) -> dict[str, object]:

@@ -31,8 +31,8 @@ from scaling import scaling
 from throughput import Throughput, throughput
 from workload import make_bundle
 
+from shadowbus.broker.cluster import EmbeddedKafka
 from shadowbus.errors import ShadowbusError
-from shadowbus.kafka.embedded import EmbeddedKafka
 
 HERE = Path(__file__).parent
 SECTIONS = ("latency", "models", "scaling", "backlog", "judge", "backtest")

@@ -26,7 +26,7 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.broker.cluster import EmbeddedKafka
 
 HERE = Path(__file__).parent
 NOWHERE = "127.0.0.1:1"

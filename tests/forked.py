@@ -22,8 +22,8 @@ _CONTEXT.set_forkserver_preload(
         "shadowbus.rekey.worker",
         "shadowbus.notify.worker",
         "shadowbus.doctor.gather",
-        "shadowbus.kafka.newest",
-        "shadowbus.kafka.stretches",
+        "shadowbus.kafka.read.tail",
+        "shadowbus.kafka.read.ranges",
         "shadowbus.labelling.queue",
         "shadowbus.report.document",
         "shadowbus.slices.search",
@@ -82,8 +82,8 @@ def _run(arguments: tuple[str, ...], out: str, err: str, unchecked: bool) -> Non
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), number)
     from shadowbus.agents import agents
     from shadowbus.cli.program import run
-    from shadowbus.kafka import allowed
+    from shadowbus.kafka import permissions
 
     if unchecked:
-        allowed.check_start = agents.check_start = lambda *_: None  # type: ignore[attr-defined]
+        permissions.check_start = agents.check_start = lambda *_: None  # type: ignore[attr-defined]
     sys.exit(run(arguments))

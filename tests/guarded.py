@@ -19,9 +19,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from shadowbus.broker.cluster import EmbeddedKafka
+from shadowbus.broker.folder import HOST, free_ports
 from shadowbus.clock import Deadline
-from shadowbus.kafka.embedded import EmbeddedKafka
-from shadowbus.kafka.embedded_folder import HOST, free_ports
 from shadowbus.rights import Right
 
 PASSWORD = "of-the-test"  # noqa: S105

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.broker.cluster import EmbeddedKafka
 from traffic import Reader, Stream
 
 STAGES = ("replay-challenger-0", "judge-0", "aggregate-0", "agents-0")

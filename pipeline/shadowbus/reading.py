@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
-from shadowbus.kafka.follow import follow as follow_topic
-from shadowbus.kafka.tables import read_table
-from shadowbus.kafka.whole import whole_topic
+from shadowbus.kafka.read.all_records import whole_topic
+from shadowbus.kafka.read.subscribe import follow as follow_topic
+from shadowbus.kafka.read.table import read_table
 from shadowbus.records import (
     Aggregate,
     Comparison,

@@ -1,6 +1,6 @@
 """What a stage is: records in, records out, positions that travel with them. No Kafka in sight.
 
-`kafka/exactly_once.py` runs any stage over real topics; unit tests run the same objects over lists, clock in hand.
+`kafka/worker/loop.py` runs any stage over real topics; unit tests run the same objects over lists, clock in hand.
 """
 
 from collections.abc import Iterable, Mapping

@@ -18,7 +18,7 @@ BATCH_BYTES = 1024
 
 MAX_OUTPUT_BYTES = MAX_RECORD_BYTES - BATCH_BYTES
 """The largest key and value together that a stage may write: it caps them, or writes a dead letter in their place. One
-that is larger all the same ends the worker, which names it (`kafka/outgoing.py`); a changelog takes a little more."""
+that is larger ends the worker, which names it (`kafka/worker/output.py`). A changelog takes a little more."""
 
 COMPACTING = {
     "segment.bytes": str(4 * MAX_RECORD_BYTES),

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from served import DESKTOP, START_S, Look, Namespace, Served, end, serve
-from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.broker.cluster import EmbeddedKafka
 
 FLAGS = [
     "--no-sandbox",

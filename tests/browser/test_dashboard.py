@@ -10,8 +10,8 @@ from confluent_kafka.admin import AdminClient
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from served import DESKTOP, PHONE, PICTURES, START_S, Look, Namespace, Served, end, serve, until
+from shadowbus.broker.cluster import EmbeddedKafka
 from shadowbus.clock import monotonic
-from shadowbus.kafka.embedded import EmbeddedKafka
 from staged import CLASSES, Character
 
 pytestmark = [pytest.mark.kafka, pytest.mark.browser, pytest.mark.timeout(300)]

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from ill_names import MARKUP, OTHER, PROTOTYPE, TABLES, TERMINAL
 from served import DESKTOP, START_S, Namespace, Served, end, serve
-from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.broker.cluster import EmbeddedKafka
 from shadowbus.report.document import document
 from shadowbus.report.drawing import drawn
 from shadowbus.report.sources import from_backtest

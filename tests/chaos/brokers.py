@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from chaos.schedule import Event
-from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.broker.cluster import EmbeddedKafka
 
 RECOVERY_S = 3.0
 """The least time between a broker that serves again and the next one that is killed."""

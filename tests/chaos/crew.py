@@ -13,7 +13,7 @@ import psutil
 from confluent_kafka.admin import AdminClient
 
 from shadowbus.kafka.clients import make_admin
-from shadowbus.kafka.patience import EXIT_STATUS
+from shadowbus.kafka.worker.call_watchdog import EXIT_STATUS
 from traffic import Stream
 
 AGAIN_S = 1.0

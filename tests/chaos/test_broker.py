@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.broker.cluster import EmbeddedKafka
 from traffic import Reader, Stream, end
 
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos]

@@ -22,7 +22,7 @@ from chaos.offered import LARGE, Offered
 from chaos.schedule import FEWEST, SLOTS, Event, Plan, schedule
 from fakes.large import Large
 from fakes.misbehaving import bundle_of
-from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.broker.cluster import EmbeddedKafka
 from traffic import Stream
 
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos]

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from chaos.crew import children_of
-from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.broker.cluster import EmbeddedKafka
 from topic_log import log_of
 from traffic import Stream, end, prediction, request
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.broker.cluster import EmbeddedKafka
 
 
 @pytest.fixture(scope="session")

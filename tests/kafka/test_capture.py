@@ -17,9 +17,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 import shadowbus
+from shadowbus.broker.cluster import EmbeddedKafka
 from shadowbus.capture import ShadowTap, Tap
 from shadowbus.clock import Deadline
-from shadowbus.kafka.embedded import EmbeddedKafka
 
 pytestmark = pytest.mark.kafka
 PARTITIONS = 4

@@ -19,9 +19,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from shadowbus.cli.overview import group_name
 from shadowbus.clock import Deadline
-from shadowbus.kafka.job import Job
-from shadowbus.kafka.tables import read_table
+from shadowbus.kafka.read.table import read_table
 from shadowbus.kafka.topics import create_topics
+from shadowbus.kafka.worker.job import Job
 from shadowbus.settings import load_settings
 from shadowbus.topology import JUDGE, REPLAY, VERDICTS
 from traffic import Reader, Stream, admin

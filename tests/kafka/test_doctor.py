@@ -14,12 +14,12 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
+from shadowbus.broker.cluster import EmbeddedKafka
+from shadowbus.broker.folder import free_ports
 from shadowbus.cli.overview import look
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.doctor.checks import diagnose
 from shadowbus.doctor.gather import gather
-from shadowbus.kafka.embedded import EmbeddedKafka
-from shadowbus.kafka.embedded_folder import free_ports
 from shadowbus.partitioners import PARTITIONERS
 from shadowbus.topology import DAY_MS
 from traffic import Reader, Stream, admin, prediction, request

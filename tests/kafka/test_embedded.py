@@ -18,23 +18,23 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from shadowbus.broker import distribution
+from shadowbus.broker.cluster import EmbeddedKafka
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
-from shadowbus.kafka import distribution
-from shadowbus.kafka.embedded import EmbeddedKafka
 
 pytestmark = pytest.mark.kafka
 
 HOLDS_A_BROKER = """
 import threading
-from shadowbus.kafka.embedded import EmbeddedKafka
+from shadowbus.broker.cluster import EmbeddedKafka
 with EmbeddedKafka() as kafka:
     print(kafka.bootstrap, flush=True)
     threading.Event().wait()
 """
 
 SERVES = """
-from shadowbus.kafka.embedded import EmbeddedKafka, serve
+from shadowbus.broker.cluster import EmbeddedKafka, serve
 serve(EmbeddedKafka(), lambda address: print(address, flush=True))
 print("stopped", flush=True)
 """

@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from patiently import until
-from shadowbus.kafka import fault_points
+from shadowbus.kafka.worker import failpoints
 from topic_log import log_of
 from traffic import Stream, end, prediction, request
 
@@ -180,13 +180,13 @@ def assert_the_log_is_as_committed(scene: Scene, name: str) -> None:
 
 
 def test_the_docstrings_examples_are_true() -> None:
-    result = doctest.testmod(fault_points, optionflags=doctest.ELLIPSIS)
+    result = doctest.testmod(failpoints, optionflags=doctest.ELLIPSIS)
     assert result.attempted
     assert not result.failed
 
 
 def test_without_a_fault_nothing_is_counted_and_nothing_fires() -> None:
-    reached = fault_points.fault_of({})
-    for point in fault_points.POINTS * 3:
+    reached = failpoints.fault_of({})
+    for point in failpoints.POINTS * 3:
         reached(point)
-    assert reached is fault_points.fault_of({"SHADOWBUS_FAULT_MARK": os.devnull})
+    assert reached is failpoints.fault_of({"SHADOWBUS_FAULT_MARK": os.devnull})

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from shadowbus.kafka.clients import make_consumer
-from shadowbus.kafka.intake import Intake
+from shadowbus.kafka.worker.input import Intake
 from shadowbus.stage import Input
 from traffic import Stream
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from shadowbus.broker.cluster import EmbeddedKafka
+from shadowbus.broker.folder import HOST, free_ports
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin
-from shadowbus.kafka.embedded import EmbeddedKafka
-from shadowbus.kafka.embedded_folder import HOST, free_ports
 from shadowbus.kafka.reaching import reach
 from shadowbus.settings import Settings
 

@@ -11,8 +11,8 @@ import pytest
 from guarded import Guarded, guarded_kafka
 from patiently import until
 from shadowbus.errors import BrokerError, Retry
-from shadowbus.kafka.exactly_once import run
-from shadowbus.kafka.job import Job
+from shadowbus.kafka.worker.job import Job
+from shadowbus.kafka.worker.loop import run
 from shadowbus.stage import Input, Outputs, Slice
 from shadowbus.topology import COMPARISONS, REQUESTS
 from traffic import Reader, Stream, end, request

@@ -12,9 +12,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from patiently import eventually, members
 from shadowbus.errors import Retry
-from shadowbus.kafka import pace
-from shadowbus.kafka.exactly_once import run
-from shadowbus.kafka.job import Job
+from shadowbus.kafka.worker import pace
+from shadowbus.kafka.worker.job import Job
+from shadowbus.kafka.worker.loop import run
 from shadowbus.stage import Input, Outputs, Slice
 from shadowbus.topology import COMPARISONS, REPLAY_CHANGELOG, REQUESTS
 from traffic import Reader, Stream, admin, request
@@ -141,7 +141,7 @@ def test_a_restore_that_takes_longer_than_max_poll_interval_ends_and_says_how_fa
     scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pace, "SAY_S", 0.5)
-    with caplog.at_level(logging.INFO, "shadowbus.exactly_once"):
+    with caplog.at_level(logging.INFO, "shadowbus.worker"):
         scene.start(1.5 * POLL_S / len(scene.kept))
         assert everything(scene) == Counter(key.encode() for key in scene.ids)
     (stage,) = scene.stages

@@ -15,7 +15,7 @@ from guarded import Guarded, guarded_kafka
 from house import ROOMY_S, STAGES, House, at_work, complaints, eventually, lived_in, without
 from shadowbus.capture import Tap
 from shadowbus.errors import BrokerError
-from shadowbus.kafka.allowed import check_start
+from shadowbus.kafka.permissions import check_start
 from shadowbus.rights import Right
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]

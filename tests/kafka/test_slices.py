@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from shadowbus.cli.program import run
 from shadowbus.clock import Deadline
-from shadowbus.kafka.newest import newest_values
+from shadowbus.kafka.read.tail import newest_values
 from shadowbus.kafka.topics import create_topics
 from shadowbus.settings import Settings, load_settings
 from shadowbus.topology import COMPARISONS

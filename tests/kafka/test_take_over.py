@@ -14,7 +14,7 @@ import pytest
 from patiently import members, until
 from shadowbus.clock import Deadline
 from shadowbus.kafka.clients import make_admin
-from shadowbus.kafka.offsets import bounds
+from shadowbus.kafka.read.offsets import bounds
 from traffic import Reader, Stream, end, request
 
 pytestmark = [pytest.mark.kafka, pytest.mark.alone]

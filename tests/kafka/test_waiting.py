@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shadowbus.kafka.exactly_once import READ_AHEAD
+from shadowbus.kafka.worker.loop import READ_AHEAD
 from traffic import Reader, Stream, end, prediction, request
 
 pytestmark = pytest.mark.kafka

@@ -8,8 +8,8 @@ from confluent_kafka import Producer
 
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import BrokerError
+from shadowbus.kafka.read.live import BATCH, News, Wanted, watch
 from shadowbus.kafka.topics import create_topics
-from shadowbus.kafka.watching import BATCH, News, Wanted, watch
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.topology import COMPARISONS, VERDICTS
 

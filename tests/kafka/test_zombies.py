@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from patiently import members, until
-from shadowbus.kafka.exactly_once import run
-from shadowbus.kafka.job import Job
+from shadowbus.kafka.worker.job import Job
+from shadowbus.kafka.worker.loop import run
 from shadowbus.stage import Input, Outputs, Slice
 from shadowbus.topology import COMPARISONS, REQUESTS
 from traffic import Reader, Stream, end, request
@@ -115,7 +115,7 @@ def test_a_worker_that_lost_its_partitions_in_the_middle_of_a_batch_commits_noth
     librdkafka has left the group by itself by then, and would name no member at all, which Kafka does not check.
     """
     if not ended:
-        monkeypatch.setattr("shadowbus.kafka.exactly_once._Membership._fence", lambda *_: None)
+        monkeypatch.setattr("shadowbus.kafka.worker.loop._Membership._fence", lambda *_: None)
     quick = '[kafka.consumer]\n"max.poll.interval.ms" = 2000\n[worker]\nsession_timeout_ms = 2000\n'
     stream = Stream(bootstrap, namespace, tmp_path, extra=quick)
     wanted = [f"request-{number:03d}" for number in range(100)]

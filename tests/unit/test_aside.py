@@ -5,9 +5,9 @@ import gc
 import weakref
 
 from shadowbus.clock import Deadline
-from shadowbus.kafka.aside import Aside
-from shadowbus.kafka.complaints import again
-from shadowbus.kafka.garbage import let_go_of_clients
+from shadowbus.kafka.error_classes import again
+from shadowbus.kafka.worker.background import Aside
+from shadowbus.kafka.worker.gc_tuning import let_go_of_clients
 
 
 class Client:

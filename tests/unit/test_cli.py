@@ -53,7 +53,7 @@ max_error_rate = 0.001
 
 WAITS = """
 import sys
-from shadowbus.stopping import stop_on_signals
+from shadowbus.processes.signals import stop_on_signals
 with stop_on_signals() as stop:
     print("ready", flush=True)
     stop.wait()

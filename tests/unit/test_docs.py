@@ -12,9 +12,8 @@ from urllib.parse import unquote
 import pytest
 import typer
 
-from shadowbus import kafka
 from shadowbus.cli.program import app
-from shadowbus.kafka import exactly_once
+from shadowbus.kafka.worker import loop
 from shadowbus.settings import parse_settings
 from shadowbus.topology import STAGES, mermaid
 
@@ -148,14 +147,13 @@ def test_settings_that_are_shown_load(name: str) -> None:
 
 def test_the_steps_of_the_loop_are_the_same_in_code_and_docs() -> None:
     step = re.compile(r"^(\d)\. (.*?)(?=^\d\. |^\n|\Z)", re.DOTALL | re.MULTILINE)
-    assert exactly_once.__doc__ is not None
-    steps = {number: " ".join(words.split()) for number, words in step.findall(exactly_once.__doc__)}
+    assert loop.__doc__ is not None
+    steps = {number: " ".join(words.split()) for number, words in step.findall(loop.__doc__)}
     assert list(steps) == ["1", "2", "3", "4", "5", "6"]
     section = text("docs/architecture.md").partition("## Exactly once")[2].partition("\n## ")[0]
     told = {number: " ".join(words.split()) for number, words in step.findall(section)}
     assert told == steps
-    assert kafka.__file__ is not None
-    body = (Path(kafka.__file__).parent / "exactly_once.py").read_text(encoding="utf-8").partition('"""\n\n')[2]
+    body = Path(loop.__file__).read_text(encoding="utf-8").partition('"""\n\n')[2]
     marked = set(re.findall(r"# (\d)$", body, re.MULTILINE))
     marked |= {number for words in re.findall(r'"""Steps? ([^"]*?)[.,]', body) for number in re.findall(r"\d", words)}
     assert marked == set(steps)

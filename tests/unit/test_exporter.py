@@ -20,10 +20,10 @@ from shadowbus.exporter.serve import exported
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import MOST_CRITERIA, MOST_SEGMENTS, MOST_TRIALS, Trials
 from shadowbus.exporter.worker import WorkerCollector
+from shadowbus.processes.supervisor import Command
 from shadowbus.records import Aggregate, Verdict, encode
 from shadowbus.settings import MAX_PORT, MetricsSettings
 from shadowbus.stage import Outputs
-from shadowbus.supervisor import Command
 
 ADDED = {"job", "instance"}
 FAILING = REQUESTS // 20

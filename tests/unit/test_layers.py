@@ -13,8 +13,8 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
 STAGES = {"capture", "rekey", "replay", "judge", "aggregate"}
 
-KAFKA_FOLDERS = {"kafka", "capture"}
-"""Where the Kafka client may be imported. Workers hand their stage to `kafka/exactly_once.py` and need no client."""
+KAFKA_FOLDERS = {"kafka", "broker", "capture"}
+"""Where the Kafka client may be imported. Workers hand their stage to `kafka/worker/loop.py` and need no client."""
 
 FAUST_FILES = {"agents/agents.py", "agents/faust_app.py"}
 
@@ -139,7 +139,7 @@ def test_transactions_are_in_one_file() -> None:
         for node in nodes_of(path)
         if isinstance(node, ast.Attribute) and node.attr in calls
     }
-    assert users == {"kafka/exactly_once.py", "kafka/attempt.py"}
+    assert users == {"kafka/worker/loop.py", "kafka/transaction_probe.py"}
 
 
 def test_faust_is_imported_where_agents_run() -> None:
@@ -182,7 +182,13 @@ def test_a_backtest_drives_the_stages_and_only_the_command_line_runs_it() -> Non
         if any(imported.startswith("shadowbus.backtest") for imported in imports_of(path))
     }
     assert {name for name in importing if not name.startswith("backtest/")} == {"cli/backtest.py"}
-    machinery = ("shadowbus.kafka", "shadowbus.cli", "shadowbus.clock", "confluent_kafka", "shadowbus.supervisor")
+    machinery = (
+        "shadowbus.kafka",
+        "shadowbus.cli",
+        "shadowbus.clock",
+        "confluent_kafka",
+        "shadowbus.processes.supervisor",
+    )
     offending = {
         (name, imported)
         for name, path in zip(NAMES, FILES, strict=True)

@@ -18,10 +18,10 @@ from shadowbus.notify import worker
 from shadowbus.notify.due import Change, changes, told_key
 from shadowbus.notify.messages import chat, plain
 from shadowbus.notify.worker import Teller
+from shadowbus.processes.supervised import Backoff
 from shadowbus.records import Told, Verdict, decode, encode
 from shadowbus.settings import Settings, masked, parse_settings
 from shadowbus.settings.webhook import NotifySettings
-from shadowbus.supervised import Backoff
 from shadowbus.topology import Topic
 from shadowbus.webhook.signature import genuine
 

@@ -11,12 +11,12 @@ from confluent_kafka.admin import ListOffsetsResultInfo
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Retry
-from shadowbus.kafka.changelog import end_offsets
 from shadowbus.kafka.clients import make_admin
-from shadowbus.kafka.ends import Ends
-from shadowbus.kafka.idle import Idle
-from shadowbus.kafka.offsets import readable
 from shadowbus.kafka.reaching import Admin
+from shadowbus.kafka.read.changelog import end_offsets
+from shadowbus.kafka.read.ends import Ends
+from shadowbus.kafka.read.offsets import readable
+from shadowbus.kafka.worker.idle import Idle
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.topology import COMPARISONS
 

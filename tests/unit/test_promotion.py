@@ -20,6 +20,7 @@ from receiver import Receiver, receiving
 from shadowbus.clock import monotonic
 from shadowbus.errors import SettingsError
 from shadowbus.gates import Gate
+from shadowbus.processes.supervised import Backoff
 from shadowbus.promotion.command import Command
 from shadowbus.promotion.course import (
     NotAllowed,
@@ -39,7 +40,6 @@ from shadowbus.promotion.order import NotDone, Order
 from shadowbus.promotion.webhook import Webhook
 from shadowbus.records import Promotion, Verdict, encode
 from shadowbus.settings import Settings, masked, parse_settings
-from shadowbus.supervised import Backoff
 from shadowbus.webhook.signature import genuine
 
 SLACK_S = 12.0

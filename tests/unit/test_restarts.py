@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from shadowbus.errors import Away, BrokerError, Fenced, Retry
-from shadowbus.kafka import restarts as module
-from shadowbus.kafka.restarts import Restarts
+from shadowbus.kafka.worker import restarts as module
+from shadowbus.kafka.worker.restarts import Restarts
 
 
 def test_restarts_that_lead_to_nothing_end_with_the_reason() -> None:

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "pipeline" / "shadowbus"
 
 ELSEWHERE = {
-    "stopping.py",
+    "processes/signals.py",
     "backtest/judge_beside.py",  # ignores Ctrl-C, which is for its parent
     "replay/model_limits.py",  # ignores what is for its worker
     "demo/service.py",  # a service like a user's own, under uvicorn
@@ -21,7 +21,7 @@ ELSEWHERE = {
 
 STOPS_WHILE_THE_LOCK_IS_HELD = """
 import os, signal
-from shadowbus.stopping import stop_on_signals
+from shadowbus.processes.signals import stop_on_signals
 with stop_on_signals() as stop:
     with stop._cond:  # as the very thread that the signal interrupts may, in wait() or is_set()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -51,7 +51,7 @@ def test_a_signal_in_the_middle_of_the_event_itself_does_not_hang_the_process() 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_handlers_are_given_back(number: signal.Signals) -> None:
-    from shadowbus.stopping import stop_on_signals
+    from shadowbus.processes.signals import stop_on_signals
 
     before = signal.getsignal(number)
     with stop_on_signals() as stop:

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from shadowbus.clock import Deadline
-from shadowbus.kafka.patience import EXIT_STATUS
-from shadowbus.kafka.process_group import ProcessGroup
-from shadowbus.supervised import Backoff, Child
-from shadowbus.supervisor import Command, Supervisor
+from shadowbus.kafka.worker.call_watchdog import EXIT_STATUS
+from shadowbus.processes.group import ProcessGroup
+from shadowbus.processes.supervised import Backoff, Child
+from shadowbus.processes.supervisor import Command, Supervisor
 
 HERE = Path("shadow.toml")
 PYTHON = (sys.executable, "-c")
@@ -44,7 +44,7 @@ print(subprocess.Popen([sys.executable, "-c", {STUBBORN!r}]).pid, flush=True)
 SUPERVISES = f"""
 import threading
 from pathlib import Path
-from shadowbus.supervisor import Command, Supervisor
+from shadowbus.processes.supervisor import Command, Supervisor
 children = Supervisor(
     Path("shadow.toml"), [Command("one", ({STUBBORN!r},)), Command("two", ({HAS_A_CHILD!r},))],
     program=({sys.executable!r}, "-c"), say=lambda name, line: print(name, line, flush=True),
@@ -131,7 +131,10 @@ def test_the_pause_doubles_while_a_child_keeps_failing_and_is_forgotten_when_it_
 def test_a_child_that_fails_again_and_again_is_told_with_its_last_words(
     heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "shadowbus.supervisor"), supervise(heard, one="raise SystemExit('no model')"):
+    with (
+        caplog.at_level(logging.WARNING, "shadowbus.processes.supervisor"),
+        supervise(heard, one="raise SystemExit('no model')"),
+    ):
         eventually(lambda: any(record.levelno == logging.ERROR for record in caplog.records))
     assert "one ended with exit code 1; it starts again in 0.1 s" in caplog.messages
     assert "one has failed 3 times in a row: no model" in caplog.messages
@@ -155,7 +158,7 @@ def test_a_child_that_floods_is_cut_short_and_its_last_words_are_kept(
     heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:
     floods = "for n in range(20_000): print('again')\nraise SystemExit('the reason')"
-    with caplog.at_level(logging.ERROR, "shadowbus.supervisor"), supervise(heard, one=floods):
+    with caplog.at_level(logging.ERROR, "shadowbus.processes.supervisor"), supervise(heard, one=floods):
         eventually(lambda: any("the reason" in message for message in caplog.messages))
     assert heard.count("one", "again") < 1_000
     assert any("lines left out" in line for _, line in heard.lines)

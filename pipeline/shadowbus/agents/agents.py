@@ -26,19 +26,19 @@ from shadowbus.errors import BrokerError, Retry
 from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
 from shadowbus.exporter.trials import Trials
-from shadowbus.kafka.allowed import check_group, check_start
-from shadowbus.kafka.changelog import end_offsets
 from shadowbus.kafka.clients import make_admin
-from shadowbus.kafka.ends import Ends
-from shadowbus.kafka.tables import read_table
+from shadowbus.kafka.permissions import check_group, check_start
+from shadowbus.kafka.read.all_records import whole_topic
+from shadowbus.kafka.read.changelog import end_offsets
+from shadowbus.kafka.read.ends import Ends
+from shadowbus.kafka.read.table import read_table
 from shadowbus.kafka.topic_ids import require_topics
-from shadowbus.kafka.whole import whole_topic
 from shadowbus.partitioners import partition_of
+from shadowbus.processes.signals import stop_on_signals
 from shadowbus.records.dead_letters import dead_letter
 from shadowbus.retries import pause_s
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
-from shadowbus.stopping import stop_on_signals
 from shadowbus.throttle import throttle
 from shadowbus.topology import AGENTS_TABLE, AGGREGATES, DEAD_LETTERS, PARTIALS, VERDICTS, Topic
 

@@ -5,8 +5,8 @@ import threading
 
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.clock import now_ms
-from shadowbus.kafka.exactly_once import run
-from shadowbus.kafka.job import Job
+from shadowbus.kafka.worker.job import Job
+from shadowbus.kafka.worker.loop import run
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, OUTCOMES, PARTIALS, VITALS
 

@@ -18,10 +18,10 @@ from shadowbus.cli.options import settings_of
 from shadowbus.cli.report import write
 from shadowbus.cli.verdict import EXIT_CODES, show
 from shadowbus.errors import ShadowbusError
+from shadowbus.processes.signals import stop_on_signals
 from shadowbus.records import Verdict, decode
 from shadowbus.settings import Settings
 from shadowbus.settings.backtest import load_columns
-from shadowbus.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from shadowbus.backtest.folder import Folder

@@ -20,7 +20,7 @@ def broker(
     """Serve Apache Kafka on this machine until Ctrl-C; says 'ready ADDRESS' once it does."""
     if nodes not in (1, 3):
         raise typer.BadParameter("has to be 1 or 3.", param_hint="--nodes")
-    from shadowbus.kafka.embedded import EmbeddedKafka, serve
+    from shadowbus.broker.cluster import EmbeddedKafka, serve
 
     if data_dir is None:
         tell("Ctrl-C drops everything that is in this broker: --data-dir DIR keeps it.")

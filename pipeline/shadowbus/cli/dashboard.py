@@ -9,7 +9,7 @@ import typer
 
 from shadowbus.cli.console import tell
 from shadowbus.cli.options import options_of, settings_of
-from shadowbus.stopping import stop_on_signals
+from shadowbus.processes.signals import stop_on_signals
 
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")
 

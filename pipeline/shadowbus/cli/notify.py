@@ -10,8 +10,8 @@ from shadowbus.cli.options import options_of
 from shadowbus.cli.workers import WorkerId
 from shadowbus.clock import now_ms
 from shadowbus.errors import SettingsError, ShadowbusError
+from shadowbus.processes.signals import stop_on_signals
 from shadowbus.settings import Settings
-from shadowbus.stopping import stop_on_signals
 
 
 def notify(
@@ -28,7 +28,7 @@ def notify(
     if test:
         _try_out(settings)
         return
-    from shadowbus.kafka.allowed import check_start
+    from shadowbus.kafka.permissions import check_start
     from shadowbus.notify.worker import run_notify
 
     check_start(settings, options.words)

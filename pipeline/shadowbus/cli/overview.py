@@ -12,9 +12,9 @@ from shadowbus.errors import Malformed
 from shadowbus.freshness import STALE_SAMPLE, stale_trials
 from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.groups import GroupState, group_states
-from shadowbus.kafka.newest import newest_values
 from shadowbus.kafka.reaching import existing_topics
-from shadowbus.kafka.tables import read_table
+from shadowbus.kafka.read.table import read_table
+from shadowbus.kafka.read.tail import newest_values
 from shadowbus.kafka.topics import check_topics
 from shadowbus.records import Aggregate, Promotion, Verdict, decode
 from shadowbus.records.published import read_aggregate

@@ -152,7 +152,7 @@ def run(arguments: Sequence[str]) -> int:
 def _sentence(error: ShadowbusError, options: Options) -> str:
     if not isinstance(error, BrokerError):
         return str(error)
-    from shadowbus.kafka.allowed import explained
+    from shadowbus.kafka.permissions import explained
 
     return explained(error, options.settings(), options.words)
 

@@ -188,7 +188,7 @@ def _carry_out(settings: Settings, means: "Means", order: "Order", record: Promo
 
 
 def _standing(settings: Settings, shadow: str, trial: str | None) -> "tuple[Standing, Found]":
-    from shadowbus.kafka.tables import read_table
+    from shadowbus.kafka.read.table import read_table
     from shadowbus.promotion.course import Standing, record_key
     from shadowbus.topology import VERDICTS
 
@@ -215,7 +215,7 @@ def _confirm(question: str, yes: bool) -> None:
 
 
 def _write(settings: Settings, record: Promotion) -> None:
-    from shadowbus.kafka.publish import Publisher
+    from shadowbus.kafka.publisher import Publisher
     from shadowbus.promotion.course import record_key
     from shadowbus.topology import VERDICTS
 

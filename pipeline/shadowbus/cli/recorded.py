@@ -36,7 +36,7 @@ def recorded(context: typer.Context, topic: "Topic", file: Path | None, most: in
         ShadowbusError: The file cannot be.
     """
     if file is None:
-        from shadowbus.kafka.newest import newest_values
+        from shadowbus.kafka.read.tail import newest_values
 
         yield from newest_values(settings_of(context), topic, most, Deadline.after(READ_SECONDS))
         return

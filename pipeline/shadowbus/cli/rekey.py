@@ -3,7 +3,7 @@
 import typer
 
 from shadowbus.cli.workers import MetricsPort, WorkerId, begin
-from shadowbus.stopping import stop_on_signals
+from shadowbus.processes.signals import stop_on_signals
 
 
 def rekey(context: typer.Context, worker_id: WorkerId = "", metrics_port: MetricsPort = None) -> None:

@@ -15,8 +15,8 @@ from shadowbus.cli.options import settings_of
 from shadowbus.cli.pipes import nobody_reads
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
+from shadowbus.processes.signals import stop_on_signals
 from shadowbus.records import Answer, Comparison, from_object, parse_object
-from shadowbus.stopping import stop_on_signals
 from shadowbus.trials import shadow_of
 
 ANSWER_SECONDS = 20.0
@@ -44,7 +44,7 @@ def tail(
     settings = settings_of(context)
     if shadow is not None:
         settings.shadow_named(shadow)
-    from shadowbus.kafka.follow import follow
+    from shadowbus.kafka.read.subscribe import follow
     from shadowbus.topology import COMPARISONS
 
     with stop_on_signals() as stop:

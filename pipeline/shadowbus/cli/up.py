@@ -13,9 +13,9 @@ from shadowbus.cli.console import tell
 from shadowbus.cli.options import Options, options_of
 from shadowbus.cli.workers import MetricsPort
 from shadowbus.errors import BrokerError, SettingsError
+from shadowbus.processes.signals import stop_on_signals
+from shadowbus.processes.supervisor import Command, Supervisor
 from shadowbus.settings import MAX_PORT, Settings
-from shadowbus.stopping import stop_on_signals
-from shadowbus.supervisor import Command, Supervisor
 
 TOPICS_S = 2.0
 """How often to look for topics that went missing."""

@@ -107,7 +107,7 @@ def find(settings: Settings, shadow: str, trial: str | None, deadline: Deadline)
         BrokerError: The topics cannot be read.
         ShadowbusError: What lies there is no verdict.
     """
-    from shadowbus.kafka.tables import read_table
+    from shadowbus.kafka.read.table import read_table
     from shadowbus.topology import AGGREGATES, VERDICTS
 
     found, odd = verdicts(read_table(settings, VERDICTS, deadline))
@@ -142,7 +142,7 @@ def beginnings(table: Mapping[bytes, bytes]) -> dict[str, int]:
 
 def _summary(settings: Settings, trial: str) -> Mapping[str, object]:
     """Of the whole trial; empty where there is none."""
-    from shadowbus.kafka.tables import read_table
+    from shadowbus.kafka.read.table import read_table
     from shadowbus.topology import AGGREGATES
 
     key = f"{trial}|all|all".encode()

@@ -34,7 +34,7 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
     """
     from shadowbus.decide.difference import DIGITS, first_difference, same_as_shown
     from shadowbus.decide.verify import Recount
-    from shadowbus.kafka.stretches import read_stretches
+    from shadowbus.kafka.read.ranges import read_stretches
     from shadowbus.topology import COMPARISONS, OUTCOMES, VITALS
 
     if record.fault:

@@ -10,8 +10,8 @@ import typer
 
 from shadowbus.cli import logs
 from shadowbus.cli.options import options_of
+from shadowbus.processes.signals import stop_on_signals
 from shadowbus.settings import MAX_PORT, Settings
-from shadowbus.stopping import stop_on_signals
 
 WorkerId = Annotated[
     str, typer.Option(metavar="ID", help="A stable name: a restart under it takes over at once.", show_default=False)
@@ -75,7 +75,7 @@ def begin(context: typer.Context, name: str, metrics_port: int | None) -> Settin
     options = options_of(context)
     logs.set_up(name, options.debug)
     settings = options.settings()
-    from shadowbus.kafka.allowed import check_start
+    from shadowbus.kafka.permissions import check_start
 
     check_start(settings, options.words)
     if metrics_port is None:

@@ -6,8 +6,8 @@ import threading
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.dashboard.store import Store
 from shadowbus.errors import ShadowbusError
-from shadowbus.kafka.allowed import explained
-from shadowbus.kafka.watching import Wanted, watch
+from shadowbus.kafka.permissions import explained
+from shadowbus.kafka.read.live import Wanted, watch
 from shadowbus.settings import Settings
 from shadowbus.topology import AGGREGATES, COMPARISONS, OUTCOMES, VERDICTS
 

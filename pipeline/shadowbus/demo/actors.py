@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 
+from shadowbus.broker.folder import HOST, free_ports
 from shadowbus.demo.progress import Progress, read_progress
-from shadowbus.kafka.embedded_folder import HOST, free_ports
-from shadowbus.kafka.process_group import ProcessGroup
+from shadowbus.processes.group import ProcessGroup
 
 ASK_S = 2.0
 STOP_S = 8.0

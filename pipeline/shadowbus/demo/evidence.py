@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
-from shadowbus.kafka.follow import follow
+from shadowbus.kafka.read.subscribe import follow
 from shadowbus.records import Aggregate, Verdict, decode
 from shadowbus.settings import Settings
 from shadowbus.topology import AGGREGATES, VERDICTS, Topic

@@ -10,6 +10,8 @@ from typing import TextIO
 
 from rich.console import Console
 
+from shadowbus.broker.cluster import EmbeddedKafka
+from shadowbus.broker.folder import free_ports
 from shadowbus.cli.up import commands
 from shadowbus.clock import monotonic
 from shadowbus.demo.actors import Actors, Stage, page_at
@@ -18,11 +20,9 @@ from shadowbus.demo.models import train
 from shadowbus.demo.patience import Patience
 from shadowbus.demo.scenario import write_settings
 from shadowbus.demo.steps import Steps
-from shadowbus.kafka.embedded import EmbeddedKafka
-from shadowbus.kafka.embedded_folder import free_ports
 from shadowbus.kafka.topics import create_topics
+from shadowbus.processes.supervisor import Supervisor
 from shadowbus.settings import Settings, load_settings
-from shadowbus.supervisor import Supervisor
 
 TRAIN_S, KAFKA_S, TOPICS_S, JOIN_S, SERVE_S = 120.0, 700.0, 60.0, 120.0, 60.0
 

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from shadowbus.demo.patience import Interrupted, Patience
 from shadowbus.errors import ShadowbusError
-from shadowbus.stopping import stop_on_signals
+from shadowbus.processes.signals import stop_on_signals
 
 INTRODUCTION = (
     "You are about to see a small production service that reads handwritten digits, and in its shadow four models that "

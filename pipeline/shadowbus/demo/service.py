@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from shadowbus.broker.folder import HOST
 from shadowbus.capture import Tap
 from shadowbus.capture.asgi import App, Receive, Scope, Send, ShadowTap
-from shadowbus.kafka.embedded_folder import HOST
 from shadowbus.settings import load_settings
 from shadowbus.shadows.bundle import read_bundle
 from shadowbus.shadows.model import Model, PredictionError

@@ -16,13 +16,13 @@ from shadowbus.doctor.sample import KINDS, Sample, sample_of
 from shadowbus.doctor.trials import going, unmet
 from shadowbus.errors import BrokerError, BundleError
 from shadowbus.freshness import STALE_SAMPLE, stale_trials
-from shadowbus.kafka.attempt import try_transaction
 from shadowbus.kafka.clients import make_admin
-from shadowbus.kafka.described import Rights, broker_config, describe_topics, group_rights, topic_configs
+from shadowbus.kafka.cluster import Rights, broker_config, describe_topics, group_rights, topic_configs
 from shadowbus.kafka.groups import GroupState, group_states
-from shadowbus.kafka.newest import newest_records, newest_values
-from shadowbus.kafka.offsets import Bounds, Partition, bounds
-from shadowbus.kafka.tables import read_table
+from shadowbus.kafka.read.offsets import Bounds, Partition, bounds
+from shadowbus.kafka.read.table import read_table
+from shadowbus.kafka.read.tail import newest_records, newest_values
+from shadowbus.kafka.transaction_probe import try_transaction
 from shadowbus.records import Verdict
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.shadows.bundle import read_bundle

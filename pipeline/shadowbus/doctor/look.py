@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from shadowbus.doctor.evidence import HeldUp
 from shadowbus.kafka.groups import GroupState
-from shadowbus.kafka.offsets import Bounds, Partition
+from shadowbus.kafka.read.offsets import Bounds, Partition
 
 MARKERS = 2
 """By how many records of each partition a group that has read everything may seem to be behind: offsets count the

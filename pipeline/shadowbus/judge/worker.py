@@ -4,8 +4,8 @@ import threading
 
 from shadowbus.compare import Comparators, make_comparator
 from shadowbus.judge.stage import JudgeStage
-from shadowbus.kafka.exactly_once import run
-from shadowbus.kafka.job import Job
+from shadowbus.kafka.worker.job import Job
+from shadowbus.kafka.worker.loop import run
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, JUDGE_BOOKS, LABELS, OUTCOMES, VITALS
 

@@ -34,7 +34,7 @@ def make_producer(settings: Settings, **properties: object) -> Producer:
         "batch.size": 1_000_000,
         "queue.buffering.max.messages": 500_000,
         "queue.buffering.max.kbytes": 131_072,
-        "message.max.bytes": MAX_RECORD_BYTES + 2 * KEPT_WITH_BYTES,  # more than any topic takes; see outgoing.py
+        "message.max.bytes": MAX_RECORD_BYTES + 2 * KEPT_WITH_BYTES,  # more than any topic takes; see worker/output.py
     }
     return _make(Producer, {**_SHARED, **defaults, **settings.kafka_for("producer"), **properties})
 

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin, plainly
-from shadowbus.kafka.offsets import Bounds, Partition, bounds
+from shadowbus.kafka.read.offsets import Bounds, Partition, bounds
 from shadowbus.settings import Settings
 
 _NO_SUCH_GROUP = KafkaError.GROUP_ID_NOT_FOUND

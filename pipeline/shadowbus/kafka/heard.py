@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from shadowbus.clock import monotonic
 from shadowbus.kafka.clients import plainly
-from shadowbus.kafka.complaints import REFUSALS
+from shadowbus.kafka.error_classes import REFUSALS
 
 LATELY_S = 30.0
 """Longer than a call may take, and than the pauses between librdkafka's attempts to connect (10 s)."""

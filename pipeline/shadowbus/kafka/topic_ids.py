@@ -15,8 +15,8 @@ from shadowbus import retries
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.kafka.clients import make_admin
-from shadowbus.kafka.complaints import again
-from shadowbus.kafka.job import Job
+from shadowbus.kafka.error_classes import again
+from shadowbus.kafka.worker.job import Job
 from shadowbus.settings import Settings
 
 NEWS_SECONDS = 5.0

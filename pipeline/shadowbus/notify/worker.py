@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import Malformed, Retry
 from shadowbus.kafka.clients import answers
-from shadowbus.kafka.owned import OwnedTable
-from shadowbus.kafka.publish import Publisher
-from shadowbus.kafka.restarts import STEADY_SECONDS, Restarts
+from shadowbus.kafka.publisher import Publisher
+from shadowbus.kafka.read.group_table import OwnedTable
+from shadowbus.kafka.worker.restarts import STEADY_SECONDS, Restarts
 from shadowbus.notify.due import Change, changes, told_key
 from shadowbus.notify.messages import TEMPLATES
+from shadowbus.processes.supervised import Backoff
 from shadowbus.records import Told, Verdict, encode
 from shadowbus.records.published import read_told, read_verdict
 from shadowbus.settings import Settings
-from shadowbus.supervised import Backoff
 from shadowbus.topology import VERDICTS
 from shadowbus.webhook.post import Answer, Later, Refused, Taken, post
 from shadowbus.webhook.signature import signed

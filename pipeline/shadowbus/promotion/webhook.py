@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import orjson
 
 from shadowbus.clock import Deadline, now_ms
+from shadowbus.processes.supervised import Backoff
 from shadowbus.promotion.order import Done, NotDone, Order
 from shadowbus.settings.webhook import shown_address
-from shadowbus.supervised import Backoff
 from shadowbus.webhook.post import Refused, Taken, post
 from shadowbus.webhook.signature import signed
 

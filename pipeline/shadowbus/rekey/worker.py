@@ -3,8 +3,8 @@
 import threading
 
 from shadowbus.errors import SettingsError
-from shadowbus.kafka.exactly_once import run
-from shadowbus.kafka.job import Job
+from shadowbus.kafka.worker.job import Job
+from shadowbus.kafka.worker.loop import run
 from shadowbus.rekey.stage import SOURCE, RekeyStage
 from shadowbus.settings import Settings
 from shadowbus.topology import DEAD_LETTERS, LABELS, PREDICTIONS, REQUESTS, Topic

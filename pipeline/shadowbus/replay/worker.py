@@ -7,10 +7,10 @@ from shadowbus.clock import Deadline
 from shadowbus.compare import make_comparator
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin
-from shadowbus.kafka.exactly_once import run
-from shadowbus.kafka.follow import follow
-from shadowbus.kafka.job import Job
+from shadowbus.kafka.read.subscribe import follow
 from shadowbus.kafka.topic_ids import require_topics
+from shadowbus.kafka.worker.job import Job
+from shadowbus.kafka.worker.loop import run
 from shadowbus.replay.attention import Attention
 from shadowbus.replay.model_process import ModelProcess
 from shadowbus.replay.partition import ANEW

@@ -37,8 +37,8 @@ def from_topics(settings: Settings) -> Known:
     Raises:
         BrokerError: A topic is missing, or Kafka does not answer.
     """
-    from shadowbus.kafka.newest import newest_values
-    from shadowbus.kafka.tables import read_table
+    from shadowbus.kafka.read.table import read_table
+    from shadowbus.kafka.read.tail import newest_values
     from shadowbus.shadows.configured import configured
 
     deadline = Deadline.after(READ_SECONDS)

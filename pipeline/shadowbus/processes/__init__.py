@@ -1,0 +1,1 @@
+"""Processes and their ends: groups that die together, restarts with pauses, clean stops on signals."""

@@ -7,6 +7,7 @@ docs/asyncapi.json has them all. `tests/unit/test_docs.py` compares.
 """
 
 import dataclasses
+import functools
 import json
 import re
 import sys
@@ -19,6 +20,7 @@ from msgspec.json import schema as json_schema
 
 from shadowbus import asyncapi, records
 from shadowbus.exporter import metrics as exported
+from shadowbus.exporter.trial import OF_TRIALS
 from shadowbus.rights import USES, Names, Right, needed_for
 from shadowbus.settings import (
     AggregateSettings,
@@ -36,6 +38,8 @@ from shadowbus.settings.backtest import BacktestSettings
 from shadowbus.settings.promotion import PromotionSettings
 from shadowbus.settings.segment import SegmentSettings
 from shadowbus.settings.webhook import NotifySettings
+from shadowbus.summary import metrics as summary
+from shadowbus.summary.metric import Metric
 from shadowbus.topology import STAGES, TOPICS, mermaid
 from shadowbus.verdict.states import MOVES
 
@@ -43,6 +47,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "README.md",
     "docs/architecture.md",
+    "docs/metrics.md",
     "docs/operations.md",
     "docs/prometheus.md",
     "docs/settings.md",
@@ -341,12 +346,26 @@ def setting_keys() -> Iterator[str]:
                 yield f"{prefix}.{field.name}".lstrip(".")
 
 
+def summaries() -> dict[str, Callable[[], str]]:
+    """The metrics of a trial as tables, by the name of the generated part."""
+    return {f"summary_{name}": functools.partial(_summary, part) for name, part in summary.PARTS.items()}
+
+
+def _summary(part: tuple[Metric, ...]) -> str:
+    rows = ["| field | where | needs | unit | what it is |", "|---|---|---|---|---|"]
+    where = {"windows": "W", "segments": "", "trial": "T"}
+    for one in part:
+        fields = f" `{{{one.fields}}}`" if one.fields else ""
+        rows.append(f"| `{one.name}`{fields} | {where[one.where]} | {one.needs} | {one.unit} | {one.says} |")
+    return "\n".join(rows) + "\n"
+
+
 def metrics() -> str:
-    """Every exported metric as tables, one for each part of `exporter/metrics.py`."""
+    """Every exported metric as tables."""
     parts = (
         ("Every worker", exported.WORKERS),
         ("From the vitals of replay and judge", exported.REPORTED),
-        ("Trials, from the agents", exported.TRIALS),
+        ("Trials, from the agents", tuple(OF_TRIALS.values())),
     )
     return "\n".join(_metrics(*part) for part in parts)
 
@@ -357,6 +376,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "topics": topics,
     "settings": settings,
     "metrics": metrics,
+    **summaries(),
     "moves": moves,
     "simulated": simulated,
     "rights": rights,

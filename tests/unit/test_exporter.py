@@ -15,9 +15,9 @@ from shadowbus.errors import SettingsError
 from shadowbus.exporter.families import families
 from shadowbus.exporter.health import health
 from shadowbus.exporter.meter import Meter
-from shadowbus.exporter.metrics import METRICS
+from shadowbus.exporter.metrics import OF_WORKERS
 from shadowbus.exporter.serve import exported
-from shadowbus.exporter.trial import TrialCollector
+from shadowbus.exporter.trial import OF_TRIALS, TrialCollector
 from shadowbus.exporter.trials import MOST_CRITERIA, MOST_SEGMENTS, MOST_TRIALS, Trials
 from shadowbus.exporter.worker import WorkerCollector
 from shadowbus.processes.supervisor import Command
@@ -25,6 +25,7 @@ from shadowbus.records import Aggregate, Verdict, encode
 from shadowbus.settings import MAX_PORT, MetricsSettings
 from shadowbus.stage import Outputs
 
+METRICS = {**OF_WORKERS, **OF_TRIALS}
 ADDED = {"job", "instance"}
 FAILING = REQUESTS // 20
 
@@ -166,9 +167,9 @@ def test_what_is_deleted_or_taken_over_by_others_is_no_longer_shown() -> None:
 
 def test_what_is_not_in_the_table_cannot_be_exported() -> None:
     with pytest.raises(KeyError):
-        families([("shadowbus_made_up", (), 1.0)])
+        families([("shadowbus_made_up", (), 1.0)], METRICS)
     with pytest.raises(ValueError, match="labels"):
-        families([("shadowbus_books_gap", (), 1.0)])
+        families([("shadowbus_books_gap", (), 1.0)], METRICS)
 
 
 def free_port() -> int:

@@ -14,7 +14,8 @@ from shadowbus.decide.reconciliation import STILL_MS, Counted, close_books
 from shadowbus.errors import Malformed, SettingsError
 from shadowbus.records import Partial, encode
 from shadowbus.settings import GateSettings, Settings
-from shadowbus.summary.summary import SummaryOptions, summarize
+from shadowbus.summary.metrics import summarize
+from shadowbus.summary.view import SummaryOptions
 from shadowbus.totals.key import Key
 from shadowbus.totals.totals import INDEX, Totals
 

@@ -13,8 +13,9 @@ from shadowbus.cli.overview import _trials
 from shadowbus.records import TIMED, Aggregate, encode
 from shadowbus.stage import Slice
 from shadowbus.story.harness import resources as told
+from shadowbus.summary.metrics import summarize
 from shadowbus.summary.resources import resources
-from shadowbus.summary.summary import SummaryOptions, summarize
+from shadowbus.summary.view import SummaryOptions
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import Key
 from shadowbus.totals.totals import Totals

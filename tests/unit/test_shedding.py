@@ -23,7 +23,8 @@ from shadowbus.replay.shedding import STEP_MS, Shedding
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import ReplaySettings, parse_settings
 from shadowbus.stage import Outputs, Slice
-from shadowbus.summary.summary import SummaryOptions, summarize
+from shadowbus.summary.metrics import summarize
+from shadowbus.summary.view import SummaryOptions
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import Key
 from shadowbus.totals.totals import Totals

@@ -15,11 +15,12 @@ from shadowbus.records import Aggregate, Partial, PreviousVerdict, Verdict
 from shadowbus.settings import GateSettings, Settings
 from shadowbus.statistics.calibration_histogram import PARTS
 from shadowbus.statistics.contingency_table import OTHER, ContingencyTable
+from shadowbus.summary.metrics import summarize
 from shadowbus.summary.resources import resources
-from shadowbus.summary.summary import SummaryOptions, against_control, asked_of, requests_of, summarize
+from shadowbus.summary.view import Beside, SummaryOptions, asked_of, requests_of
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import ALL, Key
-from shadowbus.totals.noise_floor import NoiseFloor, noise_summary
+from shadowbus.totals.noise_floor import NoiseFloor
 from shadowbus.totals.reasons import ABOUT
 from shadowbus.totals.span import Span
 from shadowbus.totals.totals import Totals
@@ -50,11 +51,9 @@ def aggregate(
 ) -> Aggregate:
     """The aggregate of one trial, segment and window; intervals only where somebody decides on them."""
     alpha = settings.gate.alpha if ALL in (key.segment, key.window) else None
-    summary = summarize(totals, SummaryOptions(alpha, MetricDefinitions.of(settings).costs, heavy=key.window == ALL))
-    if key == Key(key.trial):
-        summary["resources"] = resources(vitals)
-        summary["against_control"] = against_control(totals, alpha)
-        summary["noise"] = noise_summary(noise_of(partials), alpha)
+    beside = Beside(vitals, noise_of(partials)) if key == Key(key.trial) else None
+    options = SummaryOptions(alpha, MetricDefinitions.of(settings).costs, heavy=key.window == ALL)
+    summary = summarize(totals, options, beside)
     updated_ms = max((partial.updated_ms for partial in partials), default=0)
     return Aggregate(*key, totals.to_record(), summary, dict(books), updated_ms)
 

@@ -5,14 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 
-from shadowbus.exporter.metrics import METRICS
+from shadowbus.exporter.metrics import OF_WORKERS, Metric
 
 Sample = tuple[str, tuple[str, ...], float]
 """A metric's name, the values of its labels in the order of the table, and its value."""
 
 
-def families(samples: Iterable[Sample]) -> list[Family]:
+def families(samples: Iterable[Sample], table: Mapping[str, Metric]) -> list[Family]:
     """One family for each metric among these samples.
+
+    Args:
+        samples: What is exported now.
+        table: The metrics by name.
 
     Raises:
         KeyError: A metric is not in the table.
@@ -21,7 +25,7 @@ def families(samples: Iterable[Sample]) -> list[Family]:
     found: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
     newest = {(name, labels): value for name, labels, value in samples}  # Prometheus refuses all where one comes twice
     for (name, labels), value in newest.items():
-        metric = METRICS[name]
+        metric = table[name]
         if name not in found:
             kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
             found[name] = kind(name, metric.says, labels=metric.labels)
@@ -33,7 +37,7 @@ def families(samples: Iterable[Sample]) -> list[Family]:
 
 def histogram(name: str, labels: Sequence[str], bounds: Sequence[float], counts: Sequence[int], total: float) -> Family:
     """A histogram; `counts` are those of each bucket alone, the last one beyond all bounds."""
-    metric, sums, seen = METRICS[name], list[tuple[str, float]](), 0
+    metric, sums, seen = OF_WORKERS[name], list[tuple[str, float]](), 0
     for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
         seen += count
         sums.append((bound, seen))

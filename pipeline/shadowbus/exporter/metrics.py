@@ -1,7 +1,7 @@
-"""Every metric that shadowbus exports to Prometheus, as data: its name, its kind, its labels, and a sentence.
+"""What shadowbus exports to Prometheus beside the metrics of `summary/metrics.py`: names, kinds, labels, sentences.
 
-What is exported is built from this table (`exporter/`), and so is docs/prometheus.md; dashboards and alert rules are
-tested against it. Counters begin at 0 with their process, as Prometheus wants it.
+The exporter and docs/prometheus.md are made from these tables; dashboards and alert rules are tested against them.
+Counters begin at 0 with their process, as Prometheus wants it.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,6 @@ class Metric:
 
 WHO = ("stage", "shadow")
 """Whose numbers they are; `shadow` is empty for stages that have none."""
-
-OF = ("trial", "segment")
-"""What a trial's numbers speak of; the segment `all` is the whole trial."""
 
 COMMIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -131,31 +128,6 @@ TRIALS = (
     Metric(
         "shadowbus_trial_comparisons_total", "counter", ("trial", "status"), "Comparisons counted, by how they ended."
     ),
-    Metric("shadowbus_trial_requests", "gauge", OF, "Requests that the shadow was asked."),
-    Metric("shadowbus_trial_labels", "gauge", OF, "Labels that met their comparison."),
-    Metric("shadowbus_agreement_ratio", "gauge", OF, "The share of answers that are the live model's."),
-    Metric("shadowbus_agreement_low_ratio", "gauge", OF, "The lower end of its interval."),
-    Metric("shadowbus_agreement_high_ratio", "gauge", OF, "The upper end of its interval."),
-    Metric(
-        "shadowbus_control_noise_ratio",
-        "gauge",
-        ("trial",),
-        "The share of the control's answers that differ from the champion's, which it is: the floor of disagreement.",
-    ),
-    Metric("shadowbus_error_ratio", "gauge", OF, "The share of requests to which the shadow gave no answer."),
-    Metric("shadowbus_error_low_ratio", "gauge", OF, "The lower end of its interval."),
-    Metric("shadowbus_error_high_ratio", "gauge", OF, "The upper end of its interval."),
-    Metric("shadowbus_timeout_ratio", "gauge", OF, "The part of the errors that were timeouts, of all requests."),
-    Metric("shadowbus_live_error_ratio", "gauge", OF, "The share of the champion's answers that were errors."),
-    Metric("shadowbus_over_budget_ratio", "gauge", OF, "The share of latencies over the budget."),
-    Metric("shadowbus_latency_seconds", "gauge", (*OF, "side", "quantile"), "Latency of both models, by quantile."),
-    Metric("shadowbus_accuracy_ratio", "gauge", (*OF, "side"), "The share of right answers among those with a label."),
-    Metric("shadowbus_accuracy_difference", "gauge", OF, "Accuracy of the shadow minus that of the live model."),
-    Metric("shadowbus_accuracy_difference_low", "gauge", OF, "The lower end of its interval."),
-    Metric("shadowbus_accuracy_difference_high", "gauge", OF, "The upper end of its interval."),
-    Metric("shadowbus_label_coverage_ratio", "gauge", OF, "The share of compared requests that have their label."),
-    Metric("shadowbus_prediction_shift_psi", "gauge", OF, "How far the two models' answers are distributed apart."),
-    Metric("shadowbus_value_per_label", "gauge", OF, "What the shadow's decisions are worth more, by the cost matrix."),
     Metric("shadowbus_books_gap", "gauge", ("trial",), "Records of the trial that are unaccounted for."),
     Metric("shadowbus_books_settled", "gauge", ("trial",), "1 when counted and claimed comparisons agree."),
     Metric("shadowbus_trial_share", "gauge", ("trial",), "The share of request ids that is replayed now."),
@@ -164,4 +136,4 @@ TRIALS = (
     Metric("shadowbus_criteria_left_out", "gauge", ("trial",), "Criteria that are not exported, for the same reason."),
 )
 
-METRICS = {metric.name: metric for metric in (*WORKERS, *REPORTED, *TRIALS)}
+OF_WORKERS = {metric.name: metric for metric in (*WORKERS, *REPORTED)}

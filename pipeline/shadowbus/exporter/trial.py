@@ -7,12 +7,23 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from shadowbus.exporter.families import Sample, families, numbers, states
+from shadowbus.exporter.metrics import TRIALS, Metric
 from shadowbus.exporter.trials import ALL, Shown, Trial, Trials
+from shadowbus.summary.metrics import METRICS
 from shadowbus.verdict.criterion import State, Verdict
 
 VERDICTS, STATES = get_args(Verdict), get_args(State)
-QUANTILES = {"p50": "0.5", "p95": "0.95", "p99": "0.99"}
-SIDES = ("live", "shadow")
+
+
+def _of_summaries() -> Iterator[Metric]:
+    """The metrics of summaries; the segment `all` is the whole trial."""
+    for metric in METRICS:
+        whose = ("trial",) if metric.where == "trial" else ("trial", "segment")
+        for gauge in metric.gauges:
+            yield Metric(gauge.name, "gauge", (*whose, *gauge.labels), gauge.says)
+
+
+OF_TRIALS = {metric.name: metric for metric in (*TRIALS, *_of_summaries())}
 
 
 class TrialCollector(Collector):
@@ -30,7 +41,7 @@ class TrialCollector(Collector):
                 samples += list(_trial(name, trial))
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
                 samples.append(("shadowbus_trial_fault", (name,), 1.0))  # of this one; the others are shown
-        return families(samples)
+        return families(samples, OF_TRIALS)
 
 
 def _trial(name: str, trial: Trial) -> Iterator[Sample]:
@@ -71,43 +82,21 @@ def _criterion(labels: tuple[str, str], criterion: Shown) -> Iterator[Sample]:
 
 
 def _summary(labels: tuple[str, str], summary: Shown) -> Iterator[Sample]:
-    agreement, errors, accuracy = (_part(summary, name) for name in ("agreement", "errors", "accuracy"))
-    yield from numbers(
-        labels,
-        {
-            "shadowbus_trial_requests": summary.get("requests"),
-            "shadowbus_trial_labels": summary.get("labels"),
-            "shadowbus_agreement_ratio": agreement.get("value"),
-            "shadowbus_agreement_low_ratio": agreement.get("low"),
-            "shadowbus_agreement_high_ratio": agreement.get("high"),
-            "shadowbus_error_ratio": errors.get("value"),
-            "shadowbus_error_low_ratio": errors.get("low"),
-            "shadowbus_error_high_ratio": errors.get("high"),
-            "shadowbus_timeout_ratio": _part(summary, "timeouts").get("value"),
-            "shadowbus_live_error_ratio": _part(summary, "live_errors").get("value"),
-            "shadowbus_over_budget_ratio": _part(summary, "over_budget").get("value"),
-            "shadowbus_accuracy_difference": accuracy.get("difference"),
-            "shadowbus_accuracy_difference_low": accuracy.get("low"),
-            "shadowbus_accuracy_difference_high": accuracy.get("high"),
-            "shadowbus_label_coverage_ratio": _part(summary, "coverage").get("value"),
-            "shadowbus_prediction_shift_psi": _part(summary, "predictions").get("psi"),
-            "shadowbus_value_per_label": _part(summary, "value").get("value"),
-        },
-    )
-    for side in SIDES:
-        yield from numbers((*labels, side), {"shadowbus_accuracy_ratio": accuracy.get(side)})
-        latency = _part(summary, f"{side}_latency_ms")
-        for field, quantile in QUANTILES.items():
-            if isinstance(found := latency.get(field), int | float):
-                yield "shadowbus_latency_seconds", (*labels, side, quantile), found / 1000
+    for metric in METRICS:
+        if metric.where == "trial" and labels[1] != ALL:
+            continue
+        shown = summary.get(metric.name)
+        for gauge in metric.gauges:
+            found = shown.get(gauge.path) if gauge.path and isinstance(shown, dict) else shown
+            if isinstance(found, int | float):
+                whose = labels[:1] if metric.where == "trial" else labels
+                yield gauge.name, (*whose, *gauge.labels.values()), found / gauge.divisor
 
 
 def _whole(name: str, record: Shown) -> Iterator[Sample]:
     books = _part(record, "books")
     fields = {"gap": "shadowbus_books_gap", "settled": "shadowbus_books_settled", "share": "shadowbus_trial_share"}
     yield from numbers((name,), {metric: books.get(field) for field, metric in fields.items()})
-    noise = _part(_part(record, "summary"), "noise").get("value")
-    yield from numbers((name,), {"shadowbus_control_noise_ratio": noise})
     for status, count in _part(_part(record, "totals"), "statuses").items():
         yield from numbers((name, status), {"shadowbus_trial_comparisons_total": count})
 

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from shadowbus.errors import Malformed
 from shadowbus.exporter.families import Sample, families, histogram, numbers
 from shadowbus.exporter.meter import Meter
-from shadowbus.exporter.metrics import COMMIT_BUCKETS
+from shadowbus.exporter.metrics import COMMIT_BUCKETS, OF_WORKERS
 from shadowbus.records import Vitals, decode
 
 NOT_READ = ("next_offset",)
@@ -27,7 +27,7 @@ class WorkerCollector(Collector):
         """All of the worker's metrics."""
         meter = self.meter
         who = meter.stage, meter.shadow
-        yield from families((*_counted(meter, who), *_reported(meter, who)))
+        yield from families((*_counted(meter, who), *_reported(meter, who)), OF_WORKERS)
         yield histogram("shadowbus_commit_seconds", who, COMMIT_BUCKETS, list(meter.commits), meter.commit_seconds)
 
 

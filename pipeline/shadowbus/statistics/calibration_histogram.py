@@ -68,6 +68,39 @@ class CalibrationHistogram:
         if other.parts is not None:
             self.parts = other.parts if self.parts is None else self.parts + other.parts
 
+    def auc(self) -> tuple[float | None, float]:
+        """The area under the ROC curve from its histogram, and by how much it may be off because of the bins.
+
+        The chance that of two answers the one whose event came has the larger score, ties counted half: Mann & Whitney
+        (1947), Hanley & McNeil (1982). Two answers in one bin are counted as a tie.
+        """
+        if self.curve is None:
+            return None, 0.0
+        without, with_event = self.curve
+        pairs = float(without.sum() * with_event.sum())
+        if pairs <= 0:
+            return None, 0.0
+        ties = float((without * with_event).sum()) / pairs / 2
+        below = np.concatenate(([0.0], np.cumsum(without)[:-1]))
+        return float((below * with_event).sum()) / pairs + ties, ties
+
+    def calibration(self) -> dict[str, Any] | None:
+        """The expected calibration error, and the bins of the reliability diagram that hold something; None of none.
+
+        Naeini, Cooper & Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian binning".
+        """
+        parts = self.parts
+        if parts is None or parts[:, 1].sum() <= 0:
+            return None
+        weight = parts[:, 1].sum()
+        error = float(np.abs(parts[:, 3] - parts[:, 2]).sum() / weight)
+        return {"error": error, "bins": [_bin(at, row) for at, row in enumerate(parts) if row[1] > 0]}
+
+    @property
+    def n(self) -> int:
+        """How many answers it has."""
+        return 0 if self.parts is None else int(self.parts[:, 0].sum())
+
     def __bool__(self) -> bool:
         return any(part is not None and part.any() for part in (self.curve, self.parts))
 
@@ -97,6 +130,12 @@ class CalibrationHistogram:
         return isinstance(other, CalibrationHistogram) and self.to_record() == other.to_record()
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _bin(at: int, row: NDArray[np.float64]) -> dict[str, Any]:
+    count, weight, total, came = row.tolist()
+    edges = {"low": at / PARTS, "high": (at + 1) / PARTS}
+    return {**edges, "n": int(count), "score": total / weight, "rate": came / weight}
 
 
 def _curve(event: Floats, came: Floats, weight: Floats) -> Floats | None:

@@ -1,6 +1,6 @@
 """Counts by names: how often each combination of a few names came, exact, and exact again when some are taken back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 Cell = tuple[str, ...]
 OTHER = "(other)"
 """The name of whatever is not counted under a name of its own."""
+
+Weighted = Mapping[Cell, float]
+"""What each cell stands for."""
 
 Number = TypeVar("Number", int, float)
 
@@ -113,6 +116,42 @@ class ContingencyTable:
             if len(row) > axes + 1:
                 found.excess[cell] = float(row[axes + 1])
         return found
+
+
+def f1_of(truth: Weighted, event: str | None) -> float | None:
+    """F1: twice the right ones over all that were said and all that were so.
+
+    Van Rijsbergen (1979), *Information Retrieval*.
+
+    Args:
+        truth: Label by answer.
+        event: The class it is of. None: the mean over all classes that were a label or an answer, but `(other)`.
+
+    Returns:
+        From 0 to 1; None where nothing of it was seen.
+
+    >>> f1_of({("1", "1"): 8, ("0", "1"): 2, ("1", "0"): 2, ("0", "0"): 88}, "1")
+    0.8
+    """
+    names = {name for cell in truth for name in cell} - {OTHER} if event is None else {event}
+    rights = {name: truth.get((name, name), 0.0) for name in names}
+    seen = dict.fromkeys(names, 0.0)
+    for cell, weight in truth.items():
+        for name in cell:
+            if name in seen:
+                seen[name] += weight
+    scores = [2 * rights[name] / seen[name] for name in sorted(names) if seen[name] > 0]
+    return sum(scores) / len(scores) if scores else None
+
+
+def event_of(*tables: Weighted) -> str | None:
+    """The event: of two classes the one whose name comes last. None when there are not two.
+
+    >>> event_of({("no", "yes"): 1.0}), event_of({("a", "b"): 1.0, ("c", "c"): 1.0})
+    ('yes', None)
+    """
+    names = {name for table in tables for cell in table for name in cell}
+    return max(names) if len(names) == 2 and OTHER not in names else None
 
 
 def _add(into: dict[Cell, Number], more: dict[Cell, Number]) -> None:

@@ -1,11 +1,14 @@
 """What the shadow's decisions are worth more than the live ones, by the cost matrix. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from shadowbus.statistics.contingency_table import Cell
-from shadowbus.summary.labelled import Ends
+from shadowbus.statistics.moments import Moments
 from shadowbus.totals.totals import Totals
+
+Ends = Callable[[Moments], dict[str, float | None]]
+"""The `low` and `high` of a mean."""
 
 MOST_FLIPS = 20
 

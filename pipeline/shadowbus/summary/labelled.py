@@ -1,51 +1,51 @@
-"""The part of a summary that rests on labels and is not in windows: probabilities, classes, errors of numbers. Pure."""
+"""What rests on labels: who was right, losses, probabilities, classes, errors of numbers. Pure."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
+from shadowbus.statistics.contingency_table import event_of, f1_of
 from shadowbus.statistics.moments import CorrectedMoments, Moments
 from shadowbus.summary.confusion_layout import matrix, shown_classes
-from shadowbus.summary.quality import auc_of, calibration_of, event_of, f1_of
-from shadowbus.totals.detailed import DetailedTotals
+from shadowbus.summary.view import View
 
-Ends = Callable[[Moments], dict[str, float | None]]
-"""The `low` and `high` of a mean."""
+RIGHT = ("both_right", "shadow_only", "live_only", "both_wrong")
 
 
-def labelled(details: DetailedTotals, loss: CorrectedMoments, ends: Ends) -> dict[str, Any]:
-    """The fields from `log_loss` to `rmse` of docs/metrics.md.
-
-    Args:
-        details: Of a trial or segment.
-        loss: By how much the shadow's loss exceeds the live one.
-        ends: Works out intervals.
-    """
+def accuracy(view: View) -> dict[str, Any]:
+    """The field `accuracy`; its interval is of the difference."""
+    both, ours, theirs, neither = (view.scaled[name] for name in RIGHT)
+    paired = both + ours + theirs + neither
+    if not paired:
+        return _nothing()
     return {
-        "log_loss": _pair(details.live_log_loss, details.log_loss, ends),
-        "brier": _pair(details.live_brier, details.brier, ends),
-        "auc": _auc(details),
-        "f1": _f1(details),
-        "calibration": _calibration(details),
-        "truth": _truth(details),
-        **_errors(details, loss, ends),
+        "live": (both + theirs) / paired,
+        "shadow": (both + ours) / paired,
+        "difference": (ours - theirs) / paired,
+        **view.difference_ends(ours, theirs, paired),
+        "n": view.count(*RIGHT),
     }
 
 
-def _pair(live: CorrectedMoments, difference: CorrectedMoments, ends: Ends) -> dict[str, Any]:
-    found = difference.left
-    if not found.n:
-        return {"live": None, "shadow": None, "difference": None, "low": None, "high": None, "n": 0}
-    both = {"live": live.mean, "shadow": live.mean + found.mean, "difference": found.mean}
-    return {**both, **ends(found), "n": found.n}
+def log_loss(view: View) -> dict[str, Any]:
+    """The field `log_loss`."""
+    return _pair(view, view.totals.detailed.live_log_loss, view.totals.detailed.log_loss)
 
 
-def _auc(details: DetailedTotals) -> dict[str, Any]:
-    (live, slack), (shadow, others) = auc_of(details.live_scores), auc_of(details.shadow_scores)
-    return {**_sides(live, shadow), "slack": {"live": slack, "shadow": others}, "n": _scored(details)}
+def brier(view: View) -> dict[str, Any]:
+    """The field `brier`."""
+    return _pair(view, view.totals.detailed.live_brier, view.totals.detailed.brier)
 
 
-def _f1(details: DetailedTotals) -> dict[str, Any]:
+def auc(view: View) -> dict[str, Any]:
+    """The field `auc`."""
+    details = view.totals.detailed
+    (live, slack), (shadow, others) = details.live_scores.auc(), details.shadow_scores.auc()
+    return {**_sides(live, shadow), "slack": {"live": slack, "shadow": others}, "n": details.live_scores.n}
+
+
+def f1(view: View) -> dict[str, Any]:
+    """The field `f1`."""
+    details = view.totals.detailed
     live, shadow = details.live_truth.weights(), details.shadow_truth.weights()
     event = event_of(live, shadow)
     average = None if not live else "macro" if event is None else "binary"
@@ -53,19 +53,18 @@ def _f1(details: DetailedTotals) -> dict[str, Any]:
     return {**sides, "average": average, "event": event, "n": details.live_truth.total}
 
 
-def _calibration(details: DetailedTotals) -> dict[str, Any]:
-    live, shadow = calibration_of(details.live_scores), calibration_of(details.shadow_scores)
+def calibration(view: View) -> dict[str, Any]:
+    """The field `calibration`."""
+    details = view.totals.detailed
+    live, shadow = details.live_scores.calibration(), details.shadow_scores.calibration()
     difference = shadow["error"] - live["error"] if live and shadow else None
     of = None if not live else "answer" if details.live_scores.curve is None else "event"
-    return {"live": live, "shadow": shadow, "difference": difference, "of": of, "n": _scored(details)}
+    return {"live": live, "shadow": shadow, "difference": difference, "of": of, "n": details.live_scores.n}
 
 
-def _scored(details: DetailedTotals) -> int:
-    return 0 if details.live_scores.parts is None else int(details.live_scores.parts[:, 0].sum())
-
-
-def _truth(details: DetailedTotals) -> dict[str, Any] | None:
-    live, shadow = details.live_truth, details.shadow_truth
+def truth(view: View) -> dict[str, Any] | None:
+    """The field `truth`; None where answers are no classes."""
+    live, shadow = view.totals.detailed.live_truth, view.totals.detailed.shadow_truth
     if not live and not shadow:
         return None
     classes = shown_classes(live.weights(), shadow.weights())
@@ -73,15 +72,34 @@ def _truth(details: DetailedTotals) -> dict[str, Any] | None:
     return {"classes": classes, **tables, "n": live.total}
 
 
-def _errors(details: DetailedTotals, loss: CorrectedMoments, ends: Ends) -> dict[str, Any]:
-    """Mean absolute and root mean squared error: of numbers the loss is the absolute error."""
+def mae(view: View) -> dict[str, Any]:
+    """The field `mae`: of numbers the loss is the absolute error."""
+    details = view.totals.detailed
+    return _pair(view, details.live_loss, view.totals.loss) if details.live_answers else _nothing()
+
+
+def rmse(view: View) -> dict[str, Any]:
+    """The field `rmse`."""
+    details = view.totals.detailed
     if not details.live_answers:
-        return {"mae": _pair(CorrectedMoments(), CorrectedMoments(), ends), "rmse": {**_sides(None, None), "n": 0}}
-    live, shadow = _root(details.live_loss.left), _root(details.shadow_loss.left)
-    return {"mae": _pair(details.live_loss, loss, ends), "rmse": {**_sides(live, shadow), "n": details.live_loss.n}}
+        return {**_sides(None, None), "n": 0}
+    return {**_sides(_root(details.live_loss.left), _root(details.shadow_loss.left)), "n": details.live_loss.n}
+
+
+def _pair(view: View, live: CorrectedMoments, difference: CorrectedMoments) -> dict[str, Any]:
+    found = difference.left
+    if not found.n:
+        return _nothing()
+    both = {"live": live.mean, "shadow": live.mean + found.mean, "difference": found.mean}
+    return {**both, **view.ends(found), "n": found.n}
+
+
+def _nothing() -> dict[str, Any]:
+    return {**_sides(None, None), "low": None, "high": None, "n": 0}
 
 
 def _root(absolute: Moments) -> float | None:
+    """The root of the mean square of values whose moments these are."""
     return math.sqrt(absolute.mean**2 + absolute.m2 / absolute.weight) if absolute.n else None
 
 

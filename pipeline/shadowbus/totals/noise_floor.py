@@ -12,7 +12,6 @@ from typing import Any, Self
 from shadowbus.totals.totals import Totals
 from shadowbus.trials import TrialName, shadow_of
 from shadowbus.verdict.counts import Floor
-from shadowbus.verdict.sequential import rate_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +83,3 @@ def controls_of(trial: str, trials: Iterable[str], controls: frozenset[str]) -> 
         return []
     champion, others = TrialName.parse(trial).live, {other: TrialName.parse(other) for other in trials}
     return sorted(other for other, name in others.items() if name.live == champion and name.shadow in controls)
-
-
-def noise_summary(noise: NoiseFloor, alpha: float | None) -> dict[str, Any]:
-    """The field `noise` of docs/metrics.md: the control's disagreement."""
-    if not noise.n:
-        return {"value": None, "low": None, "high": None, "n": 0}
-    floor = noise.floor
-    ends = None if alpha is None else rate_interval(floor.differ, floor.compared, alpha)
-    low, high = (None, None) if ends is None else (ends.low, ends.high)
-    return {"value": floor.differ / floor.compared, "low": low, "high": high, "n": noise.n}

@@ -18,11 +18,11 @@ from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials
 from shadowbus.exporter.worker import WorkerCollector
 from shadowbus.judge.stage import JudgeStage
-from shadowbus.replay.answering import Answering
-from shadowbus.replay.circuit import Circuit
-from shadowbus.replay.model_process import ModelProcess
-from shadowbus.replay.model_vitals import ModelVitals
-from shadowbus.replay.single_rows import SingleRows
+from shadowbus.replay.model.child.predictor import Predictor
+from shadowbus.replay.model.child.single_rows import SingleRowSampler
+from shadowbus.replay.model.circuit_breaker import CircuitBreaker
+from shadowbus.replay.model.process import ModelProcess
+from shadowbus.replay.model.vitals import ModelVitals
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.stage import Outputs, Slice, Stage
@@ -57,12 +57,12 @@ class Shadow(InstantModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.answering = Answering(Doubler(), SingleRows(1.0))
+        self.answering = Predictor(Doubler(), SingleRowSampler(1.0))
 
     def report(self) -> dict[str, object]:
         vitals = ModelVitals(rows=REQUESTS, batches=9, loads=3)
         vitals.deaths.update(crash=1, timeout=1)
-        return {"name": self.model, "network": "off", "network_missed": 2, **vitals.record(Circuit(10.0), 0.0)}
+        return {"name": self.model, "network": "off", "network_missed": 2, **vitals.record(CircuitBreaker(10.0), 0.0)}
 
 
 class Worker:

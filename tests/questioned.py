@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import orjson
 
-from shadowbus.replay.answering import Answering
-from shadowbus.replay.model_messages import Answers, pack_question
+from shadowbus.replay.model.child.predictor import Predictor
+from shadowbus.replay.model.messages import Answers, pack_question
 
 
-def asked(answering: Answering, values: Sequence[float]) -> Answers:
+def asked(answering: Predictor, values: Sequence[float]) -> Answers:
     """Ask for these values of the feature; all that did not fail are answered, and rightly."""
     keys = [b"r%d" % number for number in range(len(values))]
     requests = [

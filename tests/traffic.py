@@ -20,8 +20,8 @@ from confluent_kafka.admin import AdminClient
 from sklearn.linear_model import LogisticRegression
 
 from shadowbus.kafka.topics import create_topics
+from shadowbus.models.bundle import write_bundle
 from shadowbus.settings import Settings, load_settings
-from shadowbus.shadows.bundle import write_bundle
 
 FEATURES = [f"f{number:02d}" for number in range(30)]
 

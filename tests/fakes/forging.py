@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from shadowbus.replay.model_messages import Answers, pack_answers
-from shadowbus.replay.pipe import Pipe, framed
+from shadowbus.replay.model.messages import Answers, pack_answers
+from shadowbus.replay.model.pipe import Pipe, framed
 
 
 def channel() -> tuple[Pipe, int, int]:

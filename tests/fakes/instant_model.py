@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from shadowbus.replay.answering import Answering
-from shadowbus.replay.model_messages import pack_question
-from shadowbus.replay.model_process import Chunk
-from shadowbus.replay.single_rows import SingleRows
-from shadowbus.shadows.model import Answers, Row
+from shadowbus.models.model import Answers, Row
+from shadowbus.replay.model.child.predictor import Predictor
+from shadowbus.replay.model.child.single_rows import SingleRowSampler
+from shadowbus.replay.model.messages import pack_question
+from shadowbus.replay.model.process import Chunk
 
 
 class Doubler:
@@ -30,7 +30,7 @@ class InstantModel:
     def __init__(self) -> None:
         self.waiting: list[Chunk] = []
         self.hold = False
-        self.answering = Answering(Doubler(), SingleRows(0.0))
+        self.answering = Predictor(Doubler(), SingleRowSampler(0.0))
 
     @property
     def in_flight(self) -> int:

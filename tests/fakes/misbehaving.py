@@ -23,8 +23,8 @@ import psutil
 from numpy.typing import NDArray
 
 from fakes.forging import announce, channel, drip, flood, forge, forged
-from shadowbus.replay.model_messages import Answers, pack_answers
-from shadowbus.shadows.bundle import write_bundle
+from shadowbus.models.bundle import write_bundle
+from shadowbus.replay.model.messages import Answers, pack_answers
 
 LEAKED_BYTES = 16 * 2**20
 
@@ -260,13 +260,14 @@ def _lie_about_loading() -> None:
 
 def _lie_about_the_worker() -> None:
     """From now on the keeper gives out a stranger as its worker."""
-    from shadowbus.replay import model_child, pipe
+    from shadowbus.replay.model import pipe
+    from shadowbus.replay.model.child import server
 
     def fork(keeper: Any) -> None:
         here, _there = pipe.make_pipes()
         socket.send_fds(keeper.control, [os.environ[NAMED].encode()], [here.reading, here.writing])
 
-    model_child.Keeper._fork = fork  # type: ignore[method-assign,assignment]
+    server.ForkServer._fork = fork  # type: ignore[method-assign,assignment]
 
 
 DEEDS: dict[int, Callable[[], object]] = {

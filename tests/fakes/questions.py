@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from shadowbus.replay.model_process import IN_FLIGHT, Chunk, ModelProcess
+from shadowbus.replay.model.process import IN_FLIGHT, Chunk, ModelProcess
 
 
 def chunk(features: Sequence[object]) -> Chunk:

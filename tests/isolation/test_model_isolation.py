@@ -19,9 +19,9 @@ from patiently import eventually
 from shadowbus.clock import Deadline
 from shadowbus.doctor.gather import network_facts
 from shadowbus.errors import BundleError
-from shadowbus.replay.circuit import Circuit
-from shadowbus.replay.model_family import MOST_TASKS
-from shadowbus.replay.model_process import Chunk, ModelProcess
+from shadowbus.replay.model.circuit_breaker import CircuitBreaker
+from shadowbus.replay.model.process import Chunk, ModelProcess
+from shadowbus.replay.model.processes import MOST_TASKS
 from shadowbus.settings import Settings, ShadowSettings
 
 TESTS = str(Path(__file__).parents[1])
@@ -102,7 +102,7 @@ def shared(bundle: Path) -> Iterator[ModelProcess]:
 @pytest.fixture
 def model(shared: ModelProcess) -> ModelProcess:
     """One process for all tests: each leaves it as good as it found it."""
-    shared.circuit = Circuit(PATIENT_SECONDS)
+    shared.circuit = CircuitBreaker(PATIENT_SECONDS)
     return shared
 
 
@@ -147,7 +147,7 @@ def test_the_guilty_row_bears_status_and_reason_the_others_are_predicted_and_the
 ) -> None:
     if deed == Deed.SHARE:  # memory is watched from outside, which has to be quicker than the deadline
         model = own(replace(SETTINGS, timeout_ms=10_000))
-        model.circuit = Circuit(PATIENT_SECONDS)
+        model.circuit = CircuitBreaker(PATIENT_SECONDS)
     deeds = [Deed.FINE] * 300
     status, text = GUILTY[deed]
     guilty = [17] if status == "shadow_timeout" else [17, 160]  # a hang takes its time
@@ -189,7 +189,7 @@ def test_answers_that_are_too_large_together_are_asked_for_in_parts_and_soon_for
     own: Callable[..., ModelProcess],
 ) -> None:
     model = own(replace(SETTINGS, memory_mb=1_024, timeout_ms=2_000))
-    model.circuit = Circuit(PATIENT_SECONDS)
+    model.circuit = CircuitBreaker(PATIENT_SECONDS)
     assert ask(model, [Deed.FINE] * 64) == {}
     before = model.chunk_rows(1_000)
     assert ask(model, [Deed.LARGE] * 64) == {}
@@ -291,7 +291,7 @@ import sys, time
 from pathlib import Path
 from fakes.misbehaving import Deed
 from fakes.questions import ask, chunk
-from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.model.process import ModelProcess
 from shadowbus.settings import ShadowSettings
 settings = ShadowSettings("s", "m", timeout_ms=60_000, allow_pickle=True)
 model = ModelProcess(settings, Path(sys.argv[1]))
@@ -324,7 +324,9 @@ def test_a_worker_killed_while_a_bundle_hangs_on_loading_leaves_nothing_behind(t
 
         def busy() -> list[psutil.Process]:
             keepers = psutil.Process(worker.pid).children(recursive=True)
-            return [one for one in keepers if one.cpu_times().user > 0 and "model_start" in " ".join(one.cmdline())]
+            return [
+                one for one in keepers if one.cpu_times().user > 0 and "model.child.start" in " ".join(one.cmdline())
+            ]
 
         until(lambda: bool(busy()), "the keeper was never started")
         keepers = busy()
@@ -382,7 +384,7 @@ def test_a_model_that_cannot_be_loaded_again_is_unavailable_and_comes_back(
 
 def test_a_model_that_starts_processes_without_end_is_ended_with_all_of_them(own: Callable[..., ModelProcess]) -> None:
     model = own(replace(SETTINGS, timeout_ms=60_000))
-    model.circuit = Circuit(PATIENT_SECONDS)
+    model.circuit = CircuitBreaker(PATIENT_SECONDS)
     assert ask(model, [Deed.FINE]) == {}
     before = len(psutil.pids())
     ((status, text),) = ask(model, [Deed.PROCESSES]).values()
@@ -439,12 +441,12 @@ def test_a_model_that_goes_on_without_the_network_it_misses_does_not_do_so_unsee
 NO_NAMESPACES = """
 import sys
 from pathlib import Path
-from shadowbus.replay.model_start import cut_off
+from shadowbus.replay.model.child.start import cut_off
 assert cut_off() == ""  # before anything starts threads
 Path("/proc/sys/user/max_user_namespaces").write_text("0")  # as in a container that does not allow them
 from fakes.misbehaving import Deed
 from fakes.questions import ask
-from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.model.process import ModelProcess
 from shadowbus.settings import ShadowSettings
 model = ModelProcess(ShadowSettings("s", "m", timeout_ms=2_000, allow_pickle=True), Path(sys.argv[1]))
 print(model.report()["network"], ask(model, [Deed.FINE] * 10), *ask(model, [Deed.NETWORK]).values())

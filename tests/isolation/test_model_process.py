@@ -23,13 +23,20 @@ from sklearn.preprocessing import FunctionTransformer
 from fakes.misbehaving import Deed, Misbehaving, bundle_of
 from fakes.questions import ask, chunk
 from shadowbus.errors import BundleError
-from shadowbus.replay import last_words, model_environment
-from shadowbus.replay.circuit import DEATHS, FIRST_PAUSE, PATIENCE_SECONDS, REGAIN, WITHIN_SECONDS, Circuit
-from shadowbus.replay.model_process import ModelProcess
-from shadowbus.replay.model_vitals import ModelVitals
+from shadowbus.models.bundle import write_bundle
+from shadowbus.models.manifest import Manifest
+from shadowbus.replay.model import environment, stderr_tail
+from shadowbus.replay.model.circuit_breaker import (
+    DEATHS,
+    FIRST_PAUSE,
+    PATIENCE_SECONDS,
+    REGAIN,
+    WITHIN_SECONDS,
+    CircuitBreaker,
+)
+from shadowbus.replay.model.process import ModelProcess
+from shadowbus.replay.model.vitals import ModelVitals
 from shadowbus.settings import ShadowSettings
-from shadowbus.shadows.bundle import write_bundle
-from shadowbus.shadows.manifest import Manifest
 
 Open = Callable[..., ModelProcess]
 
@@ -84,8 +91,8 @@ def test_a_model_that_always_crashes_opens_the_circuit_and_the_worker_keeps_pace
     model: ModelProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("WITHIN_SECONDS", "FIRST_PAUSE"):  # however slow this machine is
-        monkeypatch.setattr(f"shadowbus.replay.circuit.{name}", 600.0)
-    model.circuit = Circuit(600.0)
+        monkeypatch.setattr(f"shadowbus.replay.model.circuit_breaker.{name}", 600.0)
+    model.circuit = CircuitBreaker(600.0)
     failed = ask(model, [EXIT] * (2 * DEATHS))
     assert {status for status, _ in failed.values()} == {"shadow_crash", "shadow_unavailable"}
     texts = {text for status, text in ask(model, [FINE] * 5).values() if status == "shadow_unavailable"}
@@ -150,7 +157,7 @@ def test_a_file_that_unpacks_to_more_than_a_model_may_take_is_not_unpacked(tmp_p
 
 
 def test_the_circuit_opens_after_many_deaths_and_closes_after_a_pause() -> None:
-    circuit = Circuit()
+    circuit = CircuitBreaker()
     step = WITHIN_SECONDS / DEATHS / 2
     for number in range(DEATHS):
         assert circuit.allows(number * step)
@@ -161,14 +168,14 @@ def test_the_circuit_opens_after_many_deaths_and_closes_after_a_pause() -> None:
 
 
 def test_deaths_that_are_far_apart_leave_the_circuit_closed() -> None:
-    circuit = Circuit()
+    circuit = CircuitBreaker()
     for number in range(DEATHS * 2):
         circuit.died(number * WITHIN_SECONDS)
         assert circuit.allows(number * WITHIN_SECONDS)
 
 
 def test_the_circuit_opens_when_patience_is_spent_and_rests_longer_each_time() -> None:
-    circuit, now = Circuit(), 1_000.0
+    circuit, now = CircuitBreaker(), 1_000.0
     circuit.lost(PATIENCE_SECONDS - 1, now)
     assert circuit.allows(now)
     assert circuit.patience(now) == pytest.approx(1)
@@ -183,7 +190,7 @@ def test_the_circuit_opens_when_patience_is_spent_and_rests_longer_each_time() -
 
 
 def test_little_loss_again_and_again_is_borne_for_ever() -> None:
-    circuit = Circuit()
+    circuit = CircuitBreaker()
     for number in range(1, 1_000):
         circuit.lost(REGAIN, number * (1 + REGAIN))
         assert circuit.allows(number * (1 + REGAIN))
@@ -192,11 +199,11 @@ def test_little_loss_again_and_again_is_borne_for_ever() -> None:
 def test_operators_are_told_what_every_vital_means() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
     section = page.partition("### Vitals of a model")[2].partition("\n## ")[0]
-    for name in ("name", *ModelVitals().record(Circuit(), 0.0)):
+    for name in ("name", *ModelVitals().record(CircuitBreaker(), 0.0)):
         assert f"`{name}`" in section, name
 
 
-@pytest.mark.parametrize("module", [last_words, model_environment], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [stderr_tail, environment], ids=lambda module: module.__name__)
 def test_the_examples_in_docstrings(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from shadowbus.clock import Deadline
 from shadowbus.kafka.read.table import read_table
-from shadowbus.replay.attention import Attention
+from shadowbus.replay.single_row_share import SingleRowShare
 from shadowbus.replay.worker import _attend
 from shadowbus.topology import VERDICTS
 from shadowbus.trials import verdicts_in
@@ -111,7 +111,7 @@ def test_replay_asks_more_rows_alone_when_a_verdict_waits_for_nothing_else(strea
 
     for name in ("challenger", "twin"):
         model, ended = Model(), threading.Event()
-        attention = Attention(stream.settings.shadow_named(name), model.share)
+        attention = SingleRowShare(stream.settings.shadow_named(name), model.share)
         following = threading.Thread(target=_attend, args=(stream.settings, attention, model, ended))
         following.start()
         try:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from shadowbus.backtest.flow import Flow
-from shadowbus.backtest.folder import Folder
 from shadowbus.backtest.judging import JudgeHere
+from shadowbus.backtest.results import Folder
 from shadowbus.settings import Settings
 from shadowbus.stage import Outputs
 

@@ -256,7 +256,7 @@ JUDGED: dict[str, Callable[[int], dict[str, Any]]] = {
 def test_what_the_judge_holds_does_not_grow_with_time(
     way: str, restarts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shadowbus.judge.frames.MOST", 10)
+    monkeypatch.setattr("shadowbus.judge.dictionary.MOST", 10)
     sizes = []
     for rounds in (ROUNDS, 3 * ROUNDS):
         log = Log(tmp_path / str(rounds))

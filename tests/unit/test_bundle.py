@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from shadowbus.errors import BundleError
-from shadowbus.shadows.bundle import Bundle, read_bundle, write_bundle
-from shadowbus.shadows.registry import load_model
+from shadowbus.models.bundle import Bundle, read_bundle, write_bundle
+from shadowbus.models.kinds import load_model
 
 NOW = 1_700_000_000_000
 FEATURES = ("age", "income")

@@ -23,9 +23,9 @@ from shadowbus.cli.console import clean
 from shadowbus.cli.logs import OneLine
 from shadowbus.cli.program import app, run
 from shadowbus.cli.tail import line_of
+from shadowbus.models.bundle import read_bundle
 from shadowbus.records import Answer, Comparison
 from shadowbus.settings import load_settings
-from shadowbus.shadows.bundle import read_bundle
 from shadowbus.topology import STAGES, TOPICS, mermaid
 from shadowbus.trials import shadow_of
 

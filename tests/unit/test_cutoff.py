@@ -21,15 +21,15 @@ from shadowbus.cli.program import run
 from shadowbus.cutoff import Cutoff, sentence
 from shadowbus.decide.evidence import evidence_of, verdict_of
 from shadowbus.errors import BundleError, SettingsError
-from shadowbus.judge.frames import Frame, Frames
+from shadowbus.judge.dictionary import FieldDictionary, SharedFields
 from shadowbus.labelling.candidate import candidates_of
+from shadowbus.models.bundle import read_bundle, write_bundle
+from shadowbus.models.manifest import Manifest
+from shadowbus.models.saved_at import trained_until
 from shadowbus.records import Comparison, Outcome, decode
-from shadowbus.replay.pairs import Pairs
+from shadowbus.replay.in_flight import JoinedRows
 from shadowbus.replay.trained_on import TrainedOn, with_live
 from shadowbus.settings import GateSettings, load_settings
-from shadowbus.shadows.bundle import read_bundle, write_bundle
-from shadowbus.shadows.manifest import Manifest
-from shadowbus.shadows.saved_at import trained_until
 from shadowbus.slices.row import rows_of
 from shadowbus.stage import Slice
 from shadowbus.totals.definitions import MetricDefinitions
@@ -391,7 +391,7 @@ def test_marks_are_right_at_the_cut_off_whatever_the_id() -> None:
         for one in ids
         for at in (99, 100, 101)
     ]
-    found = [orjson.loads(b"{" + tail) for tail in TrainedOn(Cutoff(100, "file", 101)).onto(tails, Pairs())]
+    found = [orjson.loads(b"{" + tail) for tail in TrainedOn(Cutoff(100, "file", 101)).onto(tails, JoinedRows())]
     assert [one.get("trained_on", False) for one in found] == [True, False, False] * len(ids)
     assert [one.get("before_bundle", False) for one in found] == [False, True, False] * len(ids)
     assert [one["request_id"] for one in found] == [one for one in ids for _ in range(3)]
@@ -412,9 +412,9 @@ def test_the_judge_keeps_the_mark_over_a_restart_and_takes_it_back_with_a_label(
 
 
 def test_frames_that_were_kept_before_there_was_a_mark_are_read() -> None:
-    frame = Frame("champion@3~challenger@4", b"{}", None, None, 1.0)
+    frame = SharedFields("champion@3~challenger@4", b"{}", None, None, 1.0)
     assert frame.to_bytes() == b'["champion@3~challenger@4","{}",null,null,1.0]'
-    marked, early, frames = frame._replace(trained_on=True), frame._replace(before_bundle=True), Frames()
+    marked, early, frames = frame._replace(trained_on=True), frame._replace(before_bundle=True), FieldDictionary()
     assert [frames.restore(one.to_bytes()) for one in (frame, marked, early)] == [0, 1, 2]
     assert [frames.frame_of(number) for number in (0, 1, 2)] == [frame, marked, early]
     assert frames.number_of(marked) == 1

@@ -16,16 +16,16 @@ from shadowbus.compare import make_comparator
 from shadowbus.decide.evidence import books_of
 from shadowbus.judge.stage import JudgeStage
 from shadowbus.limits import MAX_LIVE_MODELS
+from shadowbus.models.model import Answers, Row
 from shadowbus.records import Partial, decode
-from shadowbus.replay.answering import Answering
 from shadowbus.replay.books import MOST_TRIALS
 from shadowbus.replay.join import Join
-from shadowbus.replay.model_process import ModelProcess
-from shadowbus.replay.partition import PartitionState
-from shadowbus.replay.single_rows import SingleRows
+from shadowbus.replay.model.child.predictor import Predictor
+from shadowbus.replay.model.child.single_rows import SingleRowSampler
+from shadowbus.replay.model.process import ModelProcess
+from shadowbus.replay.partition import ReplayPartition
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, parse_settings
-from shadowbus.shadows.model import Answers, Row
 from shadowbus.stage import Outputs, Slice
 from shadowbus.topology import DAY_MS, MAX_OUTPUT_BYTES, MAX_RECORD_BYTES, TOPICS
 
@@ -68,7 +68,7 @@ class Echo:
 class EchoModel(InstantModel):
     def __init__(self) -> None:
         super().__init__()
-        self.answering = Answering(cast(Any, Echo()), SingleRows(0.0))
+        self.answering = Predictor(cast(Any, Echo()), SingleRowSampler(0.0))
 
 
 class Chain:
@@ -435,6 +435,6 @@ def test_a_model_that_is_named_anew_with_each_request_is_set_aside_after_so_many
     }
     kept = dict(chain.written["replay-changelog"])
     chain.replay.close()
-    state = PartitionState(Join(10))
+    state = ReplayPartition(Join(10))
     state.restore(Slice("replay-changelog", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))]))
     assert len(state.models) == MOST_TRIALS

@@ -24,7 +24,7 @@ from shadowbus.cli.program import run
 from shadowbus.cli.tail import line_of
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials
-from shadowbus.labelling.cells import FORMULA, request_id
+from shadowbus.labelling.csv_cells import FORMULA, request_id
 from shadowbus.notify.due import Change
 from shadowbus.notify.messages import chat, plain
 from shadowbus.promotion.command import Command

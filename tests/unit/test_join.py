@@ -5,18 +5,18 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join, Met, Remembered, merge_change
+from shadowbus.replay.join import PREDICTION, REQUEST, AnsweredIds, Join, Met, Unmatched, merge_change
 
 
-def half(value: bytes = b"v", since_ms: int = 0) -> Half:
+def half(value: bytes = b"v", since_ms: int = 0) -> Unmatched:
     return (value, since_ms, 0, None)
 
 
-def request(join: Join, key: bytes, one: Half) -> Met:
+def request(join: Join, key: bytes, one: Unmatched) -> Met:
     return join.take(REQUEST, [key], [one])[0]
 
 
-def prediction(join: Join, key: bytes, one: Half) -> Met:
+def prediction(join: Join, key: bytes, one: Unmatched) -> Met:
     return join.take(PREDICTION, [key], [one])[0]
 
 
@@ -68,7 +68,7 @@ def test_only_halves_older_than_the_moment_expire_and_then_count_as_answered() -
 
 
 def test_at_least_so_many_ids_are_remembered_and_at_most_twice_as_many() -> None:
-    remembered = Remembered(most=3)
+    remembered = AnsweredIds(most=3)
     forgotten: list[bytes] = []
     for number in range(12):
         key = b"%d" % number
@@ -95,7 +95,7 @@ def test_in_any_order_each_id_with_both_halves_is_paired_exactly_once(events: li
 
 @given(st.lists(st.booleans(), max_size=6))
 def test_changes_taken_in_parts_merge_to_the_changes_taken_at_once(commits: list[bool]) -> None:
-    merged: dict[bytes, Half | None] = {}
+    merged: dict[bytes, Unmatched | None] = {}
     join, whole = Join(remember=100), Join(remember=100)
     for number, take in enumerate(commits):
         for one in (join, whole):

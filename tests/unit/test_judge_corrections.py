@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from judge_log import HORIZON, HOUR_MS, Log, comparison, label
-from shadowbus.judge.entry import Entry, Kept, Label
+from shadowbus.judge.entry import Entry, KeptComparison, KeptLabel
 from shadowbus.records import Outcome, decode
 
 
@@ -197,9 +197,9 @@ def test_labels_that_are_no_longer_kept_count_for_nothing(
     kept, every = Entry(0), Entry(0)
     for entry in (kept, every):
         for hour in comparisons:
-            entry.add(Kept(hour, 0, True, b"1", None, b"0", None))
+            entry.add(KeptComparison(hour, 0, True, b"1", None, b"0", None))
     for number, (hour, value) in enumerate(labels):
-        label, last = Label(hour, value, number), every.labels[-1] if every.labels else None
+        label, last = KeptLabel(hour, value, number), every.labels[-1] if every.labels else None
         kept.correct(label, horizon)
         repeated = last is not None and (last.hour, last.value) == (hour, value)
         if not repeated:

@@ -13,21 +13,21 @@ from rocksdict import Rdict
 
 from shadowbus.compare import make_comparator
 from shadowbus.errors import Retry
-from shadowbus.judge.entry import Entry, Label
-from shadowbus.judge.frames import Frame
-from shadowbus.judge.pending import Pending
+from shadowbus.judge.dictionary import SharedFields
+from shadowbus.judge.entry import Entry, KeptLabel
+from shadowbus.judge.rocksdb import tuned
 from shadowbus.judge.stage import JudgeStage
-from shadowbus.judge.tuning import tuned
+from shadowbus.judge.store import EntryStore
 from shadowbus.settings import parse_settings
 
 KEYS = [b"key-%05d" % number for number in range(20_000)]
 POSITIONS = {"labels": len(KEYS), "comparisons": 0}
-FRAMES = [Frame(f"live@{number}~s@1", b"{}", None, None, 1.0) for number in range(9_000)]
+FRAMES = [SharedFields(f"live@{number}~s@1", b"{}", None, None, 1.0) for number in range(9_000)]
 
 
 def entry(number: int) -> Entry:
     made = Entry(number)
-    made.correct(Label(0, os.urandom(60).hex().encode(), 7), 24)
+    made.correct(KeptLabel(0, os.urandom(60).hex().encode(), 7), 24)
     return made
 
 
@@ -35,7 +35,7 @@ def entry(number: int) -> Entry:
 def folder(tmp_path: Path) -> Path:
     """A store of many entries and frames, all of them in files."""
     made = tmp_path / "judge" / "0"
-    pending = Pending(made)
+    pending = EntryStore(made)
     pending.belong_to("state")
     for frame in FRAMES:
         pending.frames.number_of(frame)
@@ -85,12 +85,12 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def used(folder: Path) -> Pending:
+def used(folder: Path) -> EntryStore:
     """Opened and read in full, as often as it takes: each `Retry` is another start of the worker."""
     for _ in range(3):
-        pending: Pending | None = None
+        pending: EntryStore | None = None
         try:
-            pending = Pending(folder)
+            pending = EntryStore(folder)
             if pending.positions():
                 pending.entries((key, 0) for key in KEYS)
                 assert pending.due(b"", 10**6, len(KEYS) + 1)[0] == KEYS, "the end of a table was taken for its end"
@@ -117,7 +117,7 @@ def test_a_damaged_store_is_wiped_and_usable_again(
     pending.change(b"new", entry(1))
     pending.write({"labels": 1})
     pending.close()
-    pending = Pending(folder)
+    pending = EntryStore(folder)
     assert pending.positions()["labels"] in (1, len(KEYS))
     assert pending.entries([(b"new", 0)])[b"new"]
     pending.close()
@@ -130,7 +130,7 @@ def test_a_store_of_another_format_and_one_of_odd_rows_are_wiped(
         database = Rdict(str(folder), tuned())
         database.put(key, value)
         database.close()
-        pending = Pending(folder)
+        pending = EntryStore(folder)
         assert pending.positions() == {}
         pending.write(POSITIONS)
         pending.close()
@@ -138,7 +138,7 @@ def test_a_store_of_another_format_and_one_of_odd_rows_are_wiped(
     database = Rdict(str(folder), tuned())
     database.put(b"eodd", b"\x00\x00\x00\x00\xc1")
     database.close()
-    pending = Pending(folder)
+    pending = EntryStore(folder)
     with pytest.raises(Retry, match=r"an entry.*it is wiped"):
         pending.entries([(b"odd", 0)])
     pending.close()
@@ -149,15 +149,15 @@ import os, resource, sys
 from pathlib import Path
 from shadowbus.compare import make_comparator
 from shadowbus.errors import Retry
-from shadowbus.judge.entry import Entry, Label
-from shadowbus.judge.pending import Pending
+from shadowbus.judge.entry import Entry, KeptLabel
+from shadowbus.judge.store import EntryStore
 LIMIT
 try:
-    pending = Pending(Path(sys.argv[1]))
+    pending = EntryStore(Path(sys.argv[1]))
     for batch in range(400):
         for number in range(500):
             entry = Entry(batch)
-            entry.correct(Label(0, os.urandom(100).hex().encode(), 7), 24)
+            entry.correct(KeptLabel(0, os.urandom(100).hex().encode(), 7), 24)
             pending.change(b"%d-%d" % (batch, number), entry)
         pending.write({"labels": 20_000 + batch, "comparisons": 0})
 except Retry as error:
@@ -190,7 +190,7 @@ def test_a_store_that_only_cannot_be_used_now_is_left_as_it_is(limit: str, folde
         refused
     )
     assert "wiped" not in refused.stdout
-    pending = Pending(folder)
+    pending = EntryStore(folder)
     assert pending.positions()["labels"] >= len(KEYS)
     assert all(pending.entries((key, 0) for key in KEYS).values())
     assert [pending.frames.frame_of(number) for number in range(len(FRAMES))] == FRAMES
@@ -198,9 +198,9 @@ def test_a_store_that_only_cannot_be_used_now_is_left_as_it_is(limit: str, folde
 
 
 def test_a_store_that_another_holds_is_left_as_it_is(folder: Path) -> None:
-    first = Pending(folder)
+    first = EntryStore(folder)
     with pytest.raises(Retry, match="in use by another process"):
-        Pending(folder)
+        EntryStore(folder)
     refused = run(folder, "")
     assert (refused.returncode, "in use by another process" in refused.stdout) == (3, True)
     assert all(first.entries((key, 0) for key in KEYS).values())
@@ -212,9 +212,9 @@ def test_a_store_that_another_holds_is_left_as_it_is(folder: Path) -> None:
         assert older.stdout is not None
         assert older.stdout.readline() == "held\n"
         with pytest.raises(Retry, match="in use by another process"):
-            Pending(folder)
+            EntryStore(folder)
         older.communicate()
-    pending = Pending(folder)
+    pending = EntryStore(folder)
     assert pending.positions() == POSITIONS
     pending.close()
 
@@ -228,7 +228,7 @@ def test_a_judge_that_cannot_have_one_of_its_folders_lets_go_of_the_others(folde
             frozenset({0, 1}), settings=settings, comparators=comparators, folder=folder.parent, worker="w"
         )
 
-    other = Pending(folder.with_name("1"))
+    other = EntryStore(folder.with_name("1"))
     with pytest.raises(Retry, match="1 is still in use by another process"):
         judge()
     other.close()

@@ -26,11 +26,11 @@ SHOWS_TIMES = {
     "gates.py",
     "cli/logs.py",
     "cli/tail.py",
-    "backtest/moments.py",
+    "backtest/cells/times.py",
     "dashboard/moments.py",
     "report/moment.py",
-    "shadows/feature_frame.py",
-    "shadows/saved_at.py",
+    "models/sklearn/frames.py",
+    "models/saved_at.py",
 }
 """Files that turn a moment they were given into text, or text into a moment; they may not ask for one."""
 
@@ -164,7 +164,7 @@ def test_nothing_but_the_clock_asks_the_time() -> None:
 
 
 def test_pure_parts_import_no_machinery() -> None:
-    machinery = {f"shadowbus.{part}" for part in (*STAGES, "kafka", "cli", "shadows", "supervisor")}
+    machinery = {f"shadowbus.{part}" for part in (*STAGES, "kafka", "cli", "models", "supervisor")}
     offending = {
         (name, imported)
         for name, path in zip(NAMES, FILES, strict=True)

@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_info
 
 from fakes.misbehaving import bundle_of
 from fakes.questions import chunk
-from shadowbus.replay.model_process import Chunk, ModelProcess
+from shadowbus.models.bundle import write_bundle
+from shadowbus.replay.model.process import Chunk, ModelProcess
 from shadowbus.settings import ShadowSettings
-from shadowbus.shadows.bundle import write_bundle
 
 POOL_HANDLERS = 3
 """Threads of `multiprocessing.pool`, which joblib uses, that compute nothing."""

@@ -34,10 +34,10 @@ from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier
 
 from shadowbus.errors import BundleError
-from shadowbus.shadows.bundle import write_bundle
-from shadowbus.shadows.model import Model, PredictionError, Row
-from shadowbus.shadows.registry import load_model
-from shadowbus.shadows.sklearn_model import SklearnModel
+from shadowbus.models.bundle import write_bundle
+from shadowbus.models.kinds import load_model
+from shadowbus.models.model import Model, PredictionError, Row
+from shadowbus.models.sklearn.model import SklearnModel
 
 NAMES = ("age", "income", "tenure", "calls")
 _random = np.random.default_rng(5)

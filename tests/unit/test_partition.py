@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from shadowbus.errors import StateCorruptError
-from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join
-from shadowbus.replay.partition import PartitionState
+from shadowbus.replay.join import PREDICTION, REQUEST, Join, Unmatched
+from shadowbus.replay.partition import ReplayPartition
 from shadowbus.stage import Slice
 
 NAME = "n.s.replay-changelog[3]"
@@ -22,11 +22,11 @@ def live(number: int) -> bytes:
     return json.dumps(record).encode()
 
 
-def fresh() -> PartitionState:
-    return PartitionState(Join(remember=100), NAME)
+def fresh() -> ReplayPartition:
+    return ReplayPartition(Join(remember=100), NAME)
 
 
-def commit(state: PartitionState, table: Table) -> None:
+def commit(state: ReplayPartition, table: Table) -> None:
     """Everything taken so far is finished and committed: `table` becomes what the changelog holds, by key."""
     for key, value in rows_of(state):
         table.pop(key, None)
@@ -34,7 +34,7 @@ def commit(state: PartitionState, table: Table) -> None:
             table[key] = value
 
 
-def rows_of(state: PartitionState) -> list[Row]:
+def rows_of(state: ReplayPartition) -> list[Row]:
     """Everything taken so far is finished and committed; what goes to the changelog."""
     state.keep(*state.join.take_changes())
     state.books.waiting = {"requests": len(state.join.requests), "predictions": len(state.join.predictions)}
@@ -51,11 +51,11 @@ def compacted(rows: list[Row]) -> list[Row]:
     return list(kept.items())
 
 
-def restored(table: Table, *, check: bool = True) -> PartitionState:
+def restored(table: Table, *, check: bool = True) -> ReplayPartition:
     return from_rows(list(table.items()), check=check)
 
 
-def from_rows(rows: list[Row], *, check: bool = True) -> PartitionState:
+def from_rows(rows: list[Row], *, check: bool = True) -> ReplayPartition:
     state, keys = fresh(), [key for key, _ in rows]
     state.restore(
         Slice("replay-changelog", 3, keys, [value for _, value in rows], [0] * len(keys), [*range(len(keys))])
@@ -65,8 +65,8 @@ def from_rows(rows: list[Row], *, check: bool = True) -> PartitionState:
     return state
 
 
-def take(state: PartitionState, side: bytes, numbers: range) -> None:
-    halves: list[Half] = [(live(n) if side == PREDICTION else b"{%d" % n, n, n, None) for n in numbers]
+def take(state: ReplayPartition, side: bytes, numbers: range) -> None:
+    halves: list[Unmatched] = [(live(n) if side == PREDICTION else b"{%d" % n, n, n, None) for n in numbers]
     state.join.take(side, [b"r%d" % n for n in numbers], halves)
 
 

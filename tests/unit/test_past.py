@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from shadowbus.models.configured import configured
 from shadowbus.records import Aggregate, Promotion, Verdict
 from shadowbus.report.document import document
 from shadowbus.report.writing import html, pull_request
-from shadowbus.shadows.configured import configured
 from shadowbus.story import acting, past
 from shadowbus.story.past import QUIET_MS, Span
 from shadowbus.story.trial import Story, Told, tell

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from shadowbus.replay.answering import Answering
-from shadowbus.replay.checked_answers import read_answers
-from shadowbus.replay.model_messages import Answers, pack_answers, pack_question
-from shadowbus.replay.request_reader import RequestReader
-from shadowbus.replay.single_rows import SingleRows
-from shadowbus.shadows.sklearn_model import SklearnModel
+from shadowbus.models.sklearn.model import SklearnModel
+from shadowbus.replay.model.answer_check import read_answers
+from shadowbus.replay.model.child.predictor import Predictor
+from shadowbus.replay.model.child.single_rows import SingleRowSampler
+from shadowbus.replay.model.messages import Answers, pack_answers, pack_question
+from shadowbus.replay.model.requests import RequestReader
 
 NAMES = ("age", "Day charge, €", "zip code")
 _random = np.random.default_rng(3)
@@ -34,7 +34,7 @@ class Careful:
 
 
 def answered(model: Any, keys: Sequence[bytes], values: Sequence[bytes], *, by_place: bool) -> Answers:
-    answering = Answering(model if by_place else Careful(model), SingleRows(0.0))
+    answering = Predictor(model if by_place else Careful(model), SingleRowSampler(0.0))
     assert (answering.by_place is not None) == by_place
     answers = read_answers(pack_answers(answering.answer(pack_question(keys, values))), keys, values)
     answers.batch_ms, answers.latencies = 0.0, {}

@@ -18,7 +18,7 @@ from shadowbus.cli.overview import TrialStatus, left_out_notes
 from shadowbus.compare import make_comparator
 from shadowbus.decide.evidence import counts_of
 from shadowbus.errors import SettingsError
-from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.shedding import STEP_MS, Shedding
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import ReplaySettings, parse_settings

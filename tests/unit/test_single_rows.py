@@ -7,9 +7,9 @@ from time import perf_counter
 import pytest
 
 from questioned import asked
-from shadowbus.replay.answering import Answering
-from shadowbus.replay.single_rows import BURST_SECONDS, SingleRows
-from shadowbus.shadows.model import Answers, Row
+from shadowbus.models.model import Answers, Row
+from shadowbus.replay.model.child.predictor import Predictor
+from shadowbus.replay.model.child.single_rows import BURST_SECONDS, SingleRowSampler
 
 FIRST_MS, ROW_MS = 60.0, 3.0
 
@@ -49,7 +49,7 @@ class Remembering:
 @pytest.mark.parametrize("rows", [1, 2, 40])
 def test_a_row_is_timed_when_it_is_asked_first_and_asked_once(rows: int) -> None:
     model, timed = Remembering(), list[float]()
-    answering = Answering(model, SingleRows(1.0))
+    answering = Predictor(model, SingleRowSampler(1.0))
     for question in range(5):
         answering.sampler.wait(60)
         answering.sampler.at -= 60
@@ -64,20 +64,20 @@ def test_a_row_is_timed_when_it_is_asked_first_and_asked_once(rows: int) -> None
 
 def test_the_only_row_of_a_question_that_raises_is_not_asked_again() -> None:
     model = Remembering()
-    answers = asked(Answering(model, SingleRows(1.0)), [-1.0])
+    answers = asked(Predictor(model, SingleRowSampler(1.0)), [-1.0])
     assert answers.failed[0][1].endswith("ValueError: a bad row")
     assert (model.asked, answers.latencies, answers.detours.alone) == ([[-1.0]], {}, 0)
 
 
 def test_a_share_of_none_times_none() -> None:
     model = Remembering()
-    answering = Answering(model, SingleRows(0.0))
+    answering = Predictor(model, SingleRowSampler(0.0))
     assert asked(answering, [1.0, 2.0]).latencies == asked(answering, [3.0]).latencies == {}
     assert model.asked == [[1.0, 2.0], [3.0]]
 
 
 def test_a_row_that_took_longer_than_a_burst_is_not_the_last_one_timed() -> None:
-    sampler = SingleRows(0.2)
+    sampler = SingleRowSampler(0.2)
     sampler.credit, sampler.cost = 0.0, 2 * BURST_SECONDS
     sampler.at -= 60  # time enough to save up for one row
     sampler.wait(60)
@@ -89,7 +89,7 @@ def test_a_row_that_took_longer_than_a_burst_is_not_the_last_one_timed() -> None
 def test_while_the_model_works_its_time_counts_a_fifth() -> None:
     saved = []
     for waited in (0.02, 0.0):
-        sampler = SingleRows(0.1)
+        sampler = SingleRowSampler(0.1)
         sampler.credit = 0.0
         sampler.at -= 0.02
         sampler.waited = waited
@@ -103,7 +103,7 @@ def test_shadows_of_the_same_traffic_time_the_same_rows_and_the_dearer_one_fewer
     """Whatever their questions have in them, and however much each can afford."""
     found = []
     for cost, size in ((0.000_2, 1_000), (0.000_8, 300)):
-        sampler, keys = SingleRows(0.05), [b"order-%d" % number for number in range(60_000)]
+        sampler, keys = SingleRowSampler(0.05), [b"order-%d" % number for number in range(60_000)]
         chosen = set[bytes]()
         for start in range(0, len(keys), size):
             part = keys[start : start + size]

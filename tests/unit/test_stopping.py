@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "pipeline" / "shadowbus"
 
 ELSEWHERE = {
     "processes/signals.py",
-    "backtest/judge_beside.py",  # ignores Ctrl-C, which is for its parent
-    "replay/model_limits.py",  # ignores what is for its worker
+    "backtest/judging.py",  # ignores Ctrl-C, which is for its parent
+    "replay/model/child/limits.py",  # ignores what is for its worker
     "demo/service.py",  # a service like a user's own, under uvicorn
 }
 """Who sets handlers, and why no other place may."""

@@ -14,7 +14,7 @@ import pytest
 from fakes.instant_model import InstantModel
 from shadowbus.compare import make_comparator
 from shadowbus.records import parse_object
-from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import parse_settings
 from shadowbus.stage import Input, Outputs, Slice

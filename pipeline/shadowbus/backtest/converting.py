@@ -9,7 +9,7 @@ from msgspec import MsgspecError, Struct
 from msgspec.json import Decoder
 from orjson import JSONEncodeError, dumps
 
-from shadowbus.backtest.batch import BadRow, Batch
+from shadowbus.backtest.files.table import BadRow, Batch
 from shadowbus.backtest.mapping import Answer, Mapping
 from shadowbus.errors import Malformed
 from shadowbus.limits import is_time_ms, no_time

@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.backtest.folder import Folder
 from shadowbus.backtest.judging import ONE, Judging
+from shadowbus.backtest.results import Folder
 from shadowbus.decide.board import Board
 from shadowbus.decide.reconciliation import STILL_MS
 from shadowbus.replay.stage import ReplayStage

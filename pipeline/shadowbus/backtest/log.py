@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from shadowbus.backtest.batch import BadRow, Batch, Table
+from shadowbus.backtest.cells.columns import SAMPLE_ROWS, TypedColumns, sample_of
 from shadowbus.backtest.converting import Converter, Wire, mapped_labels, mapped_predictions, mapped_requests
-from shadowbus.backtest.lines_table import first_line
+from shadowbus.backtest.files.lines_table import first_line
+from shadowbus.backtest.files.opening import JSON_LINES, kind_of, open_lines, open_table
+from shadowbus.backtest.files.table import BadRow, Batch, Table
 from shadowbus.backtest.mapping import Answer
 from shadowbus.backtest.mapping import Mapping as ColumnMapping
-from shadowbus.backtest.opening import JSON_LINES, kind_of, open_lines, open_table
-from shadowbus.backtest.typed_columns import SAMPLE_ROWS, TypedColumns, sample_of
 from shadowbus.errors import ShadowbusError
 from shadowbus.settings.backtest import BacktestSettings
 from shadowbus.stage import Slice

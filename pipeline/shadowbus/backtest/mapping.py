@@ -9,8 +9,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from shadowbus.backtest.batch import Batch
-from shadowbus.backtest.cell_types import structure
+from shadowbus.backtest.cells.types import structure
+from shadowbus.backtest.files.table import Batch
 from shadowbus.errors import Malformed, SettingsError
 from shadowbus.settings.backtest import BacktestSettings
 

@@ -8,9 +8,9 @@ from typing import Literal
 from shadowbus.backtest.log import names_in
 from shadowbus.cutoff import Cutoff, moment
 from shadowbus.errors import BundleError, SettingsError
+from shadowbus.models.bundle import read_bundle
 from shadowbus.replay.trained_on import cutoff_of, with_live
 from shadowbus.settings import Settings, ShadowSettings
-from shadowbus.shadows.bundle import read_bundle
 
 SHADOW_PREDICTION = "shadow_prediction"
 """The column of a shadow's answers where `[backtest]` names none."""

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from shadowbus.backtest.batch import BadRow
+from shadowbus.backtest.files.table import BadRow
 from shadowbus.backtest.log import Account, Log
 from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.replay.live import Live, read_live, read_lives
-from shadowbus.replay.model_messages import Answers
-from shadowbus.replay.model_process import Chunk
-from shadowbus.replay.request_reader import RequestReader
+from shadowbus.replay.model.messages import Answers
+from shadowbus.replay.model.process import Chunk
+from shadowbus.replay.model.requests import RequestReader
 from shadowbus.settings.backtest import BacktestSettings
 from shadowbus.stage import Slice
 

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shadowbus.backtest.flow import Flow
-from shadowbus.backtest.folder import Folder
-from shadowbus.backtest.judge_beside import JudgeBeside
-from shadowbus.backtest.judging import ONE, JudgeHere
+from shadowbus.backtest.judging import ONE, JudgeBeside, JudgeHere
 from shadowbus.backtest.log import Log
 from shadowbus.backtest.plan import Plan
-from shadowbus.backtest.reading import Reading
 from shadowbus.backtest.recorded_model import RecordedModel, read_recorded
+from shadowbus.backtest.results import Folder
+from shadowbus.backtest.time_order import TimeOrderedReader
 from shadowbus.compare import make_comparator
 from shadowbus.errors import ShadowbusError
-from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, ShadowSettings
 
@@ -73,7 +72,7 @@ def backtest(plan: Plan, folder: Folder, stop: threading.Event, told: Told) -> R
         return Result(verdicts, late)
 
 
-def _read_all(reading: Reading, flow: Flow, settings: Settings, go_on: Callable[[], None]) -> None:
+def _read_all(reading: TimeOrderedReader, flow: Flow, settings: Settings, go_on: Callable[[], None]) -> None:
     """All records, then what waits for halves that never come, then the labels that are left."""
     while pieces := reading.next(flow.paused()):
         flow.take(pieces, reading.now_ms, reading.lags())
@@ -88,13 +87,13 @@ def _read_all(reading: Reading, flow: Flow, settings: Settings, go_on: Callable[
     flow.drain(reading.now_ms)
 
 
-def _go_on(reading: Reading, flow: Flow, stop: threading.Event, told: Told) -> None:
+def _go_on(reading: TimeOrderedReader, flow: Flow, stop: threading.Event, told: Told) -> None:
     if stop.is_set():
         raise ShadowbusError(f"Stopped after {flow.made['comparisons']} comparisons: there is no verdict.")
     told(reading.done(), flow.made["comparisons"])
 
 
-def _reading(plan: Plan, folder: Folder) -> Reading:
+def _reading(plan: Plan, folder: Folder) -> TimeOrderedReader:
     folder.files = dict(plan.files)
     logs: list[Log] = []
     try:
@@ -105,7 +104,7 @@ def _reading(plan: Plan, folder: Folder) -> Reading:
             log.close()
         raise
     rows, patience_ms = plan.settings.worker.fetch_records, plan.settings.replay.join_window_ms
-    reading = Reading(logs, rows, folder, patience_ms)
+    reading = TimeOrderedReader(logs, rows, folder, patience_ms)
     folder.lines = {held.topic: held.lines for held in reading.held}
     return reading
 

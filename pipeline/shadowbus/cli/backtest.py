@@ -24,7 +24,7 @@ from shadowbus.settings import Settings
 from shadowbus.settings.backtest import load_columns
 
 if TYPE_CHECKING:
-    from shadowbus.backtest.folder import Folder
+    from shadowbus.backtest.results import Folder
 
 REASONS = 3
 """How many reasons are told for each file."""
@@ -77,8 +77,8 @@ def backtest(
     settings = settings_of(context)
     if mapping is not None:
         settings = replace(settings, backtest=load_columns(mapping))
-    from shadowbus.backtest.folder import Folder
     from shadowbus.backtest.plan import plan
+    from shadowbus.backtest.results import Folder
     from shadowbus.backtest.run import backtest as run
 
     named = {"requests": requests, "predictions": predictions, "labels": labels}

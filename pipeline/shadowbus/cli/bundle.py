@@ -12,7 +12,7 @@ from shadowbus.clock import now_ms
 from shadowbus.cutoff import ASSUMED, SOURCES, moment, shown
 
 if TYPE_CHECKING:
-    from shadowbus.shadows.bundle import Bundle
+    from shadowbus.models.bundle import Bundle
 
 
 def bundle(
@@ -48,7 +48,7 @@ def bundle(
     ] = None,
 ) -> None:
     """Make a bundle: a folder with the model's file and a manifest that vouches for it."""
-    from shadowbus.shadows.bundle import write_bundle
+    from shadowbus.models.bundle import write_bundle
 
     made = write_bundle(
         file,

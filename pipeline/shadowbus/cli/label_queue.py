@@ -66,7 +66,7 @@ def label_queue(
 
 
 def _write(lines: TextIO, chosen: "tuple[tuple[Candidate, float], ...]", *, as_json: bool) -> None:
-    from shadowbus.labelling.cells import id_cell, json_cell
+    from shadowbus.labelling.csv_cells import id_cell, json_cell
 
     table = csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # no other separator splits a cell
     if not as_json:

@@ -16,10 +16,10 @@ from shadowbus.kafka.reaching import existing_topics
 from shadowbus.kafka.read.table import read_table
 from shadowbus.kafka.read.tail import newest_values
 from shadowbus.kafka.topics import check_topics
+from shadowbus.models.configured import configured
 from shadowbus.records import Aggregate, Promotion, Verdict, decode
 from shadowbus.records.published import read_aggregate
 from shadowbus.settings import Settings
-from shadowbus.shadows.configured import configured
 from shadowbus.story.fields import count, number, section
 from shadowbus.story.figures import counted
 from shadowbus.story.figures import share as in_percent

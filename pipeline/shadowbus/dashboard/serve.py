@@ -19,8 +19,8 @@ from shadowbus.dashboard.pages import make_room
 from shadowbus.dashboard.reader import Reader
 from shadowbus.dashboard.store import Running, Store
 from shadowbus.errors import SettingsError
+from shadowbus.models.configured import configured
 from shadowbus.settings import Settings
-from shadowbus.shadows.configured import configured
 from shadowbus.totals.definitions import MetricDefinitions
 
 WATCH_S = 0.2

@@ -22,9 +22,9 @@ from threadpoolctl import threadpool_limits
 from shadowbus.clock import now_ms
 from shadowbus.demo.crasher import Crasher, fate
 from shadowbus.demo.digits import FEATURES, Rows, held_out, split
-from shadowbus.shadows.bundle import Bundle, read_bundle, write_bundle
-from shadowbus.shadows.manifest import MANIFEST_FILE
-from shadowbus.shadows.registry import load_model
+from shadowbus.models.bundle import Bundle, read_bundle, write_bundle
+from shadowbus.models.kinds import load_model
+from shadowbus.models.manifest import MANIFEST_FILE
 
 VERSION = "1"
 

@@ -23,10 +23,10 @@ from starlette.routing import Route
 from shadowbus.broker.folder import HOST
 from shadowbus.capture import Tap
 from shadowbus.capture.asgi import App, Receive, Scope, Send, ShadowTap
+from shadowbus.models.bundle import read_bundle
+from shadowbus.models.kinds import load_model
+from shadowbus.models.model import Model, PredictionError
 from shadowbus.settings import load_settings
-from shadowbus.shadows.bundle import read_bundle
-from shadowbus.shadows.model import Model, PredictionError
-from shadowbus.shadows.registry import load_model
 
 FLUSH_S = 5.0
 KEEP_ALIVE_S = 60

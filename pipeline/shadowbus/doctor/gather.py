@@ -23,11 +23,11 @@ from shadowbus.kafka.read.offsets import Bounds, Partition, bounds
 from shadowbus.kafka.read.table import read_table
 from shadowbus.kafka.read.tail import newest_records, newest_values
 from shadowbus.kafka.transaction_probe import try_transaction
+from shadowbus.models.bundle import read_bundle
+from shadowbus.models.configured import configured
+from shadowbus.models.kinds import check_loadable
 from shadowbus.records import Verdict
 from shadowbus.settings import Settings, ShadowSettings
-from shadowbus.shadows.bundle import read_bundle
-from shadowbus.shadows.configured import configured
-from shadowbus.shadows.registry import check_loadable
 from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, STAGES, VERDICTS, topic_names
 
 LOOK_SECONDS = 60.0
@@ -197,7 +197,7 @@ def network_facts(settings: Settings) -> str:
     """Why a model that should have no network would have it here: tried in a process that is then no more."""
     if all(shadow.network for shadow in settings.shadow):
         return ""
-    command = [sys.executable, "-m", "shadowbus.replay.model_start", "--try"]
+    command = [sys.executable, "-m", "shadowbus.replay.model.child.start", "--try"]
     try:
         tried = subprocess.run(command, capture_output=True, text=True, timeout=TRY_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError) as error:

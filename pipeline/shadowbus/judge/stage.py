@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shadowbus.compare import Comparator
-from shadowbus.judge.held import BOOKS_KEY, SIDES, Books, Held
-from shadowbus.judge.meeting import Meeting
-from shadowbus.judge.pending import Pending
-from shadowbus.judge.swept import Swept, hour_of
+from shadowbus.judge.entry import ExpiryWatermark, hour_of
+from shadowbus.judge.label_join import LabelJoin
+from shadowbus.judge.state import BOOKS_KEY, SIDES, Books, JudgePartition
+from shadowbus.judge.store import EntryStore
 from shadowbus.records import Vitals, encode
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, Slice
@@ -49,10 +49,12 @@ class JudgeStage:
         self.horizon = max(1, math.ceil(settings.judge.horizon_days * 24))  # hours
         name = JUDGE_BOOKS.full_name(settings.namespace)
         self.sweep_hours = max(1, self.horizon // 48)
-        self.held: dict[int, Held] = {}
+        self.held: dict[int, JudgePartition] = {}
         try:
             for partition in sorted(held):
-                self.held[partition] = Held(f"{name}[{partition}]", partition, Pending(folder / str(partition)))
+                self.held[partition] = JudgePartition(
+                    f"{name}[{partition}]", partition, EntryStore(folder / str(partition))
+                )
         except BaseException:
             self.close()
             raise
@@ -146,7 +148,7 @@ class JudgeStage:
         for held in self.held.values():
             held.pending.close()
 
-    def _expire(self, held: Held, now_ms: int, lags: Mapping[Input, int]) -> None:
+    def _expire(self, held: JudgePartition, now_ms: int, lags: Mapping[Input, int]) -> None:
         """Take out what is over. Time stands where reading stands: what is still unread may hold the label."""
         before = held.swept
         read_to = [
@@ -157,7 +159,7 @@ class JudgeStage:
             return
         aim, after = (before.aim, before.to) if before.under_way else (over, b"")
         keys, reached = held.pending.due(after, aim, ENTRIES_PER_TICK)
-        held.swept = Swept(aim, aim) if reached is None else Swept(before.done, aim, reached)
+        held.swept = ExpiryWatermark(aim, aim) if reached is None else ExpiryWatermark(before.done, aim, reached)
         for key, entry in held.pending.entries((key, 0) for key in keys).items():
             for one in entry.drop(key, held.swept, self.horizon):
                 # What was over before is counted already; it is here only because a crash kept it from being deleted.
@@ -169,4 +171,4 @@ class JudgeStage:
 
     def _apply(self, piece: Slice, outputs: Outputs | None, books: Books, now_ms: int) -> None:
         held, namespace = self.held[piece.partition], self.settings.namespace
-        Meeting(held, self.horizon, self.comparators, books, outputs, namespace, now_ms).take(piece)
+        LabelJoin(held, self.horizon, self.comparators, books, outputs, namespace, now_ms).take(piece)

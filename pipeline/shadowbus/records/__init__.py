@@ -4,7 +4,7 @@ Values are JSON; keys are the request id's UTF-8 bytes, or `|`-joined parts for 
 ignored and never fail, so that a newer writer and an older reader go together; `v` is the schema version.
 Times are integer milliseconds since the epoch; `latency_ms` is a float duration.
 
-The high-rate stages do not build these objects for every record (`replay/model_messages.py` writes the bytes at once);
+The high-rate stages do not build these objects for every record (`replay/model/messages.py` writes the bytes at once);
 `tests/unit/test_records.py` holds both to the same shape.
 """
 

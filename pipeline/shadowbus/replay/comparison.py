@@ -16,13 +16,12 @@ from shadowbus.compare.comparator import Comparator
 from shadowbus.limits import brief, first_time_ms
 from shadowbus.records import VERSION
 from shadowbus.records.dead_letters import dead_letter, letter_key
-from shadowbus.replay.books import Entry
-from shadowbus.replay.json_column import json_column
+from shadowbus.records.json_column import json_column
+from shadowbus.replay.answer_json import Texts, written
+from shadowbus.replay.books import Entry, RunningNumbers
+from shadowbus.replay.in_flight import JoinedRows
 from shadowbus.replay.live import Live, text_of
-from shadowbus.replay.model_messages import Answers
-from shadowbus.replay.numbers import Numbers
-from shadowbus.replay.pairs import Pairs
-from shadowbus.replay.written import Texts, written
+from shadowbus.replay.model.messages import Answers
 from shadowbus.stage import Row
 from shadowbus.trials import TrialName
 
@@ -32,10 +31,10 @@ _NO_LATENCY = b',"latency_ms":null,"error":null}'
 _NOT_COMPARED = b',"agree":null,"distance":null'
 
 
-class Addition(Protocol):
+class Enricher(Protocol):
     """Something that comparisons take over from their requests, beside what they always do."""
 
-    def onto(self, tails: list[bytes], pairs: Pairs) -> list[bytes]:
+    def onto(self, tails: list[bytes], pairs: JoinedRows) -> list[bytes]:
         """The ends of n comparisons, as JSON texts, with the addition from their n readable requests."""
         ...
 
@@ -71,8 +70,8 @@ class Comparisons:
         shadow: str,
         model: str,
         comparator: Comparator,
-        numbers: Numbers,
-        additions: Sequence[Addition] = (),
+        numbers: RunningNumbers,
+        additions: Sequence[Enricher] = (),
     ) -> None:
         self.namespace, self.model, self.comparator, self.additions = namespace, model, comparator, additions
         self.numbers = numbers
@@ -84,7 +83,7 @@ class Comparisons:
         """The name of the trial of this shadow against a live model."""
         return str(TrialName(live_model, self._shadow))
 
-    def settle(self, pairs: Pairs, answers: Answers, now_ms: int) -> Settled:
+    def settle(self, pairs: JoinedRows, answers: Answers, now_ms: int) -> Settled:
         """The comparisons of a chunk, and dead letters for requests that could not be read."""
         settled = Settled()
         if answers.malformed:
@@ -111,7 +110,7 @@ class Comparisons:
             (head, text_of(live), b',"shadow":null', _NOT_COMPARED, number, _weight(weight), dumps(rest)[1:])
         )
 
-    def _settle_compared(self, pairs: Pairs, model: str, answers: Answers, texts: Texts, settled: Settled) -> None:
+    def _settle_compared(self, pairs: JoinedRows, model: str, answers: Answers, texts: Texts, settled: Settled) -> None:
         """The usual chunk: both models answered every request, and one live model all of them."""
         columns = (
             repeat(self._head(model, "compared")),
@@ -129,7 +128,7 @@ class Comparisons:
         for partition, count in Counter(pairs.partitions).items():
             settled.count(partition, "comparisons", self.trial(model), "compared", by=count)
 
-    def _settle_mixed(self, pairs: Pairs, answers: Answers, texts: Texts, settled: Settled) -> None:
+    def _settle_mixed(self, pairs: JoinedRows, answers: Answers, texts: Texts, settled: Settled) -> None:
         """A chunk in which one of the models failed, or was not asked, or the live model changed."""
         shadows = iter(list(map(b"".join, zip(*self._shadow_columns(answers, texts), strict=False))))
         agreements = self._agreements(pairs, answers)
@@ -157,7 +156,7 @@ class Comparisons:
         predictions, scores = texts
         return repeat(self._shadow_start), predictions, repeat(b',"scores":'), scores, ends
 
-    def _agreements(self, pairs: Pairs, answers: Answers) -> Iterator[bytes]:
+    def _agreements(self, pairs: JoinedRows, answers: Answers) -> Iterator[bytes]:
         """Agreement and distance, as JSON, of the rows that both models answered, in their order."""
         predicted = (row for row in range(len(pairs)) if row not in answers.failed)
         both = [position for position, row in enumerate(predicted) if _answered(pairs.lives[row])]
@@ -184,7 +183,9 @@ class Comparisons:
     def _failure(self, text: str) -> bytes:
         return self._shadow_start + b'null,"scores":null,"latency_ms":null,"error":%b}' % dumps(brief(text))
 
-    def _set_aside(self, pairs: Pairs, answers: Answers, settled: Settled, now_ms: int) -> tuple[Pairs, Answers]:
+    def _set_aside(
+        self, pairs: JoinedRows, answers: Answers, settled: Settled, now_ms: int
+    ) -> tuple[JoinedRows, Answers]:
         """Requests that cannot be read become dead letters, and their live predictions have none; the rest goes on."""
         topic, malformed, good = f"{self.namespace}.requests", answers.malformed, list[int]()
         for row, (partition, key) in enumerate(zip(pairs.partitions, pairs.keys, strict=True)):

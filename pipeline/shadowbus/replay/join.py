@@ -13,16 +13,16 @@ from shadowbus.replay.live import Live
 REQUEST, PREDICTION = b"r", b"p"
 """Marks a changelog key with the side whose half it keeps."""
 
-Half = tuple[bytes, int, int, Live | None]
+Unmatched = tuple[bytes, int, int, Live | None]
 """A raw value, since when it waits (milliseconds since the epoch), the offset it came from, and for a prediction what
 was read from it (None after a restore)."""
 
-Met = Half | Literal[False] | None
+Met = Unmatched | Literal[False] | None
 """What came of taking a half."""
 
 
 @dataclass(slots=True)
-class Remembered:
+class AnsweredIds:
     """Ids that were answered, so that a second half of them is known as a duplicate: the last n to 2n ids.
 
     Ids are kept in two generations; when the newer is full, the older is forgotten. `entries` names the changelog
@@ -57,10 +57,10 @@ class Join:
     """
 
     def __init__(self, remember: int) -> None:
-        self.requests: dict[bytes, Half] = {}
-        self.predictions: dict[bytes, Half] = {}
-        self.answered = Remembered(remember)
-        self.changes: dict[bytes, Half | None] = {}
+        self.requests: dict[bytes, Unmatched] = {}
+        self.predictions: dict[bytes, Unmatched] = {}
+        self.answered = AnsweredIds(remember)
+        self.changes: dict[bytes, Unmatched | None] = {}
         self.fresh: list[bytes] = []
 
     def meet(self, requests: Sequence[bytes], predictions: Sequence[bytes]) -> set[bytes]:
@@ -80,7 +80,7 @@ class Join:
         self.fresh += met
         return met
 
-    def take(self, side: bytes, keys: Iterable[bytes], halves: Iterable[Half]) -> list[Met]:
+    def take(self, side: bytes, keys: Iterable[bytes], halves: Iterable[Unmatched]) -> list[Met]:
         """Take halves of one side.
 
         Returns:
@@ -107,7 +107,7 @@ class Join:
                 met.append(None)
         return met
 
-    def expired(self, side: bytes, before_ms: int) -> Iterator[tuple[bytes, Half]]:
+    def expired(self, side: bytes, before_ms: int) -> Iterator[tuple[bytes, Unmatched]]:
         """Take out the halves of one side that wait since before a moment, oldest first."""
         halves = self.requests if side == REQUEST else self.predictions
         while halves:
@@ -121,14 +121,14 @@ class Join:
             merge_change(self.changes, side + key, None)
             yield key, half
 
-    def take_changes(self) -> tuple[dict[bytes, Half | None], list[bytes]]:
+    def take_changes(self) -> tuple[dict[bytes, Unmatched | None], list[bytes]]:
         """What changed since the last call: halves that came (a value) or went (None), and the ids now answered."""
         changes, fresh = self.changes, self.fresh
         self.changes, self.fresh = {}, []
         return changes, fresh
 
 
-def merge_change(changes: dict[bytes, Half | None], key: bytes, half: Half | None) -> None:
+def merge_change(changes: dict[bytes, Unmatched | None], key: bytes, half: Unmatched | None) -> None:
     """Note one change after others; a half that came and went in between leaves no trace."""
     if half is None and changes.pop(key, None) is not None:
         return

@@ -13,9 +13,9 @@ import orjson
 
 from shadowbus.errors import Malformed, StateCorruptError
 from shadowbus.replay.books import SIDES, Books
-from shadowbus.replay.inbox import Inbox
-from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join, merge_change
+from shadowbus.replay.join import PREDICTION, REQUEST, Join, Unmatched, merge_change
 from shadowbus.replay.live import read_lives
+from shadowbus.replay.reorder_buffer import ReorderBuffer
 from shadowbus.stage import Slice
 
 BOOKS_KEY = b"books"
@@ -35,7 +35,7 @@ _BETWEEN = b"\xff"  # between ids; never in one, since it is not UTF-8
 
 
 @dataclass(slots=True)
-class PartitionState:
+class ReplayPartition:
     """`join` and `inbox` run ahead; the rest is as of the last unit of work that is finished.
 
     `models` are the live models met so far. `name` is the changelog partition's, for what is said of it; `entries` are
@@ -45,9 +45,9 @@ class PartitionState:
 
     join: Join
     name: str = ""
-    inbox: Inbox = field(default_factory=Inbox)
+    inbox: ReorderBuffer = field(default_factory=ReorderBuffer)
     books: Books = field(default_factory=Books)
-    changes: dict[bytes, Half | None] = field(default_factory=dict)
+    changes: dict[bytes, Unmatched | None] = field(default_factory=dict)
     fresh: list[bytes] = field(default_factory=list)
     entry: int = 0
     live_model: str = UNKNOWN_MODEL
@@ -164,7 +164,7 @@ class PartitionState:
             halves[key] = (*half[:3], live)
             self.models.add(live.model)
 
-    def keep(self, changes: dict[bytes, Half | None], fresh: list[bytes]) -> None:
+    def keep(self, changes: dict[bytes, Unmatched | None], fresh: list[bytes]) -> None:
         """Note the changes of a unit that is finished."""
         for key, half in changes.items():
             merge_change(self.changes, key, half)

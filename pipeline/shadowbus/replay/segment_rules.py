@@ -17,9 +17,9 @@ from msgspec.structs import astuple
 from orjson import dumps, loads
 
 from shadowbus.errors import Malformed
+from shadowbus.replay.in_flight import JoinedRows
 from shadowbus.replay.live import UNREADABLE
-from shadowbus.replay.pairs import Pairs
-from shadowbus.replay.request_reader import read_request
+from shadowbus.replay.model.requests import read_request
 from shadowbus.settings.segment import SegmentSettings
 
 MISSING, OTHER = "missing", "other"
@@ -45,7 +45,7 @@ class SegmentRules:
         self._read = Decoder(_placed(self._features)).decode
         self._known: dict[tuple[bytes, tuple[str, ...]], bytes] = {}
 
-    def onto(self, tails: list[bytes], pairs: Pairs) -> list[bytes]:
+    def onto(self, tails: list[bytes], pairs: JoinedRows) -> list[bytes]:
         """The ends of n comparisons with the segments of their requests, all of which are readable."""
         return list(map(self._extended, tails, self._values(pairs.values)))
 

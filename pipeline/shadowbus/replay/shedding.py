@@ -9,7 +9,7 @@ choice is independent of theirs.
 from hashlib import blake2b
 from itertools import compress
 
-from shadowbus.replay.pairs import Pairs
+from shadowbus.replay.in_flight import JoinedRows
 from shadowbus.settings import ReplaySettings
 
 _SALT = b"shedding"
@@ -63,10 +63,10 @@ class Shedding:
         elif lag_ms < self._behind_ms / 2 and passed >= max(STEP_MS, self._behind_ms):
             self._step(min(self._most, self.share * 2), lag_ms, now_ms)
 
-    def choose(self, pairs: Pairs) -> tuple[Pairs, Pairs]:
+    def choose(self, pairs: JoinedRows) -> tuple[JoinedRows, JoinedRows]:
         """The pairs that stay, weighted, and those that are left out."""
         if self.share >= 1.0 or not pairs:
-            return pairs, Pairs()
+            return pairs, JoinedRows()
         stay = [keeps(key, self.share) for key in pairs.keys]
         rows = range(len(pairs))
         kept, left_out = pairs.only(list(compress(rows, stay))), pairs.only([row for row in rows if not stay[row]])

@@ -17,20 +17,18 @@ from shadowbus.compare.comparator import Comparator
 from shadowbus.cutoff import Cutoff
 from shadowbus.limits import first_time_ms
 from shadowbus.records import Vitals, encode
-from shadowbus.replay.additions import additions_of
-from shadowbus.replay.asked import Asked
+from shadowbus.replay.books import RunningNumbers
 from shadowbus.replay.comparison import Comparisons
-from shadowbus.replay.inbox import SIDES, middle_ms
-from shadowbus.replay.join import PREDICTION, REQUEST, Half, Join
+from shadowbus.replay.enrich import enrichers_of
+from shadowbus.replay.in_flight import InFlightBatch, JoinedRows
+from shadowbus.replay.join import PREDICTION, REQUEST, Join, Unmatched
 from shadowbus.replay.live import Live, read_live
-from shadowbus.replay.model_process import IN_FLIGHT, Chunk
-from shadowbus.replay.numbers import Numbers
-from shadowbus.replay.pairs import Pairs
-from shadowbus.replay.partition import PartitionState
-from shadowbus.replay.reading import Reading
+from shadowbus.replay.model.client import ModelClient
+from shadowbus.replay.model.process import IN_FLIGHT, Chunk
+from shadowbus.replay.parse import InputParser, ParsedBatch
+from shadowbus.replay.partition import ReplayPartition
+from shadowbus.replay.reorder_buffer import SIDES, middle_ms
 from shadowbus.replay.shedding import Shedding
-from shadowbus.replay.taken import Taken
-from shadowbus.replay.unit import Unit
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.stage import Input, Outputs, Slice
 from shadowbus.topology import REPLAY_CHANGELOG
@@ -45,7 +43,7 @@ class ReplayStage:
         *,
         settings: Settings,
         shadow: ShadowSettings,
-        model: Asked,
+        model: ModelClient,
         comparator: Comparator,
         worker: str,
         cutoff: Cutoff | None = None,
@@ -53,17 +51,17 @@ class ReplayStage:
         self.settings, self.shadow, self.model = settings, shadow, model
         self.worker, self.cutoff = worker, cutoff
         changelog = REPLAY_CHANGELOG.full_name(settings.namespace, shadow.name)
-        self.partitions = {p: PartitionState(Join(settings.replay.remember_ids), f"{changelog}[{p}]") for p in held}
-        self.units: deque[Unit] = deque()
+        self.partitions = {p: ReplayPartition(Join(settings.replay.remember_ids), f"{changelog}[{p}]") for p in held}
+        self.units: deque[InFlightBatch] = deque()
         self.lags: Mapping[Input, int] = {}
         self.held_back: frozenset[Input] = frozenset()
         self.vitals_at = 0
         self.shedding = Shedding(settings.replay)
-        self.reading = Reading(settings.namespace, settings.replay.timed)
-        numbers = Numbers(lambda partition, trial: self.partitions[partition].books.comparisons(trial))
+        self.reading = InputParser(settings.namespace, settings.replay.timed)
+        numbers = RunningNumbers(lambda partition, trial: self.partitions[partition].books.comparisons(trial))
         named = settings.namespace, shadow.name, model.model
         # A control is the live model itself: the same answers are the same, whatever it was trained on.
-        additions = additions_of(settings, None if shadow.control else cutoff)
+        additions = enrichers_of(settings, None if shadow.control else cutoff)
         self.comparisons = Comparisons(*named, comparator, numbers, additions)
 
     def restore(self, records: Slice) -> None:
@@ -93,14 +91,14 @@ class ReplayStage:
         """Join what both inputs have reached, put it before the model, and return what the model has finished."""
         for piece in batch:
             self.partitions[piece.partition].inbox.add(piece)
-        self._advance(Unit(Outputs()), Pairs(), now_ms)
+        self._advance(InFlightBatch(Outputs()), JoinedRows(), now_ms)
         return self._finished(now_ms, most_under_way=IN_FLIGHT)
 
     def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
         """Expire halves whose other half will not come; publish vitals when it is time."""
         self.lags = lags
-        unit = Unit(Outputs())
-        pairs = Pairs()
+        unit = InFlightBatch(Outputs())
+        pairs = JoinedRows()
         for partition, state in self.partitions.items():
             self._expire(partition, state, unit, pairs, now_ms)
         self._advance(unit, pairs, now_ms)
@@ -110,7 +108,7 @@ class ReplayStage:
             self._report(outputs, now_ms)
         return outputs
 
-    def _advance(self, unit: Unit, pairs: Pairs, now_ms: int) -> None:
+    def _advance(self, unit: InFlightBatch, pairs: JoinedRows, now_ms: int) -> None:
         behind_ms = None if any(self.lags.values()) else 0
         for partition, state in self.partitions.items():
             # An input that is left alone must not hold up the other, which is to bring what it waits for.
@@ -170,10 +168,16 @@ class ReplayStage:
         self.units.clear()
 
     def _take(
-        self, partition: int, state: PartitionState, slices: list[Slice], unit: Unit, pairs: Pairs, now_ms: int
+        self,
+        partition: int,
+        state: ReplayPartition,
+        slices: list[Slice],
+        unit: InFlightBatch,
+        pairs: JoinedRows,
+        now_ms: int,
     ) -> None:
         """Join what was taken. An input's time is the oldest of its newest records: one odd clock does not move it."""
-        sides = {side: Taken() for side in SIDES}
+        sides = {side: ParsedBatch() for side in SIDES}
         for piece in slices:
             unit.outputs.positions[piece.input] = piece.next_offset
             unit.count(partition, piece.topic, "read", by=len(piece.offsets))
@@ -197,14 +201,21 @@ class ReplayStage:
                 self._take_singly(side, partition, state, taken, unit, pairs, now_ms)
 
     def _take_singly(
-        self, side: bytes, partition: int, state: PartitionState, taken: Taken, unit: Unit, pairs: Pairs, now_ms: int
+        self,
+        side: bytes,
+        partition: int,
+        state: ReplayPartition,
+        taken: ParsedBatch,
+        unit: InFlightBatch,
+        pairs: JoinedRows,
+        now_ms: int,
     ) -> None:
         """Halves that wait, meet what waited, or are duplicates."""
         topic = "requests" if side == REQUEST else "predictions"
         # A clock that is ahead must not make a half wait longer.
         since = [min(at, now_ms) for at in taken.timestamps]
         lives: Iterable[Live | None] = taken.lives or repeat(None)
-        halves: Iterable[Half] = zip(taken.values, since, taken.offsets, lives, strict=False)
+        halves: Iterable[Unmatched] = zip(taken.values, since, taken.offsets, lives, strict=False)
         for index, other in enumerate(state.join.take(side, taken.keys, halves)):
             if other is None:
                 continue
@@ -218,7 +229,9 @@ class ReplayStage:
             else:
                 pairs.add(partition, key, other[0], other[2], taken.lives[index], taken.lives[index].model)
 
-    def _expire(self, partition: int, state: PartitionState, unit: Unit, pairs: Pairs, now_ms: int) -> None:
+    def _expire(
+        self, partition: int, state: ReplayPartition, unit: InFlightBatch, pairs: JoinedRows, now_ms: int
+    ) -> None:
         """What waited longer than the join window, by the time of the input that should have brought the other half.
 
         While that input has records left, its own time counts, so that a backlog expires nothing; once it is read to
@@ -237,7 +250,7 @@ class ReplayStage:
                     unit.unpaired.append((partition, key, live, half[1]))
                     unit.count(partition, "comparisons", self.comparisons.trial(live.model), "request_missing")
 
-    def _launch(self, unit: Unit, pairs: Pairs) -> None:
+    def _launch(self, unit: InFlightBatch, pairs: JoinedRows) -> None:
         for partition, state in self.partitions.items():
             if partition in unit.books:
                 unit.changes[partition] = state.join.take_changes()
@@ -263,7 +276,7 @@ class ReplayStage:
             self._settle(self.units.popleft(), outputs, now_ms)
         return outputs
 
-    def _settle(self, unit: Unit, outputs: Outputs, now_ms: int) -> None:
+    def _settle(self, unit: InFlightBatch, outputs: Outputs, now_ms: int) -> None:
         """A unit is complete: write its comparisons, move its counts and changes into the state to be kept."""
         for chunk, pairs in unit.chunks:
             self.model.attend()

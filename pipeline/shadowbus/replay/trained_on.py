@@ -13,9 +13,9 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from shadowbus.cutoff import Cutoff
-from shadowbus.replay.pairs import Pairs
+from shadowbus.models.bundle import read_bundle
+from shadowbus.replay.in_flight import JoinedRows
 from shadowbus.settings import Settings
-from shadowbus.shadows.bundle import read_bundle
 
 
 class _Timed(Struct, gc=False):
@@ -35,7 +35,7 @@ class TrainedOn:
     def __init__(self, cutoff: Cutoff) -> None:
         self.until_ms, self.bundled_ms = cutoff.until_ms, max(cutoff.until_ms, cutoff.bundled_ms)
 
-    def onto(self, tails: list[bytes], pairs: Pairs) -> list[bytes]:
+    def onto(self, tails: list[bytes], pairs: JoinedRows) -> list[bytes]:
         """The ends of n comparisons, those marked whose request is from before."""
         bundled_ms = self.bundled_ms
         times = [_read(b"{" + tail).timestamp_ms for tail in tails]

@@ -11,9 +11,9 @@ from shadowbus.kafka.read.subscribe import follow
 from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.kafka.worker.job import Job
 from shadowbus.kafka.worker.loop import run
-from shadowbus.replay.attention import Attention
-from shadowbus.replay.model_process import ModelProcess
+from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.partition import ANEW
+from shadowbus.replay.single_row_share import SingleRowShare
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.replay.trained_on import cutoff_of, with_live
 from shadowbus.settings import Settings
@@ -65,7 +65,7 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
     model = ModelProcess(shadow, settings.model_path(shadow), settings.replay.single_row_share, patience)
     cutoff = with_live(cutoff_of(settings.model_path(shadow)), settings)
     ended = threading.Event()
-    attention = Attention(shadow, settings.replay.single_row_share)
+    attention = SingleRowShare(shadow, settings.replay.single_row_share)
     following = threading.Thread(target=_attend, args=(settings, attention, model, ended), daemon=True)
     following.start()
     try:
@@ -76,7 +76,7 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
         following.join(FOLLOWED_SECONDS)
 
 
-def _attend(settings: Settings, attention: Attention, model: ModelProcess, ended: threading.Event) -> None:
+def _attend(settings: Settings, attention: SingleRowShare, model: ModelProcess, ended: threading.Event) -> None:
     """Let the model be asked as many single rows as verdicts wait for."""
     try:
         for value in follow(settings, VERDICTS, ended, Deadline.after(FOLLOWED_SECONDS), from_beginning=True):

@@ -39,7 +39,7 @@ def from_topics(settings: Settings) -> Known:
     """
     from shadowbus.kafka.read.table import read_table
     from shadowbus.kafka.read.tail import newest_values
-    from shadowbus.shadows.configured import configured
+    from shadowbus.models.configured import configured
 
     deadline = Deadline.after(READ_SECONDS)
     aggregates = list(_readable(read_aggregate, read_table(settings, AGGREGATES, deadline).items()))

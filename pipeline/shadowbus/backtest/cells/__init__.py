@@ -1,0 +1,1 @@
+"""Cells of text as typed values: numbers, times, lists and objects."""

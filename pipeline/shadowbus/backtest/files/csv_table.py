@@ -1,0 +1,130 @@
+"""CSV with a header. What stands between cells (a comma, semicolon, tab or bar) and the encoding are found out.
+
+Comes in: bytes. Goes out: rows of text; how columns are read is for others. A column without a name is left out.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any, cast
+
+from shadowbus.backtest.files.opening import unreadable
+from shadowbus.backtest.files.table import BadRow, Batch
+from shadowbus.errors import SettingsError, ShadowbusError
+from shadowbus.topology import MAX_RECORD_BYTES
+
+BETWEEN = ",;\t|\x01"
+"""What may stand between cells; of those that the header has equally often the first is taken."""
+
+MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+"""What files may begin with that says their encoding."""
+
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+
+
+class CsvTable:
+    """A CSV file.
+
+    Args:
+        path: Its name.
+        plain: The open file.
+        unpacked: What is in it.
+        size: Its bytes.
+        encoding: That of its text; empty: UTF-8, or what it begins with says.
+
+    Raises:
+        ShadowbusError: It has no header, or one that names a column twice, or cannot be read.
+    """
+
+    text_cells = True
+
+    def __init__(self, path: Path, plain: IO[bytes], unpacked: IO[bytes], size: int, encoding: str = "") -> None:
+        self.path, self.plain, self.size = path, plain, max(1, size)
+        csv.field_size_limit(MAX_RECORD_BYTES)
+        self.text = as_text(unpacked, encoding)
+        try:
+            self.comma, self.reader, header = self._begin()
+            self.width = len(header)
+            self.kept = [index for index, name in enumerate(header) if name]
+            self.nameless = [index + 1 for index, name in enumerate(header) if not name]
+            self.names = tuple(header[index] for index in self.kept)
+            if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
+                raise ShadowbusError(f"{self.path} has more than one column named {twice[0]!r}.")
+        except ShadowbusError:
+            self.close()
+            raise
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All rows; one that is not as long as the header is bad."""
+        reader, width = self.reader, self.width
+        try:
+            while found := [(reader.line_num, row) for row in islice(reader, size)]:
+                bad = [
+                    BadRow(line, f"{len(row)} cells, where the header has {width}", self.comma.join(row).encode())
+                    for line, row in found
+                    if len(row) != width and row
+                ]
+                good = [one for one in found if len(one[1]) == width]
+                cells = list(zip(*(row for _, row in good), strict=True)) or [()] * width
+                columns = {self.names[at]: cells[index] for at, index in enumerate(self.kept)}
+                yield Batch([line for line, _ in good], columns, bad=bad)
+        except (OSError, EOFError, csv.Error, UnicodeError) as error:
+            raise unreadable_text(self.path, error) from error
+
+    def done(self) -> float:
+        """By bytes of the file as it is."""
+        return min(1.0, self.plain.tell() / self.size)
+
+    def close(self) -> None:
+        """Close it."""
+        self.text.close()
+        self.plain.close()
+
+    def _begin(self) -> tuple[str, Any, list[str]]:
+        try:
+            first = self.text.readline()
+            told = re.fullmatch(r'"?sep=(.)"?\s*', first)  # Excel's own way to say it
+            first = self.text.readline() if told else first
+            comma = told[1] if told else _between(first)
+            reader = csv.reader(chain([first], self.text), delimiter=comma, skipinitialspace=f"{comma} " in first)
+            header = [name.strip() for name in next(reader, [])]
+        except (OSError, EOFError, csv.Error, UnicodeError) as error:
+            raise unreadable_text(self.path, error) from error
+        if not any(header):
+            raise ShadowbusError(f"{self.path} is empty: a CSV file has to begin with the names of its columns.")
+        return comma, reader, header
+
+
+def as_text(unpacked: IO[bytes], encoding: str) -> io.TextIOWrapper:
+    """The text of a file, by what it begins with where nothing is said."""
+    buffered = with_peek(unpacked)
+    begins = buffered.peek(3)[:3] if not encoding else b""
+    found = next((name for mark, name in MARKS.items() if begins.startswith(mark)), "utf-8")
+    return io.TextIOWrapper(buffered, encoding=encoding or found, newline="")
+
+
+def with_peek(unpacked: IO[bytes]) -> io.BufferedReader:
+    """The same, where what comes next can be looked at."""
+    return cast(
+        "io.BufferedReader", unpacked if hasattr(unpacked, "peek") else io.BufferedReader(cast("Any", unpacked))
+    )
+
+
+def unreadable_text(path: Path, error: Exception) -> ShadowbusError:
+    """What to say of text that cannot be read."""
+    if isinstance(error, UnicodeError):
+        wrong = f" ({error.object[error.start : error.start + 1]!r})" if isinstance(error, UnicodeDecodeError) else ""
+        return SettingsError(
+            f"{path} holds bytes that are no UTF-8{wrong}: set 'backtest.encoding', as \"windows-1252\" for what Excel "
+            'writes in Western Europe, or "utf-16".'
+        )
+    return unreadable(path, error)
+
+
+def _between(header: str) -> str:
+    plain = _QUOTED.sub("", header)
+    return max(BETWEEN, key=plain.count)

@@ -1,0 +1,1 @@
+"""Models of scikit-learn, and everything that behaves like them."""

@@ -1,6 +1,7 @@
 """Records: bytes and back, whatever newer writers add; a wrong field is named."""
 
 import dataclasses
+import doctest
 import typing
 
 import orjson
@@ -27,8 +28,11 @@ from shadowbus.records import (
     Told,
     Verdict,
     Vitals,
+    codec,
+    comparison,
     decode,
     encode,
+    outcome,
 )
 
 LIVE = Answer("champion@3", "stay", {"stay": 0.9, "churn": 0.1}, 1.5, None)
@@ -73,6 +77,10 @@ def required(kind: type) -> list[str]:
     return [f.name for f in dataclasses.fields(kind) if f.default is missing and f.default_factory is missing]
 
 
+def test_the_examples_in_docstrings_run() -> None:
+    assert doctest.testmod(codec).failed == 0
+
+
 def test_there_is_an_example_of_every_record() -> None:
     assert set(KINDS) == set(typing.get_args(Record))
     assert {kind.__name__ for kind in KINDS} <= set(vars(records))
@@ -100,6 +108,18 @@ def test_fields_nobody_knows_are_ignored_in_answers_too() -> None:
     comparison = orjson.loads(encode(EXAMPLES[6]))
     comparison["live"]["added_later"] = 1
     assert decode(Comparison, orjson.dumps(comparison)) == EXAMPLES[6]
+
+
+def test_what_readers_take_of_a_record_is_in_the_record() -> None:
+    subsets = {
+        Comparison: (comparison.ComparisonToJudge, comparison.ComparisonToSearch, comparison.ComparisonToLabel),
+        Answer: (comparison.AnswerToJudge, comparison.AnswerToLabel),
+        Outcome: (outcome.OutcomeToSearch,),
+    }
+    for whole, parts in subsets.items():
+        names = {field.name for field in dataclasses.fields(whole)}
+        for part in parts:
+            assert set(part.__struct_fields__) <= names, part
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -157,7 +177,7 @@ def test_a_field_of_a_wrong_type_is_named(record: Record, name: str, wrong: obje
 
 def test_a_wrong_field_of_an_answer_is_named() -> None:
     changed = {**orjson.loads(encode(EXAMPLES[6])), "shadow": {"model": 3, "prediction": None}}
-    with pytest.raises(Malformed, match=r"^the field 'model' has to be str, not int$"):
+    with pytest.raises(Malformed, match=r"^the field 'shadow.model' has to be str, not int$"):
         decode(Comparison, orjson.dumps(changed))
 
 

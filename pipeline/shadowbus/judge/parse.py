@@ -14,28 +14,11 @@ from shadowbus.judge.dictionary import FieldDictionary, SharedFields
 from shadowbus.judge.entry import KeptComparison, KeptLabel
 from shadowbus.limits import LEAST_PROBABILITY, MAX_LABEL_BYTES, is_time_ms, no_time
 from shadowbus.records import parse_object
+from shadowbus.records.comparison import AnswerToJudge, ComparisonToJudge
 
-_NOTHING = msgspec.Raw(b"null")
 _PLAIN = ("status", "trial", "agree", "weight", "trained_on", "before_bundle", "segments")
 _Probability = Annotated[float, msgspec.Meta(ge=LEAST_PROBABILITY, le=1)]
 _Values = list[float] | bytes | None
-
-
-class _Answer(msgspec.Struct):
-    prediction: msgspec.Raw = _NOTHING
-    scores: dict[str, float] | list[float] | None = None
-
-
-class _Comparison(msgspec.Struct):
-    status: str = ""
-    trial: str | None = None
-    live: _Answer | None = None
-    shadow: _Answer | None = None
-    agree: bool | None = None
-    weight: float = 1.0
-    trained_on: bool = False
-    before_bundle: bool = False
-    segments: msgspec.Raw = _NOTHING
 
 
 class _Label(msgspec.Struct):
@@ -45,7 +28,7 @@ class _Label(msgspec.Struct):
     request_id: str | None = None
 
 
-_comparison = msgspec.json.Decoder(_Comparison).decode
+_comparison = msgspec.json.Decoder(ComparisonToJudge).decode
 _label = msgspec.json.Decoder(_Label).decode
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -126,11 +109,11 @@ def _apart(scores: Any) -> tuple[tuple[str, ...] | None, _Values]:
     return (tuple(scores), [*scores.values()]) if isinstance(scores, dict) else (None, scores)
 
 
-def _loosely(value: bytes | None) -> _Comparison:
+def _loosely(value: bytes | None) -> ComparisonToJudge:
     """A comparison that is odd somewhere: in a part that is not needed, or in scores that are not numbers."""
     parsed = parse_object(value)
     if parsed.get("status") != "compared":
-        return _Comparison()
+        return ComparisonToJudge()
     try:
         kept = {name: parsed[name] for name in _PLAIN if name in parsed}
         found = _comparison(orjson.dumps(kept))
@@ -140,9 +123,9 @@ def _loosely(value: bytes | None) -> _Comparison:
     return found
 
 
-def _loose_answer(answer: object) -> _Answer | None:
+def _loose_answer(answer: object) -> AnswerToJudge | None:
     if not isinstance(answer, dict):
         return None
     scores: Any = answer.get("scores")
     prediction = msgspec.Raw(orjson.dumps(answer.get("prediction")))
-    return _Answer(prediction, None if scores is None else orjson.dumps(scores))  # type: ignore[arg-type]
+    return AnswerToJudge(prediction, None if scores is None else orjson.dumps(scores))  # type: ignore[arg-type]

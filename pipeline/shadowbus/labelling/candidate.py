@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from shadowbus.records.comparison import ComparisonToLabel
 from shadowbus.trials import newest_trial, readable
 
 
@@ -42,22 +43,6 @@ class Candidates:
     newest_ms: int = 0
 
 
-class _Answer(Struct):
-    prediction: Any = None
-
-
-class _Comparison(Struct):
-    request_id: str
-    timestamp_ms: int
-    trial: str
-    status: str
-    agree: bool | None = None
-    live: _Answer | None = None
-    shadow: _Answer | None = None
-    trained_on: bool = False
-    segments: dict[str, Any] = {}
-
-
 class _Label(Struct):
     request_id: str
     probability: float | None = None
@@ -75,7 +60,7 @@ def candidates_of(
         trial: Which of its trials; else the one with the newest comparison.
         since_ms: Only requests of that time or later.
     """
-    name, of_trial = newest_trial(readable(_Comparison, comparisons), shadow, trial)
+    name, of_trial = newest_trial(readable(ComparisonToLabel, comparisons), shadow, trial)
     result = Candidates(name, newest_ms=max((one.timestamp_ms for one in of_trial.values()), default=0))
     left: dict[str, Candidate] = {}
     for key, one in of_trial.items():
@@ -93,6 +78,6 @@ def candidates_of(
     return result
 
 
-def _candidate(one: _Comparison) -> Candidate:
+def _candidate(one: ComparisonToLabel) -> Candidate:
     live, shadow = (None if side is None else side.prediction for side in (one.live, one.shadow))
     return Candidate(one.request_id, one.timestamp_ms, bool(one.agree), live, shadow, one.segments)

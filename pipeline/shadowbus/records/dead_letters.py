@@ -4,9 +4,10 @@ Guaranteed: whatever the record was, its dead letter fits into Kafka. Of what is
 """
 
 import base64
+from dataclasses import dataclass
 
 from shadowbus.limits import brief
-from shadowbus.records import DeadLetter, encode
+from shadowbus.records.codec import VERSION, encode
 from shadowbus.topology import MAX_RECORD_BYTES
 
 KEPT_BYTES = MAX_RECORD_BYTES // 2
@@ -14,6 +15,24 @@ KEPT_BYTES = MAX_RECORD_BYTES // 2
 
 KEPT_KEY_BYTES = 64 * 1024
 """Of a longer key the beginning is kept: it stands in the letter and over it, and is no request id anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be used, whole, with where it came from and why. Topic `dead-letters`.
+
+    `bytes` is the value in base64 (null for a null value); where `truncated`, its first part.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    timestamp_ms: int
+    key: str | None
+    bytes: str | None
+    truncated: bool = False
+    v: int = VERSION
 
 
 def dead_letter(

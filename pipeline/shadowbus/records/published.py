@@ -7,7 +7,9 @@ that its key says, and its parts have the shapes that readers count on; so one o
 from collections.abc import Mapping
 
 from shadowbus.errors import Malformed
-from shadowbus.records import Aggregate, Told, Verdict, decode
+from shadowbus.records.codec import decode
+from shadowbus.records.totals import Aggregate
+from shadowbus.records.verdict import Told, Verdict
 
 WORDS = ("PROMOTE", "KEEP_WATCHING", "SEND_BACK")
 """What a verdict may be."""

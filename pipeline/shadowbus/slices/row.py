@@ -9,10 +9,10 @@ shadow's model was trained on.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Literal
 
-from msgspec import Struct
-
+from shadowbus.records.comparison import ComparisonToSearch
+from shadowbus.records.outcome import OutcomeToSearch
 from shadowbus.trials import newest_trial, readable
 
 Target = Literal["disagreement", "harm"]
@@ -42,26 +42,6 @@ class Rows:
     unmet: int = 0
 
 
-class _Comparison(Struct):
-    request_id: str
-    timestamp_ms: int
-    trial: str
-    agree: bool | None = None
-    weight: float = 1.0
-    segments: dict[str, Any] = {}
-    features: dict[str, Any] | list[Any] | None = None
-    trained_on: bool = False
-
-
-class _Outcome(Struct):
-    request_id: str
-    trial: str
-    live_correct: bool | None = None
-    shadow_correct: bool | None = None
-    weight: float = 1.0
-    retracts: bool = False
-
-
 def rows_of(
     comparisons: Iterable[bytes], outcomes: Iterable[bytes], shadow: str, by: Target, trial: str | None = None
 ) -> Rows:
@@ -74,7 +54,7 @@ def rows_of(
         by: What counts against the shadow.
         trial: Which of its trials; else the one with the newest comparison.
     """
-    name, of_trial = newest_trial(readable(_Comparison, comparisons), shadow, trial)
+    name, of_trial = newest_trial(readable(ComparisonToSearch, comparisons), shadow, trial)
     rows = Rows(name)
     rows.with_features = any(one.features is not None for one in of_trial.values())
     usable = {
@@ -93,10 +73,10 @@ def rows_of(
     return rows
 
 
-def _standing(outcomes: Iterable[bytes], trial: str) -> dict[str, _Outcome]:
+def _standing(outcomes: Iterable[bytes], trial: str) -> dict[str, OutcomeToSearch]:
     """The outcomes of a trial that were not taken back, by request id."""
-    found: dict[str, _Outcome] = {}
-    for one in readable(_Outcome, outcomes):
+    found: dict[str, OutcomeToSearch] = {}
+    for one in readable(OutcomeToSearch, outcomes):
         if one.trial == trial and one.retracts:
             found.pop(one.request_id, None)
         elif one.trial == trial:
@@ -104,7 +84,7 @@ def _standing(outcomes: Iterable[bytes], trial: str) -> dict[str, _Outcome]:
     return found
 
 
-def _row(one: _Comparison, value: float, weight: float) -> Row:
+def _row(one: ComparisonToSearch, value: float, weight: float) -> Row:
     features = one.features if one.features is not None else {}
     if isinstance(features, list):
         features = {f"feature {place}": each for place, each in enumerate(features)}

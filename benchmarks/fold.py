@@ -12,7 +12,7 @@ import orjson
 
 from shadowbus.aggregate.fold import fold
 from shadowbus.aggregate.state import RunningTotals
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import Key
 
@@ -45,7 +45,7 @@ def fold_all(topic: str, values: list[bytes | None], running: RunningTotals) -> 
     offsets = list(range(SLICE))
     before = time.process_time()
     for start in range(0, COUNT, SLICE):
-        piece = Slice(topic, 0, [b"k"] * SLICE, values[start : start + SLICE], offsets, offsets)
+        piece = RecordBatch(topic, 0, [b"k"] * SLICE, values[start : start + SLICE], offsets, offsets)
         running.add(fold(piece, running.known_of, TERMS), 1_700_000_100_000)
     return time.process_time() - before
 

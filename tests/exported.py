@@ -25,7 +25,7 @@ from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.model.vitals import ModelVitals
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, parse_settings
-from shadowbus.stage import Outputs, Slice, Stage
+from shadowbus.stage import Outputs, RecordBatch, Stage
 
 TRIAL, CONTROL = "live@1~new@1", "live@1~same@1"
 REQUESTS, LABELS, FIRST_MS = 400, 300, 1_700_000_000_000
@@ -90,9 +90,9 @@ class Worker:
             self.written.setdefault(topic, []).extend((key, value) for _, key, value in rows)
 
 
-def _slice(topic: str, records: list[tuple[bytes | None, bytes | None]]) -> Slice:
+def _slice(topic: str, records: list[tuple[bytes | None, bytes | None]]) -> RecordBatch:
     keys, values = [key for key, _ in records], [value for _, value in records]
-    return Slice(topic, 0, keys, values, [FIRST_MS] * len(records), list(range(len(records))))
+    return RecordBatch(topic, 0, keys, values, [FIRST_MS] * len(records), list(range(len(records))))
 
 
 def expose(*collectors: Collector) -> str:

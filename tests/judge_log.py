@@ -13,7 +13,7 @@ from shadowbus.compare import make_comparator
 from shadowbus.judge import stage as judge_stage
 from shadowbus.judge.stage import JudgeStage
 from shadowbus.settings import parse_settings
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Input, Outputs, RecordBatch
 
 HORIZON = 24
 HOUR_MS = 3_600_000
@@ -67,10 +67,10 @@ class Log:
         for record in records:
             self.topics[record[0]].append((record, self.now_ms))
 
-    def piece(self, topic: str, start: int, stop: int) -> Slice:
+    def piece(self, topic: str, start: int, stop: int) -> RecordBatch:
         rows = self.topics[topic][start:stop]
         keys, values = [row[0][1] for row in rows], [row[0][2] for row in rows]
-        return Slice(topic, 0, keys, values, [row[1] for row in rows], list(range(start, stop)))
+        return RecordBatch(topic, 0, keys, values, [row[1] for row in rows], list(range(start, stop)))
 
     def left(self) -> Mapping[Input, int]:
         return {(topic, 0): len(records) - self.taken[topic] for topic, records in self.topics.items()}
@@ -119,14 +119,14 @@ class Log:
         committed: dict[Input, int] = {(topic, 0): offset for topic, offset in self.taken.items()}
         books: list[bytes | None] = [*self.kept[-2:]]
         count = len(books)
-        self.stage.restore(Slice("judge-changelog", 0, [b"books"] * count, books, [0] * count, [*range(count)]))
+        self.stage.restore(RecordBatch("judge-changelog", 0, [b"books"] * count, books, [0] * count, [*range(count)]))
         resume = self.stage.resume_at(committed)
-        ahead: dict[str, list[Slice]] = {}
+        ahead: dict[str, list[RecordBatch]] = {}
         for topic, stop in self.taken.items():
             starts = [*range(resume[topic, 0], stop, 7)]
             ahead[topic] = [self.piece(topic, start, min(start + 7, stop)) for start in starts]
         while left := [pieces for pieces in ahead.values() if pieces]:
-            self.stage.restore(chance.choice(left).pop(0))
+            self.stage.reread(chance.choice(left).pop(0))
 
     def books(self) -> dict[str, dict[str, int]]:
         document = json.loads(self.kept[-1])

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from shadowbus.settings import Settings, parse_settings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 TRIAL, TWIN, OTHER = "live@1~new@2", "live@1~twin@1", "live@1~else@5"
 SOURCES = (0, 1)
@@ -105,10 +105,10 @@ class Log:
         names = {"stage": "replay", "shadow": "new", "worker": f"w{source}", "partition": source, "timestamp_ms": 5}
         return orjson.dumps({**names, "books": books, "model": model, "lag": 0})
 
-    def slice(self, topic: str, source: int, start: int, end: int) -> Slice:
+    def slice(self, topic: str, source: int, start: int, end: int) -> RecordBatch:
         values: list[bytes | None] = [*self.topics[topic, source][start:end]]
         offsets = [2 * number + 1 for number in range(start, start + len(values))]  # with gaps, as markers make them
-        return Slice(topic, source, [b"k"] * len(values), values, [0] * len(values), offsets)
+        return RecordBatch(topic, source, [b"k"] * len(values), values, [0] * len(values), offsets)
 
     def between(self, topic: str, source: int, first: int, after: int) -> list[bytes]:
         """The values a reader of an offset range gets."""

@@ -13,7 +13,7 @@ import orjson
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.decide.board import Board, Publication
 from shadowbus.settings import Settings, parse_settings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 START_MS = 1_760_000_000_000
 LIVE = "champion@1"
@@ -112,7 +112,7 @@ class Staged:
         self.settings = settings or self.settings
         self.stage = AggregateStage(frozenset({0}), self.settings, since_ms=self.now_ms)
         none = [0] * len(self.partials)
-        self.stage.restore(Slice("partials", 0, [*self.partials], [*self.partials.values()], none, none))
+        self.stage.restore(RecordBatch("partials", 0, [*self.partials], [*self.partials.values()], none, none))
         self.stage.resume_at({(topic, 0): offset for topic, offset in self.offsets.items()})
 
     @property
@@ -189,7 +189,7 @@ class Staged:
         self.offsets[topic] += len(values)
         keys: list[bytes | None] = [b"k"] * len(values)
         if values:
-            self.stage.process([Slice(topic, 0, keys, list(values), [now_ms] * len(values), numbers)], now_ms)
+            self.stage.process([RecordBatch(topic, 0, keys, list(values), [now_ms] * len(values), numbers)], now_ms)
         self.stage.tick(now_ms, {("comparisons", 0): 0})
 
 

@@ -13,7 +13,7 @@ from patiently import until
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.kafka.worker.job import Job
 from shadowbus.kafka.worker.loop import run
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Outputs, RecordBatch, Stage
 from shadowbus.topology import COMPARISONS, REQUESTS
 from traffic import Reader, Stream, end, request
 
@@ -105,43 +105,21 @@ def test_a_session_that_the_brokers_do_not_take_ends_a_worker(bootstrap: str, na
     assert "INVALID_SESSION_TIMEOUT" in ended(Stream(bootstrap, namespace, tmp_path, extra=extra), "judge")
 
 
-class Poisoned:
+class Poisoned(Stage):
     """A stage that fails in a way which looks as if it could pass, at the same record each time."""
 
-    def restore(self, records: Slice) -> None:
+    def restore(self, batch: RecordBatch) -> None:
         raise AssertionError("it keeps nothing")
 
-    def resume_at(self, committed: dict[Input, int]) -> dict[Input, int]:
-        return {}
-
-    def lost(self, records: dict[Input, int]) -> None:
-        pass
-
-    def process(self, batch: list[Slice], now_ms: int) -> Outputs:
+    def process(self, batches: list[RecordBatch], now_ms: int) -> Outputs:
         outputs = Outputs()
-        for piece in batch:
+        for piece in batches:
             for key in piece.keys:
                 if key == b"poison":
                     raise Retry("this record cannot be worked on")
                 outputs.add("comparisons", piece.partition, key, b"{}")
             outputs.positions[piece.input] = piece.next_offset
         return outputs
-
-    def tick(self, now_ms: int, lags: dict[Input, int]) -> Outputs:
-        return Outputs()
-
-    def drain(self, now_ms: int) -> Outputs:
-        return Outputs()
-
-    checkpoint = drain
-
-    def committed(self) -> None:
-        pass
-
-    close = committed
-
-    def paused(self) -> frozenset[Input]:
-        return frozenset()
 
 
 def test_restarts_that_lead_to_nothing_end_a_worker(bootstrap: str, namespace: str, tmp_path: Path) -> None:
@@ -150,7 +128,7 @@ def test_restarts_that_lead_to_nothing_end_a_worker(bootstrap: str, namespace: s
     for key in ids:
         stream.send("requests", key, request(key))
     stream.producer.flush()
-    job = Job("copy", (REQUESTS,), (COMPARISONS,), lambda _: Poisoned())  # type: ignore[arg-type, return-value]
+    job = Job("copy", (REQUESTS,), (COMPARISONS,), lambda _: Poisoned())
     failures: list[BaseException] = []
 
     def work() -> None:

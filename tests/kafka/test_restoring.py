@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from shadowbus.errors import Retry
 from shadowbus.kafka.worker import pace
 from shadowbus.kafka.worker.job import Job
 from shadowbus.kafka.worker.loop import run
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Outputs, RecordBatch, Stage
 from shadowbus.topology import COMPARISONS, REPLAY_CHANGELOG, REQUESTS
 from traffic import Reader, Stream, admin, request
 
@@ -30,7 +30,7 @@ session_timeout_ms = 6000
 """
 
 
-class Slow:
+class Slow(Stage):
     """Copies requests; for each record that it is given back it needs some time."""
 
     def __init__(self, held: frozenset[int], seconds: float) -> None:
@@ -38,39 +38,19 @@ class Slow:
         self.restored: Counter[bytes | None] = Counter()
         self.closed, self.working = 0, threading.Event()
 
-    def restore(self, records: Slice) -> None:
+    def restore(self, batch: RecordBatch) -> None:
         assert not self.closed
-        self.restored.update(records.keys)
-        time.sleep(self.seconds * len(records.keys))
+        self.restored.update(batch.keys)
+        time.sleep(self.seconds * len(batch.keys))
 
-    def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
-        return {}
-
-    def lost(self, records: Mapping[Input, int]) -> None:
-        pass
-
-    def process(self, batch: list[Slice], now_ms: int) -> Outputs:
+    def process(self, batches: list[RecordBatch], now_ms: int) -> Outputs:
         outputs = Outputs()
-        for piece in batch:
+        for piece in batches:
             for key in piece.keys:
                 outputs.add("comparisons", piece.partition, key, b"{}")
             outputs.positions[piece.input] = piece.next_offset
         self.working.set()
         return outputs
-
-    def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
-        return Outputs()
-
-    def drain(self, now_ms: int) -> Outputs:
-        return Outputs()
-
-    checkpoint = drain
-
-    def committed(self) -> None:
-        pass
-
-    def paused(self) -> frozenset[Input]:
-        return frozenset()
 
     def close(self) -> None:
         self.closed += 1

@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from patiently import members, until
 from shadowbus.kafka.worker.job import Job
 from shadowbus.kafka.worker.loop import run
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Outputs, RecordBatch, Stage
 from shadowbus.topology import COMPARISONS, REQUESTS
 from traffic import Reader, Stream, end, request
 
@@ -62,24 +61,18 @@ def test_a_worker_that_wakes_up_after_others_took_over_writes_nothing(
     assert statuses == {"live_missing": len(halves), "compared": len(ids)}
 
 
-class Copy:
+class Copy(Stage):
     """A stage that copies requests, and stops in the middle of its first batch while it is told to."""
 
     def __init__(self, entered: threading.Event, leave: threading.Event, *, zombie: bool, positions: bool) -> None:
         self.entered, self.leave, self.zombie, self.positions = entered, leave, zombie, positions
 
-    def restore(self, records: Slice) -> None:
+    def restore(self, batch: RecordBatch) -> None:
         raise AssertionError("it keeps nothing")
 
-    def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
-        return {}
-
-    def lost(self, records: Mapping[Input, int]) -> None:
-        pass
-
-    def process(self, batch: list[Slice], now_ms: int) -> Outputs:
+    def process(self, batches: list[RecordBatch], now_ms: int) -> Outputs:
         outputs = Outputs()
-        for piece in batch:
+        for piece in batches:
             for key in piece.keys:
                 outputs.add("comparisons", piece.partition, b"zombie" if self.zombie else key, b"{}")
             if self.positions:
@@ -87,22 +80,6 @@ class Copy:
         self.entered.set()
         assert self.leave.wait(60)
         return outputs
-
-    def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
-        return Outputs()
-
-    def drain(self, now_ms: int) -> Outputs:
-        return Outputs()
-
-    checkpoint = drain
-
-    def committed(self) -> None:
-        pass
-
-    close = committed
-
-    def paused(self) -> frozenset[Input]:
-        return frozenset()
 
 
 @pytest.mark.parametrize("positions", [True, False], ids=["positions", "no-positions"])

@@ -10,7 +10,7 @@ from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # an i
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.errors import Retry
 from shadowbus.settings import AggregateSettings, Settings
-from shadowbus.stage import Outputs, Slice
+from shadowbus.stage import Outputs, RecordBatch
 
 PARTITIONS = 4
 TRIAL = "live@1~new@2"
@@ -29,9 +29,9 @@ def vitals(partition: int, compared: int, stage: str = "replay", shadow: str = "
     return orjson.dumps({**names, "timestamp_ms": 1, "books": books})
 
 
-def piece(topic: str, partition: int, values: list[bytes | None], first: int = 0) -> Slice:
+def piece(topic: str, partition: int, values: list[bytes | None], first: int = 0) -> RecordBatch:
     count = len(values)
-    return Slice(topic, partition, [b"k"] * count, values, [0] * count, list(range(first, first + count)))
+    return RecordBatch(topic, partition, [b"k"] * count, values, [0] * count, list(range(first, first + count)))
 
 
 def written(outputs: Outputs) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def restored(held: int, log: list[tuple[int, bytes | None, bytes | None]]) -> Ag
     for target in range(PARTITIONS):
         rows = [row for row in log if row[0] == target]
         keys, values = [key for _, key, _ in rows], [value for _, _, value in rows]
-        stage.restore(Slice("partials", target, keys, values, [0] * len(rows), list(range(len(rows)))))
+        stage.restore(RecordBatch("partials", target, keys, values, [0] * len(rows), list(range(len(rows)))))
     return stage
 
 
@@ -167,7 +167,7 @@ def test_vitals_that_name_no_shadow_are_written_next_to_every_trial_counted_here
 @pytest.mark.parametrize("key", [None, b"what", b"a|b", b"a|all|all|x", b"a|all|soon|0", b"\xff|all|all|9"])
 def test_a_foreign_record_among_the_partials_is_no_state(key: bytes | None) -> None:
     stage = stage_of(0)
-    stage.restore(Slice("partials", 0, [key], [b"{}"], [0], [0]))
+    stage.restore(RecordBatch("partials", 0, [key], [b"{}"], [0], [0]))
     stage.process([piece("comparisons", 0, [comparison(5_000, "a")])], 9_000)
     assert written(stage.checkpoint(9_000))["a|all|all|0"]["totals"]["statuses"] == {"compared": 1}
 
@@ -196,12 +196,12 @@ def test_kept_totals_that_something_else_wrote_are_counted_again_from_the_first_
         stage = AggregateStage(frozenset({2}), SETTINGS, spoiled)
         try:
             for target, kept, value in log:
-                stage.restore(Slice("partials", target, [kept], [value], [0], [0]))
+                stage.restore(RecordBatch("partials", target, [kept], [value], [0], [0]))
             resume = stage.resume_at({("comparisons", 2): 20, ("outcomes", 2): 0, ("vitals", 2): 0})
             if resume:
                 again = piece("comparisons", 2, values[resume["comparisons", 2] : 20])
                 again.timestamps = [9_000] * len(again.offsets)
-                stage.restore(again)
+                stage.reread(again)
             stage.process([piece("comparisons", 2, values[20:], first=20)], 9_000)
             partials = written(stage.checkpoint(9_000))
             break

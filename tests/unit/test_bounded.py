@@ -26,7 +26,7 @@ from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import AggregateSettings, Settings, parse_settings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 SETTINGS = Settings("test", 1, aggregate=AggregateSettings(window_seconds=300, keep_windows=12))
 REPLAY = parse_settings(
@@ -107,14 +107,14 @@ class Line:
             now_ms = START_MS + self.round * WINDOW_MS
             records = {"comparisons": comparison(self.round, trial, segment), "vitals": vitals(self.round, trial)}
             for name, record in records.items():
-                self.stage.process([Slice(name, 0, [b"k"], [record], [now_ms], [self.round])], now_ms)
+                self.stage.process([RecordBatch(name, 0, [b"k"], [record], [now_ms], [self.round])], now_ms)
             for _, key, value in self.stage.checkpoint(now_ms).records.get("partials", []):
                 assert key is not None
                 self.board.accept(key, value)
                 self._keep("partials", key, value)
             for topic, key, published in self.board.publish(lambda _: True):
                 self.trials.take(topic, key, published)
-                self.store.take([Slice(topic, 0, [key], [published], [now_ms], [self.round])])
+                self.store.take([RecordBatch(topic, 0, [key], [published], [now_ms], [self.round])])
                 if topic == "aggregates":
                     self._keep(topic, key, published)
             self.round += 1
@@ -124,7 +124,7 @@ class Line:
     def _restart(self) -> None:
         self.stage = AggregateStage(frozenset({0}), SETTINGS)
         rows = self.topics["partials"]
-        self.stage.restore(Slice("partials", 0, [*rows], [*rows.values()], [0] * len(rows), [0] * len(rows)))
+        self.stage.restore(RecordBatch("partials", 0, [*rows], [*rows.values()], [0] * len(rows), [0] * len(rows)))
         self.stage.resume_at({("comparisons", 0): self.round, ("outcomes", 0): 0})
         self.board.reload()
 
@@ -206,7 +206,7 @@ class Shadowed:
             for topic, sent in (("requests", request), ("predictions", prediction)):
                 key, offsets = b"r%d" % self.round, [self.round]
                 value = orjson.dumps({"request_id": key.decode(), **sent})
-                self.stage.process([Slice(topic, 0, [key], [value], [now_ms], offsets)], now_ms)
+                self.stage.process([RecordBatch(topic, 0, [key], [value], [now_ms], offsets)], now_ms)
             self.stage.drain(now_ms)
             self.stage.tick(now_ms, {("requests", 0): 0, ("predictions", 0): 0})
             for _, kept, value_ in self.stage.checkpoint(now_ms).records.get("replay-changelog", []):
@@ -218,7 +218,7 @@ class Shadowed:
             self.books = orjson.loads(self.changelog[b"books"])
             if self.restarts and self.round % 30 == 0:
                 self.stage, count = self._started(), len(self.changelog)
-                kept_ = Slice("replay-changelog", 0, [*self.changelog], [*self.changelog.values()], [0] * count)
+                kept_ = RecordBatch("replay-changelog", 0, [*self.changelog], [*self.changelog.values()], [0] * count)
                 kept_.offsets.extend(range(count))
                 self.stage.restore(kept_)
                 self.stage.resume_at({("requests", 0): self.round, ("predictions", 0): self.round})

@@ -18,7 +18,7 @@ from shadowbus.aggregate.vocabulary import Vocabulary
 from shadowbus.decide.board import Board
 from shadowbus.decide.evidence import counts_of, evidence_of
 from shadowbus.settings import CostSettings, GateSettings, Settings, ShadowSettings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import Key
 from shadowbus.totals.noise_floor import NoiseFloor
@@ -322,9 +322,11 @@ def comparison(trial: str, *, agree: bool) -> bytes:
     return orjson.dumps({"timestamp_ms": 5_000, "trial": trial, "status": "compared", **both})
 
 
-def slice_of(values: list[bytes], partition: int, first: int = 0) -> Slice:
+def slice_of(values: list[bytes], partition: int, first: int = 0) -> RecordBatch:
     count = len(values)
-    return Slice("comparisons", partition, [b"k"] * count, list(values), [0] * count, list(range(first, first + count)))
+    return RecordBatch(
+        "comparisons", partition, [b"k"] * count, list(values), [0] * count, list(range(first, first + count))
+    )
 
 
 def test_whoever_merges_a_trial_has_the_floor_without_the_controls_partials() -> None:
@@ -352,7 +354,7 @@ def test_whoever_merges_a_trial_has_the_floor_without_the_controls_partials() ->
     again = AggregateStage(frozenset({0, 1}), CONTROLLED)
     keys: list[bytes | None] = [key for key, _ in rows]
     kept: list[bytes | None] = [value for _, value in rows]
-    again.restore(Slice("partials", 0, keys, kept, [0] * len(rows), list(range(len(rows)))))
+    again.restore(RecordBatch("partials", 0, keys, kept, [0] * len(rows), list(range(len(rows)))))
     again.process([slice_of([comparison(NEW, agree=True)], 0, 2_050)], 9_900)
     (partial,) = [
         orjson.loads(value or b"") for _, key, value in again.checkpoint(9_950).records["partials"]

@@ -31,7 +31,7 @@ from shadowbus.replay.in_flight import JoinedRows
 from shadowbus.replay.trained_on import TrainedOn, with_live
 from shadowbus.settings import GateSettings, load_settings
 from shadowbus.slices.row import rows_of
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import Key
 from shadowbus.totals.totals import Totals
@@ -323,7 +323,7 @@ def counted(**marks: Any) -> Any:
     none = [0] * len(values)
     terms = MetricDefinitions(1_000)
     known_of = Vocabulary.of("live@1~s@1", terms)
-    piece = Slice("outcomes", 0, [b"r"] * len(values), [*values], none, [*range(len(values))])
+    piece = RecordBatch("outcomes", 0, [b"r"] * len(values), [*values], none, [*range(len(values))])
     totals = fold(piece, lambda _: known_of, terms).totals[Key("live@1~s@1")]
     assert Totals.from_record(orjson.loads(orjson.dumps(totals.to_record()))) == totals
     return evidence_of("live@1~s@1", {"all": totals}, {})

@@ -15,7 +15,7 @@ from shadowbus.dashboard.example import DIFFERING, Examples, Question, example_o
 from shadowbus.dashboard.store import STALE_MS, Running, Store
 from shadowbus.errors import Malformed
 from shadowbus.records import Promotion, Verdict, encode
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.story.criteria import read
 from shadowbus.story.deviation import Deviation
 from shadowbus.story.history import narrowing
@@ -29,10 +29,10 @@ OFF = Deviation(9, (1.5, 1.25), (3.0, 2.0), ("1.50", "1.25"), ("3.00", "2.00"), 
 def store() -> Store:
     filled, staged = Store(), Staged(settings(), classes=(":formatter", *"123456789"))
     for one in staged.play(300):
-        filled.take([Slice(one.topic, 0, [one.key], [one.value], [0], [0])])
+        filled.take([RecordBatch(one.topic, 0, [one.key], [one.value], [0], [0])])
     for topic, values in (("comparisons", staged.comparisons), ("outcomes", staged.outcomes)):
         none = [0] * len(values)
-        filled.take([Slice(topic, 0, [b"k"] * len(values), list(values), none, none)])
+        filled.take([RecordBatch(topic, 0, [b"k"] * len(values), list(values), none, none)])
     filled.show("live", "", staged.now_ms)
     return filled
 
@@ -138,11 +138,11 @@ def test_what_was_done_about_a_verdict_stands_beside_it() -> None:
     act = Promotion(trial, "promote", "done", "ada", 5, "digest", "key", told="The alias was moved.")
     told = b'{"trial":"a~b@1","receiver":"chat","verdict":"PROMOTE","count":1,"sent":true,"told_ms":1}'
     keys: list[bytes | None] = [b"a~b@1|promotion", b"a~b@1|told|chat"]
-    store.take([Slice("verdicts", 0, keys, [encode(act), told], [0, 0], [0, 1])])
+    store.take([RecordBatch("verdicts", 0, keys, [encode(act), told], [0, 0], [0, 1])])
     store.show("live", "", 10)
     assert not store.view.story.trials
     verdict = Verdict(trial, "PROMOTE", [], 0, 0, {}, 1, since_ms=1)
-    store.take([Slice("verdicts", 0, [trial.encode()], [encode(verdict)], [0], [2])])
+    store.take([RecordBatch("verdicts", 0, [trial.encode()], [encode(verdict)], [0], [2])])
     store.show("live", "", 11)
     (shown,) = store.view.story.trials
     assert (shown.act, shown.done) == (act, True)
@@ -154,7 +154,7 @@ def test_what_was_done_about_a_verdict_stands_beside_it() -> None:
 def test_records_that_cannot_be_read_are_left_out(store: Store) -> None:
     before = store.view.story
     for topic in ("aggregates", "verdicts", "comparisons", "outcomes"):
-        store.take([Slice(topic, 0, [None, b"x"], [b"{", b"[1]"], [0, 0], [0, 1])])
+        store.take([RecordBatch(topic, 0, [None, b"x"], [b"{", b"[1]"], [0, 0], [0, 1])])
     assert store.view.story == before
 
 
@@ -186,7 +186,11 @@ def test_settings_that_change_while_the_page_is_open_are_followed() -> None:
     store = Store(lambda: next(runs))
     for trial in ("a~b@1", "a~b@2"):
         store.take(
-            [Slice("verdicts", 0, [trial.encode()], [encode(Verdict(trial, "PROMOTE", [], 9, 9, {}, 1))], [0], [0])]
+            [
+                RecordBatch(
+                    "verdicts", 0, [trial.encode()], [encode(Verdict(trial, "PROMOTE", [], 9, 9, {}, 1))], [0], [0]
+                )
+            ]
         )
     store.show("live", "", STALE_MS)
     assert [one.trial for one in store.view.story.going] == ["a~b@1"]

@@ -23,7 +23,7 @@ from shadowbus.models.bundle import write_bundle
 from shadowbus.partitioners import partition_of
 from shadowbus.records import DeadLetter, encode
 from shadowbus.settings import JudgeSettings, RekeySettings, Settings, ShadowSettings, WorkerSettings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.topology import topic_names
 
 NOW_MS = 1_760_000_000_000
@@ -44,7 +44,7 @@ def record(topic: str, identity: str, **changes: object) -> dict[str, Any]:
 
 def sampled(topic: str, rows: Iterable[tuple[bytes | None, object, int]]) -> Sample:
     """A sample as a reader of the topic would make it: rows are key, value and time in Kafka."""
-    pieces = [Slice(topic, partition) for partition in range(PARTITIONS)]
+    pieces = [RecordBatch(topic, partition) for partition in range(PARTITIONS)]
     for key, value, at_ms in rows:
         piece = pieces[partition_of(key, PARTITIONS) if key else 0]
         piece.keys.append(key)

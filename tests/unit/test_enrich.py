@@ -14,7 +14,7 @@ from shadowbus.replay.enrich import MOST_BYTES
 from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, parse_settings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 
 def settings_with(**more: object) -> Settings:
@@ -37,9 +37,10 @@ def comparisons(requests: list[bytes], *, lives: list[int] | None = None, **more
     answers = [b'{"request_id":"r%d","timestamp_ms":1,"model":"live@1","prediction":1}' % n for n in numbers]
     found = []
     slices = [
-        Slice("requests", 0, [b"r%d" % n for n in range(len(requests))], [*requests], [1] * len(requests),
+        RecordBatch("requests", 0, [b"r%d" % n for n in range(len(requests))], [*requests], [1] * len(requests),
               [*range(len(requests))]),
-        Slice("predictions", 0, [b"r%d" % n for n in numbers], [*answers], [1] * len(answers), [*range(len(answers))]),
+        RecordBatch("predictions", 0, [b"r%d" % n for n in numbers], [*answers], [1] * len(answers),
+              [*range(len(answers))]),
     ]  # fmt: skip
     outputs = [
         stage.process(slices, 1),

@@ -12,7 +12,7 @@ from shadowbus.aggregate.fold import Folded, fold
 from shadowbus.aggregate.state import RunningTotals
 from shadowbus.aggregate.vocabulary import MOST_SEGMENTS, MOST_WINDOWED
 from shadowbus.records import STATUSES
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import Key
 
@@ -67,7 +67,7 @@ def folded(
 ) -> Folded:
     values = [record if isinstance(record, bytes | None) else orjson.dumps(record) for record in records]
     count = len(values)
-    piece = Slice(topic, 0, [b"r"] * count, values, [0] * count, list(range(count)))
+    piece = RecordBatch(topic, 0, [b"r"] * count, values, [0] * count, list(range(count)))
     terms = MetricDefinitions(WINDOW_MS, budget)
     return fold(piece, (running or RunningTotals(terms, 3)).known_of, terms)
 

@@ -18,7 +18,7 @@ from shadowbus.decide.evidence import evidence_of
 from shadowbus.errors import SettingsError
 from shadowbus.limits import MOST_DAYS
 from shadowbus.settings import GateSettings, parse_settings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.statistics.moments import Moments
 from shadowbus.totals.days import HOUR_MS, Days
 from shadowbus.totals.definitions import MetricDefinitions
@@ -205,9 +205,9 @@ def test_days_are_those_that_had_traffic(name: str) -> None:
             assert decision.needed.at_ms is not None
 
 
-def slice_of(values: list[bytes]) -> Slice:
+def slice_of(values: list[bytes]) -> RecordBatch:
     here = range(len(values))
-    return Slice("comparisons", 0, [b"r"] * len(values), list(values), [0] * len(values), list(here))
+    return RecordBatch("comparisons", 0, [b"r"] * len(values), list(values), [0] * len(values), list(here))
 
 
 def comparison(time_ms: int, **more: Any) -> bytes:

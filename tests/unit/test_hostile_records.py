@@ -26,7 +26,7 @@ from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.partition import ReplayPartition
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, parse_settings
-from shadowbus.stage import Outputs, Slice
+from shadowbus.stage import Outputs, RecordBatch
 from shadowbus.topology import DAY_MS, MAX_OUTPUT_BYTES, MAX_RECORD_BYTES, TOPICS
 
 Sent = tuple[bytes | None, bytes | None, int]
@@ -134,11 +134,11 @@ class Chain:
         self._take("aggregate", self.aggregate.process([piece], NOW_MS))
         self._take("aggregate", self.aggregate.checkpoint(NOW_MS))
 
-    def piece(self, topic: str, records: Sequence[Sent]) -> Slice:
+    def piece(self, topic: str, records: Sequence[Sent]) -> RecordBatch:
         start = self.offsets[topic]
         self.offsets[topic] += len(records)
         keys, values, times = ([record[part] for record in records] for part in range(3))
-        return Slice(topic, 0, keys, values, times, list(range(start, start + len(records))))  # type: ignore[arg-type]
+        return RecordBatch(topic, 0, keys, values, times, list(range(start, start + len(records))))  # type: ignore[arg-type]
 
     def _take(self, stage: str, outputs: Outputs) -> None:
         for topic, rows in outputs.records.items():
@@ -319,10 +319,12 @@ def test_a_comparison_that_is_lost_on_the_way_shows_with_the_next_one_and_after_
     for offset, (key, value) in enumerate(rows):
         stage = sources[offset > 4]
         if offset == 5:  # the second one goes on from what the first has kept
-            stage.restore(Slice("partials", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))]))
+            stage.restore(
+                RecordBatch("partials", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))])
+            )
             stage.resume_at({("comparisons", 0): 5, ("outcomes", 0): 0})
         if offset != lost:
-            stage.process([Slice("comparisons", 0, [key], [value], [NOW_MS], [offset])], NOW_MS)
+            stage.process([RecordBatch("comparisons", 0, [key], [value], [NOW_MS], [offset])], NOW_MS)
         kept.update({key: value for _, key, value in stage.checkpoint(NOW_MS).records.get("partials", [])})
         whole = [decode(Partial, value) for key, value in kept.items() if b"|all|all|" in (key or b"")]
         books = books_of("live@1~s@1", whole, {0: {"books": {"comparisons": {"live@1~s@1": {}}}}})
@@ -410,7 +412,7 @@ def test_whatever_stands_in_an_internal_topic_is_set_aside_or_counted_and_what_i
         kept: dict[bytes | None, bytes | None] = dict(chain.written["partials"])
         chain.aggregate = AggregateStage(frozenset({0}), chain.settings)
         chain.aggregate.restore(
-            Slice("partials", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))])
+            RecordBatch("partials", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))])
         )
         chain.aggregate.resume_at({(name, 0): chain.offsets[name] for name in ("comparisons", "outcomes")})
     for key, value in kept.items():
@@ -436,5 +438,7 @@ def test_a_model_that_is_named_anew_with_each_request_is_set_aside_after_so_many
     kept = dict(chain.written["replay-changelog"])
     chain.replay.close()
     state = ReplayPartition(Join(10))
-    state.restore(Slice("replay-changelog", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))]))
+    state.restore(
+        RecordBatch("replay-changelog", 0, list(kept), list(kept.values()), [0] * len(kept), [*range(len(kept))])
+    )
     assert len(state.models) == MOST_TRIALS

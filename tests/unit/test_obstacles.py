@@ -22,7 +22,7 @@ from shadowbus.promotion.course import NotAllowed, Standing, check_verdict
 from shadowbus.records import Aggregate, Verdict, decode, encode
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.settings.webhook import NotifySettings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.story.trial import Told, tell
 from shadowbus.totals import reasons
 from shadowbus.totals.reasons import FAILED, MOST, Reasons, form
@@ -65,7 +65,7 @@ class Trial:
         self.statuses = {partition: Counter[str]() for partition in self.held}
         self.aggregates: dict[str, Any] = {}
         self.found: list[Verdict] = []
-        self.log: list[Slice] = []
+        self.log: list[RecordBatch] = []
         self.value = b""
 
     def compare(self, *rows: dict[str, Any]) -> Verdict:
@@ -79,7 +79,7 @@ class Trial:
         self.stage = AggregateStage(self.held, self.settings)
         keys, values = list(self.table), list(self.table.values())
         nothing = [0] * len(keys)
-        self.stage.restore(Slice("partials", 0, [*keys], [*values], nothing, nothing))
+        self.stage.restore(RecordBatch("partials", 0, [*keys], [*values], nothing, nothing))
         self.stage.resume_at(self.offsets)
 
     def _comparison(self, **row: Any) -> dict[str, Any]:
@@ -103,13 +103,15 @@ class Trial:
             **row,
         }
 
-    def _vitals(self, partition: int) -> Slice:
+    def _vitals(self, partition: int) -> RecordBatch:
         """Books that close."""
         read, self.said = self.statuses[partition].total(), self.said + 1
         sides = {side: {"read": read} for side in ("requests", "predictions")}
         books = {**sides, "comparisons": {TRIAL: self.statuses[partition]}}
         record = {"stage": "replay", "shadow": "new", "worker": "w", "partition": partition, "timestamp_ms": 1_000}
-        return Slice("vitals", partition, [b"w"], [orjson.dumps({**record, "books": books})], [1_000], [self.said])
+        return RecordBatch(
+            "vitals", partition, [b"w"], [orjson.dumps({**record, "books": books})], [1_000], [self.said]
+        )
 
     def _take(self, topic: str, records: list[dict[str, Any]]) -> Verdict:
         batch = []
@@ -124,7 +126,7 @@ class Trial:
                 self.statuses[partition].update(r["status"] for r in records[partition :: len(self.held)])
                 batch.append(self._vitals(partition))
             if mine:
-                batch.append(Slice(topic, partition, [b"r"] * len(mine), [*mine], [1_000] * len(mine), offsets))
+                batch.append(RecordBatch(topic, partition, [b"r"] * len(mine), [*mine], [1_000] * len(mine), offsets))
                 self.offsets[topic, partition] += len(mine)
         self.log += batch
         self.stage.process(batch, 1_000)
@@ -339,7 +341,7 @@ def test_labels_that_meet_no_request_are_named_by_page_status_and_doctor(met: in
     trial.compare(*[{}] * 200)
     books = {"labels": {"kept": kept}, "comparisons": {"judged": met, "waiting": 200 - met}}
     record = {"stage": "judge", "shadow": "", "worker": "w", "partition": 0, "timestamp_ms": 1_000, "books": books}
-    trial.stage.process([Slice("vitals", 0, [b"w"], [orjson.dumps(record)], [1_000], [99])], 1_000)
+    trial.stage.process([RecordBatch("vitals", 0, [b"w"], [orjson.dumps(record)], [1_000], [99])], 1_000)
     verdict = trial.compare({})
     said = (
         "None of 500 labels has met a request, and 200 compared requests wait for theirs: do both carry the same ids?"
@@ -366,7 +368,7 @@ def test_a_verdict_on_what_could_not_run_is_had_again_from_its_records() -> None
             first, after = ranges.get(piece.input, (0, 0))
             if values := [value for value, at in zip(piece.values, piece.offsets, strict=True) if first <= at < after]:
                 nothing = [0] * len(values)
-                again.take(Slice(piece.topic, piece.partition, [b"r"] * len(values), values, nothing, nothing))
+                again.take(RecordBatch(piece.topic, piece.partition, [b"r"] * len(values), values, nothing, nothing))
         assert encode(again.result()) == value
 
 

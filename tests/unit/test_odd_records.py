@@ -34,7 +34,7 @@ from shadowbus.promotion.course import NotAllowed, Standing, check_verdict
 from shadowbus.records import Aggregate, Verdict, decode
 from shadowbus.report import document, sources, writing
 from shadowbus.settings.webhook import NotifySettings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.topology import AGGREGATES, Topic
 from staged import CAST, Staged, settings
 
@@ -128,7 +128,7 @@ def by_promote(tables: Tables) -> str:
 def by_page(tables: Tables) -> str:
     store = Store()
     for name, table in tables.items():
-        store.take([Slice(name, 0, [*table], [*table.values()], [0] * len(table), [0] * len(table))])
+        store.take([RecordBatch(name, 0, [*table], [*table.values()], [0] * len(table), [0] * len(table))])
     store.show("live", "", 1)
     for trial in store.view.story.trials:
         time_charts.rates(trial.timeline), time_charts.errors(trial.timeline), time_charts.latency(trial.timeline)

@@ -9,7 +9,7 @@ import pytest
 from shadowbus.errors import StateCorruptError
 from shadowbus.replay.join import PREDICTION, REQUEST, Join, Unmatched
 from shadowbus.replay.partition import ReplayPartition
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 NAME = "n.s.replay-changelog[3]"
 COMMITTED = {"requests": 500, "predictions": 700}
@@ -58,7 +58,7 @@ def restored(table: Table, *, check: bool = True) -> ReplayPartition:
 def from_rows(rows: list[Row], *, check: bool = True) -> ReplayPartition:
     state, keys = fresh(), [key for key, _ in rows]
     state.restore(
-        Slice("replay-changelog", 3, keys, [value for _, value in rows], [0] * len(keys), [*range(len(keys))])
+        RecordBatch("replay-changelog", 3, keys, [value for _, value in rows], [0] * len(keys), [*range(len(keys))])
     )
     if check:
         state.check(COMMITTED)
@@ -210,10 +210,10 @@ def test_the_last_record_of_a_key_counts_damaged_or_not(table: Table) -> None:
     state = restored(table, check=False)
     right = table[b"rr7"]
     for value in (b"garbage", right):
-        state.restore(Slice("replay-changelog", 3, [b"rr7", b"x"], [value, b"?"], [0] * 2, [90, 91]))
+        state.restore(RecordBatch("replay-changelog", 3, [b"rr7", b"x"], [value, b"?"], [0] * 2, [90, 91]))
     with pytest.raises(StateCorruptError, match="offset 91, key b'x'"):
         state.check(COMMITTED)
-    state.restore(Slice("replay-changelog", 3, [b"x"], [None], [0], [92]))
+    state.restore(RecordBatch("replay-changelog", 3, [b"x"], [None], [0], [92]))
     state.check(COMMITTED)
 
 

@@ -14,7 +14,7 @@ from shadowbus.errors import Malformed
 from shadowbus.gates import Gate
 from shadowbus.records import Verdict, decode, encode
 from shadowbus.settings import Settings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 
 def aggregated(log: Log, rng: random.Random, most: int, board: Board, looks: float = 0.0) -> list[bytes]:
@@ -47,7 +47,7 @@ def aggregated(log: Log, rng: random.Random, most: int, board: Board, looks: flo
                 for target in range(SETTINGS.partitions):
                     mine = {name: value for name, (at, value) in kept.items() if at == target}
                     stage.restore(
-                        Slice("partials", target, [*mine], [*mine.values()], [0] * len(mine), [0] * len(mine))
+                        RecordBatch("partials", target, [*mine], [*mine.values()], [0] * len(mine), [0] * len(mine))
                     )
                 stage.resume_at({key: 2 * number for key, number in done.items()})
     stage.process([log.slice(*key, end, end + 1) for key, end in ends.items()], 1_000)
@@ -66,7 +66,7 @@ def read_again(log: Log, value: bytes, rng: random.Random, used: Settings = SETT
         while values:
             size = rng.randint(1, 40)
             part, values = values[:size], values[size:]
-            pieces.append(Slice(topic, source, [b""] * len(part), part, [0] * len(part), [0] * len(part)))
+            pieces.append(RecordBatch(topic, source, [b""] * len(part), part, [0] * len(part), [0] * len(part)))
     counted = [piece for piece in pieces if piece.topic != "vitals"]
     rng.shuffle(counted)
     for piece in (*counted, *(piece for piece in pieces if piece.topic == "vitals")):

@@ -13,7 +13,7 @@ from shadowbus.errors import Malformed, SettingsError
 from shadowbus.rekey.identity import identified
 from shadowbus.rekey.stage import RekeyStage
 from shadowbus.settings import RekeySettings, Settings, parse_settings
-from shadowbus.stage import Outputs, Slice
+from shadowbus.stage import Outputs, RecordBatch
 from shadowbus.topology import MAX_OUTPUT_BYTES
 
 NOW_MS = 1_760_000_000_000
@@ -25,10 +25,10 @@ def stage(id_field: str = "request_id") -> RekeyStage:
     return RekeyStage(Settings("churn", partitions=PARTITIONS, rekey=rekey))
 
 
-def piece(*values: object, topic: str = "rekey-requests", stamps: list[int] | None = None) -> Slice:
+def piece(*values: object, topic: str = "rekey-requests", stamps: list[int] | None = None) -> RecordBatch:
     raw = [one if isinstance(one, bytes) or one is None else json.dumps(one).encode() for one in values]
     offsets = list(range(70, 70 + len(raw)))
-    return Slice(topic, 7, [b"user"] * len(raw), list(raw), stamps or [NOW_MS - 5] * len(raw), offsets)
+    return RecordBatch(topic, 7, [b"user"] * len(raw), list(raw), stamps or [NOW_MS - 5] * len(raw), offsets)
 
 
 def letters(outputs: Outputs) -> list[dict[str, object]]:

@@ -4,15 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shadowbus.replay.reorder_buffer import SIDES, ReorderBuffer
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 
-def piece(topic: str, timestamps: list[int], first: int = 0) -> Slice:
+def piece(topic: str, timestamps: list[int], first: int = 0) -> RecordBatch:
     count = len(timestamps)
-    return Slice(topic, 0, [b"k"] * count, [b"v"] * count, timestamps, list(range(first, first + count)))
+    return RecordBatch(topic, 0, [b"k"] * count, [b"v"] * count, timestamps, list(range(first, first + count)))
 
 
-def times(taken: list[Slice]) -> dict[str, list[int]]:
+def times(taken: list[RecordBatch]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {side: [] for side in SIDES}
     for one in taken:
         found[one.topic] += one.timestamps
@@ -44,7 +44,7 @@ def test_an_input_whose_other_is_at_its_end_is_taken() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(SIDES), st.lists(st.integers(0, 9), min_size=1)), max_size=8))
 def test_whatever_the_timestamps_every_record_is_taken_once_and_in_order(arrivals: list[tuple[str, list[int]]]) -> None:
-    inbox, taken = ReorderBuffer(), list[Slice]()
+    inbox, taken = ReorderBuffer(), list[RecordBatch]()
     offsets = dict.fromkeys(SIDES, 0)
     for side, timestamps in arrivals:
         inbox.add(piece(side, timestamps, offsets[side]))

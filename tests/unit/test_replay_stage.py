@@ -16,7 +16,7 @@ from shadowbus.records import Comparison, decode
 from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, ShadowSettings, parse_settings
-from shadowbus.stage import Outputs, Slice
+from shadowbus.stage import Outputs, RecordBatch
 from shadowbus.topology import DAY_MS
 
 SETTINGS: Settings = parse_settings(
@@ -61,9 +61,9 @@ class Feed:
         self.outputs: list[Outputs] = []
 
     def give(self, records: Iterable[tuple[str, bytes | None, bytes | None]], at_ms: int = 0) -> None:
-        pieces: dict[str, Slice] = {}
+        pieces: dict[str, RecordBatch] = {}
         for topic, key, value in records:
-            piece = pieces.setdefault(topic, Slice(topic, 0))
+            piece = pieces.setdefault(topic, RecordBatch(topic, 0))
             piece.keys.append(key)
             piece.values.append(value)
             piece.timestamps.append(at_ms)
@@ -145,7 +145,7 @@ def test_a_request_without_prediction_and_the_reverse_end_after_the_window() -> 
 def test_a_backlog_does_not_expire_what_the_other_input_still_brings() -> None:
     feed = Feed(make_stage())
     feed.outputs.append(feed.stage.tick(0, {("requests", 0): 0, ("predictions", 0): 5}))
-    feed.stage.process([Slice("requests", 0, [b"r1"], [request(1)[2]], [0], [0])], DAY_MS)
+    feed.stage.process([RecordBatch("requests", 0, [b"r1"], [request(1)[2]], [0], [0])], DAY_MS)
     feed.outputs.append(feed.stage.tick(DAY_MS, {("requests", 0): 0, ("predictions", 0): 5}))
     assert feed.statuses() == {}
     feed.offsets["requests"] = 1
@@ -210,5 +210,7 @@ def restart(feed: Feed, kept: dict[bytes, bytes | None]) -> None:
     feed.stage.close()
     feed.stage = make_stage()
     keys: list[bytes | None] = list(kept)
-    feed.stage.restore(Slice("replay-changelog", 0, keys, list(kept.values()), [0] * len(kept), list(range(len(kept)))))
+    feed.stage.restore(
+        RecordBatch("replay-changelog", 0, keys, list(kept.values()), [0] * len(kept), list(range(len(kept))))
+    )
     feed.outputs.append(feed.stage.tick(feed.now, NOTHING_LEFT))

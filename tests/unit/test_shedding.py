@@ -22,7 +22,7 @@ from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.shedding import STEP_MS, Shedding
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import ReplaySettings, parse_settings
-from shadowbus.stage import Outputs, Slice
+from shadowbus.stage import Outputs, RecordBatch
 from shadowbus.summary.metrics import summarize
 from shadowbus.summary.view import SummaryOptions
 from shadowbus.totals.definitions import MetricDefinitions
@@ -50,7 +50,7 @@ def make_stage(share: float, shadow: str = "s", held: Iterable[int] = (0,), **re
     )
 
 
-def pieces(ids: Sequence[int], partition: int, at_ms: int = 0, sides: Sequence[str] = SIDES) -> list[Slice]:
+def pieces(ids: Sequence[int], partition: int, at_ms: int = 0, sides: Sequence[str] = SIDES) -> list[RecordBatch]:
     """Both halves of each id, whose offsets are the ids."""
     keys: list[bytes | None] = [b"id-%d" % number for number in ids]
     values: dict[str, list[bytes | None]] = {
@@ -59,7 +59,7 @@ def pieces(ids: Sequence[int], partition: int, at_ms: int = 0, sides: Sequence[s
             b'{"request_id":"id-%d","timestamp_ms":1,"model":"live@1","prediction":%d}' % (n, 2 * n) for n in ids
         ],
     }
-    return [Slice(side, partition, keys, values[side], [at_ms] * len(ids), list(ids)) for side in sides]
+    return [RecordBatch(side, partition, keys, values[side], [at_ms] * len(ids), list(ids)) for side in sides]
 
 
 def comparisons(outputs: Iterable[Outputs]) -> list[dict[str, Any]]:
@@ -131,14 +131,16 @@ class TestReplay:
         rows = stage.checkpoint(0).records["replay-changelog"]
         values = [value for _, _, value in rows]
         restored = make_stage(0.5)
-        restored.restore(Slice("replay-changelog", 0, [key for _, key, _ in rows], values, [0] * len(rows), [0, 1]))
+        restored.restore(
+            RecordBatch("replay-changelog", 0, [key for _, key, _ in rows], values, [0] * len(rows), [0, 1])
+        )
         assert books(restored) == books(stage)
         assert books(restored)["requests"]["sampled_out"] > 0
         old = orjson.loads(values[-1] or b"")
         for side in SIDES:
             del old[side]["sampled_out"]
         before = make_stage(0.5)
-        before.restore(Slice("replay-changelog", 0, [b"books"], [orjson.dumps(old)], [0], [1]))
+        before.restore(RecordBatch("replay-changelog", 0, [b"books"], [orjson.dumps(old)], [0], [1]))
         assert books(before)["requests"] == {**books(stage)["requests"], "sampled_out": 0}
 
     def test_a_worker_that_is_behind_takes_less_and_says_so(self) -> None:
@@ -154,8 +156,10 @@ class TestReplay:
         assert abs(sum(weights) - 2_000) < 5 * math.sqrt(sum(weight * (weight - 1) * 500 for weight in (2, 4, 8, 16)))
 
 
-def replace_offsets(piece: Slice, by: int) -> Slice:
-    return Slice(piece.topic, 0, piece.keys, piece.values, piece.timestamps, [offset + by for offset in piece.offsets])
+def replace_offsets(piece: RecordBatch, by: int) -> RecordBatch:
+    return RecordBatch(
+        piece.topic, 0, piece.keys, piece.values, piece.timestamps, [offset + by for offset in piece.offsets]
+    )
 
 
 class TestShare:
@@ -247,7 +251,9 @@ class Traffic:
                 values: list[bytes | None] = [make(row, weight) for row, weight in part]
                 none = [0] * len(values)
                 folded = fold(
-                    Slice(topic, 0, [b"k"] * len(values), values, none, none), RunningTotals(TERMS, 3).known_of, TERMS
+                    RecordBatch(topic, 0, [b"k"] * len(values), values, none, none),
+                    RunningTotals(TERMS, 3).known_of,
+                    TERMS,
                 )
                 assert not folded.rejected
                 totals += folded.totals.get(key or Key(TRIAL), Totals())
@@ -323,7 +329,7 @@ class TestRates:
     @pytest.mark.parametrize("weight", [0.5, -1, 1e9, "2", None, True])
     def test_a_weight_that_cannot_be_is_set_aside(self, traffic: Traffic, weight: Any) -> None:
         value = traffic.comparison(0, weight)
-        folded = fold(Slice("comparisons", 0, [b"k"], [value], [0], [0]), RunningTotals(TERMS, 3).known_of, TERMS)
+        folded = fold(RecordBatch("comparisons", 0, [b"k"], [value], [0], [0]), RunningTotals(TERMS, 3).known_of, TERMS)
         assert [reason for _, reason in folded.rejected] == ["the field 'weight' has to be a number from 1 to 1000"]
 
 

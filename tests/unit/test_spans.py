@@ -23,7 +23,7 @@ from shadowbus.promotion.course import NotAllowed, Standing, begun, check_verdic
 from shadowbus.records import Verdict, decode, encode
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.settings.webhook import NotifySettings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.story.trial import Told, tell
 
 TRIAL, TWIN = "live@1~new@2", "live@1~twin@1"
@@ -78,18 +78,18 @@ class World:
                 record |= {"live_correct": True, "shadow_correct": True}
             rows.append((at_ms, orjson.dumps({**record, **more})))
 
-    def slice(self, topic: str, source: int, first: int, after: int) -> Slice:
+    def slice(self, topic: str, source: int, first: int, after: int) -> RecordBatch:
         rows = self.topics.get((topic, source), [])[first:after]
         values: list[bytes | None] = [value for _, value in rows]
         here = list(range(first, first + len(rows)))
-        return Slice(topic, source, [b"k"] * len(rows), values, [at for at, _ in rows], here)
+        return RecordBatch(topic, source, [b"k"] * len(rows), values, [at for at, _ in rows], here)
 
     def worker(self, settings: Settings, since_ms: int, *held: int) -> AggregateStage:
         """One that has just been given these source partitions."""
         stage = AggregateStage(frozenset(held), settings, since_ms=since_ms)
         for target in range(2):
             mine = {key: value for key, (at, value) in self.kept.items() if at == target}
-            stage.restore(Slice("partials", target, [*mine], [*mine.values()], [0] * len(mine), [0] * len(mine)))
+            stage.restore(RecordBatch("partials", target, [*mine], [*mine.values()], [0] * len(mine), [0] * len(mine)))
         stage.resume_at({key: done for key, done in self.done.items() if key[1] in held})
         return stage
 

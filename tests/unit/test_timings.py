@@ -14,7 +14,7 @@ from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.aggregate.state import RunningTotals
 from shadowbus.records import Partial, decode
 from shadowbus.settings import GateSettings, Settings, ShadowSettings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import Key
 from shadowbus.verdict.counts import Counts, Evidence
@@ -61,10 +61,10 @@ def by_hand(log: Log) -> tuple[list[float], list[float]]:
     )
 
 
-def piece(log: Log, start: int) -> Slice:
+def piece(log: Log, start: int) -> RecordBatch:
     offsets = list(range(start, start + len(log)))
     keys: list[bytes | None] = [record["request_id"].encode() for record in log]
-    return Slice("comparisons", 0, keys, [orjson.dumps(record) for record in log], [1] * len(log), offsets)
+    return RecordBatch("comparisons", 0, keys, [orjson.dumps(record) for record in log], [1] * len(log), offsets)
 
 
 def counted(log: Log, batch: int) -> RunningTotals:
@@ -95,7 +95,7 @@ def test_a_worker_that_is_killed_between_two_halves_pairs_them_all_the_same() ->
         kept.update({key: value for out in outputs for _, key, value in out.records.get("partials", []) if key})
         stage = AggregateStage(frozenset({0}), SETTINGS)
         values = list(kept.values())
-        stage.restore(Slice("partials", 0, list(kept), values, [1] * len(kept), list(range(len(kept)))))
+        stage.restore(RecordBatch("partials", 0, list(kept), values, [1] * len(kept), list(range(len(kept)))))
         stage.resume_at({("comparisons", 0): start + 50})
     partial = decode(Partial, kept[f"{NEW}|all|all|0".encode()])
     whole = counted(log, 1_000)

@@ -17,7 +17,7 @@ from shadowbus.records import parse_object
 from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import parse_settings
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Input, Outputs, RecordBatch
 
 FETCH = 50
 BOUND = 100
@@ -79,14 +79,14 @@ class Run:
                 return self
         raise AssertionError(f"it stands still: {paused} are paused, {self.read} are read, {pending} pend")
 
-    def _fetch(self, side: str) -> Slice:
+    def _fetch(self, side: str) -> RecordBatch:
         start, log = self.read[side], self.logs[side]
         stop = min(start + FETCH, self._there(side))
         numbers = [number for number, _, _ in log[start:stop]]
         keys: list[bytes | None] = [b"r%d" % number for number in numbers]
         values: list[bytes | None] = [json.dumps(record(side, number)).encode() for number in numbers]
         self.read[side] = stop
-        return Slice(
+        return RecordBatch(
             side,
             0,
             keys,

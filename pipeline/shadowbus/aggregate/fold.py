@@ -10,7 +10,7 @@ from shadowbus.aggregate.contribution import comparison_contribution, outcome_co
 from shadowbus.aggregate.paired_timings import Timed
 from shadowbus.aggregate.parse import read
 from shadowbus.aggregate.vocabulary import Vocabulary
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import ALL, Key
 from shadowbus.totals.totals import Totals
@@ -29,7 +29,7 @@ class Folded:
     timed: list[Timed] = field(default_factory=list)
 
 
-def fold(piece: Slice, known: Callable[[str], Vocabulary], terms: MetricDefinitions) -> Folded:
+def fold(piece: RecordBatch, known: Callable[[str], Vocabulary], terms: MetricDefinitions) -> Folded:
     """Fold one slice.
 
     Args:

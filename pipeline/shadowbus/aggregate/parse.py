@@ -14,7 +14,7 @@ from shadowbus.aggregate.vocabulary import Vocabulary
 from shadowbus.errors import Malformed
 from shadowbus.limits import HEAVIEST, HEAVIEST_OUTCOME, MAX_TRIAL_CHARACTERS
 from shadowbus.records import STATUSES, TIMED
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.totals.windows import Windows
 
 NAN = float("nan")
@@ -81,7 +81,7 @@ class Columns:
     timed: list[tuple[str, str, float]] = field(default_factory=list)  # trial, id, ms: rows timed alone, in their order
 
 
-def read(piece: Slice, known: Callable[[str], Vocabulary], windows: Windows) -> Columns:
+def read(piece: RecordBatch, known: Callable[[str], Vocabulary], windows: Windows) -> Columns:
     """Read a slice of comparisons or outcomes.
 
     Args:

@@ -20,7 +20,7 @@ from shadowbus.partitioners import partition_of
 from shadowbus.records import Partial, encode
 from shadowbus.records.dead_letters import dead_letter, letter_key
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Input, Outputs, RecordBatch, Stage
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import ALL, COUNTED, VITALS, Key
 from shadowbus.totals.span import Gates
@@ -36,7 +36,7 @@ class _Source:
     vitals: LatestVitals = field(default_factory=LatestVitals)
 
 
-class AggregateStage:
+class AggregateStage(Stage):
     """The aggregate stage over the partitions a worker holds.
 
     Kept totals that cannot be read, or count more than is committed, were written by something else: those of their
@@ -59,16 +59,12 @@ class AggregateStage:
         self.sources = {p: self._begun() for p in sorted(held)}
         self.lags: Mapping[Input, int] = {}
 
-    def restore(self, records: Slice) -> None:
+    def restore(self, batch: RecordBatch) -> None:
         """Take back the partials of the source partitions held here, whichever partition they were written to.
 
         A record whose key is not a partial's was not written by this stage: it is no state. The agents set it aside.
-        Comparisons and outcomes come where a source partition has no partials: they are counted again.
         """
-        if records.topic != "partials":
-            self._count(records, max(records.timestamps))
-            return
-        for key, value in zip(records.keys, records.values, strict=True):
+        for key, value in zip(batch.keys, batch.values, strict=True):
             parts = (key or b"").decode("utf-8", "replace").split("|")
             if len(parts) == 4 and parts[3].isdecimal() and (parts[2] == ALL or parts[2].isdecimal()):
                 source = self.sources.get(int(parts[3]))
@@ -88,13 +84,17 @@ class AggregateStage:
             source.running.next_offsets.update(mine)
         return resume
 
-    def lost(self, records: Mapping[Input, int]) -> None:
-        """Nothing to count: comparisons that replay claims to have written, and that are not counted, show as a gap."""
+    def reread(self, batch: RecordBatch) -> None:
+        """Count comparisons and outcomes of a source partition that has no usable partials once more."""
+        self._count(batch, max(batch.timestamps))
 
-    def process(self, batch: list[Slice], now_ms: int) -> Outputs:
+    def lost(self, counts: Mapping[Input, int]) -> None:
+        """Count nothing: comparisons that replay claims to have written, and that are not counted, appear as a gap."""
+
+    def process(self, batches: list[RecordBatch], now_ms: int) -> Outputs:
         """Add a batch to the totals; they are written at the next commit."""
         outputs = Outputs()
-        for piece in batch:
+        for piece in batches:
             source = self.sources[piece.partition]
             if piece.topic == "vitals":
                 rejected = source.vitals.take(piece, now_ms)
@@ -112,10 +112,6 @@ class AggregateStage:
         self.lags = lags
         return Outputs()
 
-    def drain(self, now_ms: int) -> Outputs:
-        """Nothing is under way."""
-        return Outputs()
-
     def checkpoint(self, now_ms: int) -> Outputs:
         """The partials that changed, tombstones for windows that were dropped, and new account books.
 
@@ -129,16 +125,6 @@ class AggregateStage:
             for trial, name, record in source.vitals.take_news(source.running.trials, behind, now_ms):
                 self._write(outputs, Key(trial, VITALS, name), number, orjson.dumps(record))
         return outputs
-
-    def committed(self) -> None:
-        """Nothing is kept locally."""
-
-    def paused(self) -> frozenset[Input]:
-        """Never: totals take no more memory for more records."""
-        return frozenset()
-
-    def close(self) -> None:
-        """Nothing to let go of."""
 
     def _begun(self) -> _Source:
         return _Source(RunningTotals(self.terms, self.settings.aggregate.keep_windows, gates=self.gates))
@@ -175,7 +161,7 @@ class AggregateStage:
                 for stage in sorted({stage for stage, _ in source.vitals.latest}):
                     self._write(outputs, Key(key.trial, VITALS, stage), number, None)
 
-    def _count(self, piece: Slice, now_ms: int) -> list[tuple[int, str]]:
+    def _count(self, piece: RecordBatch, now_ms: int) -> list[tuple[int, str]]:
         """Add a slice to the totals; what was written before this worker's settings were read is of the span before."""
         new = next((at for at, written in enumerate(piece.timestamps) if written >= self.gates.since_ms), None)
         if piece.topic != "comparisons" or new is None:
@@ -184,7 +170,7 @@ class AggregateStage:
         more = self._add(piece.part(new), now_ms, begins=True)
         return [*rejected, *((new + index, reason) for index, reason in more)]
 
-    def _add(self, piece: Slice, now_ms: int, *, begins: bool) -> list[tuple[int, str]]:
+    def _add(self, piece: RecordBatch, now_ms: int, *, begins: bool) -> list[tuple[int, str]]:
         running = self.sources[piece.partition].running
         folded = fold(piece, lambda trial: running.known_of(trial, begins=begins), self.terms)
         running.begin(piece.topic, {trial: piece.offsets[index] for trial, index in folded.firsts.items()})
@@ -197,7 +183,7 @@ class AggregateStage:
         partition = partition_of(key.trial.encode(), self.settings.partitions)
         outputs.add("partials", partition, f"{key.text()}|{source}".encode(), value)
 
-    def _set_aside(self, piece: Slice, index: int, reason: str, outputs: Outputs, now_ms: int) -> None:
+    def _set_aside(self, piece: RecordBatch, index: int, reason: str, outputs: Outputs, now_ms: int) -> None:
         topic, key, value = f"{self.settings.namespace}.{piece.topic}", piece.keys[index], piece.values[index]
         letter = dead_letter(topic, piece.partition, piece.offsets[index], key, value, reason=reason, now_ms=now_ms)
         outputs.add("dead-letters", piece.partition, letter_key(key), letter)

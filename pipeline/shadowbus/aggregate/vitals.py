@@ -8,7 +8,7 @@ import orjson
 
 from shadowbus.errors import Malformed
 from shadowbus.records import Vitals, from_object, parse_object
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 MOST_LATEST = 200
 """So many stages and shadows are remembered, those that were heard of last."""
@@ -36,7 +36,7 @@ class LatestVitals:
 
     latest: dict[tuple[str, str], _Latest] = field(default_factory=dict)
 
-    def take(self, piece: Slice, now_ms: int) -> list[tuple[int, str]]:
+    def take(self, piece: RecordBatch, now_ms: int) -> list[tuple[int, str]]:
         """Take a slice of vitals; returns the malformed ones, by index and with the reason."""
         rejected: list[tuple[int, str]] = []
         for index, value in enumerate(piece.values):

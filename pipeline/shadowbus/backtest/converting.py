@@ -14,13 +14,13 @@ from shadowbus.backtest.mapping import Answer, Mapping
 from shadowbus.errors import Malformed
 from shadowbus.limits import is_time_ms, no_time
 from shadowbus.records import VERSION
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 
 class Converter(Protocol):
     """Makes records of one topic."""
 
-    def records(self, batch: Batch) -> tuple[Slice, list[BadRow]]:
+    def records(self, batch: Batch) -> tuple[RecordBatch, list[BadRow]]:
         """The records of n rows, at most one for each, and the rows that are none. A record's offset is its line."""
         ...
 
@@ -48,7 +48,7 @@ class Wire:
     def __init__(self, topic: str) -> None:
         self.topic, self.newest_ms = topic, 0
 
-    def records(self, batch: Batch) -> tuple[Slice, list[BadRow]]:
+    def records(self, batch: Batch) -> tuple[RecordBatch, list[BadRow]]:
         """Only ids and times are looked at here; the stages read the rest."""
         try:
             heads = list(map(_read_head, batch.raw))
@@ -56,7 +56,7 @@ class Wire:
             return self._carefully(batch)
         return self._slice(heads, batch.raw, batch.lines), []
 
-    def _carefully(self, batch: Batch) -> tuple[Slice, list[BadRow]]:
+    def _carefully(self, batch: Batch) -> tuple[RecordBatch, list[BadRow]]:
         heads: list[_Head] = []
         raw: list[bytes] = []
         lines: list[int] = []
@@ -73,12 +73,12 @@ class Wire:
                 lines.append(line)
         return self._slice(heads, raw, lines), bad
 
-    def _slice(self, heads: list[_Head], raw: list[bytes], lines: list[int]) -> Slice:
+    def _slice(self, heads: list[_Head], raw: list[bytes], lines: list[int]) -> RecordBatch:
         times: list[int] = []
         for head in heads:
             self.newest_ms = self.newest_ms if head.timestamp_ms is None else head.timestamp_ms
             times.append(self.newest_ms)
-        return Slice(self.topic, 0, [head.request_id.encode() for head in heads], list(raw), times, list(lines))
+        return RecordBatch(self.topic, 0, [head.request_id.encode() for head in heads], list(raw), times, list(lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,9 @@ class Mapped:
     mapping: Mapping
     values: Callable[[Batch], Iterator[dict[str, Any] | None]]
 
-    def records(self, batch: Batch) -> tuple[Slice, list[BadRow]]:
+    def records(self, batch: Batch) -> tuple[RecordBatch, list[BadRow]]:
         """A row that has no id or no time is bad; one that says nothing of this topic has no record."""
-        made, bad = Slice(self.topic, 0), list[BadRow]()
+        made, bad = RecordBatch(self.topic, 0), list[BadRow]()
         columns = batch.ids, self.mapping.times(batch, self.topic), self.values(batch)
         for index, (request_id, at_ms, fields) in enumerate(zip(*columns, strict=True)):
             if fields is None:

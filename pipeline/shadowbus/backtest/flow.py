@@ -17,7 +17,7 @@ from shadowbus.decide.board import Board
 from shadowbus.decide.reconciliation import STILL_MS
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Outputs, Row, Slice
+from shadowbus.stage import Input, Outputs, RecordBatch, Row
 
 FORGET_EVERY = 20_000
 """After so many comparisons replay forgets ids that were answered long ago."""
@@ -59,7 +59,7 @@ class Flow:
         self.lags: Mapping[Input, int] = {}
         self._forget_at, self._look_at = FORGET_EVERY, float(LOOK_FIRST)
 
-    def take(self, pieces: Iterable[Slice], now_ms: int, lags: Mapping[Input, int]) -> None:
+    def take(self, pieces: Iterable[RecordBatch], now_ms: int, lags: Mapping[Input, int]) -> None:
         """Take new records of inputs, and let time pass."""
         self.lags = lags
         halves = []
@@ -144,15 +144,15 @@ class Flow:
             self._judge(piece, now_ms)
         self._count(piece, now_ms)
 
-    def _judge(self, piece: Slice, now_ms: int) -> None:
+    def _judge(self, piece: RecordBatch, now_ms: int) -> None:
         for outputs in self.judge.take(piece, now_ms, self.lags):
             self._pass_on(outputs, now_ms)
 
-    def _slice(self, topic: str, rows: list[Row], times: list[int]) -> Slice:
+    def _slice(self, topic: str, rows: list[Row], times: list[int]) -> RecordBatch:
         start = self.made[topic]
         self.made[topic] += len(rows)
         keys, values = [key for _, key, _ in rows], [value for _, _, value in rows]
-        return Slice(topic, 0, keys, values, times, list(range(start, start + len(rows))))
+        return RecordBatch(topic, 0, keys, values, times, list(range(start, start + len(rows))))
 
-    def _count(self, piece: Slice, now_ms: int) -> None:
+    def _count(self, piece: RecordBatch, now_ms: int) -> None:
         self._pass_on(self.aggregate.process([piece], now_ms), now_ms)

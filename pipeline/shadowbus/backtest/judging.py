@@ -14,7 +14,7 @@ from shadowbus.compare import Comparators, make_comparator
 from shadowbus.errors import ShadowbusError
 from shadowbus.judge.stage import JudgeStage
 from shadowbus.settings import Settings, ShadowSettings
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Input, Outputs, RecordBatch
 
 ONE = frozenset({0})
 """The partition that there is."""
@@ -26,7 +26,7 @@ KEEP_EVERY = 20_000
 class Judging(Protocol):
     """Takes comparisons and labels; what comes of them may come later, in their order."""
 
-    def take(self, piece: Slice, now_ms: int, lags: Mapping[Input, int]) -> Iterable[Outputs]:
+    def take(self, piece: RecordBatch, now_ms: int, lags: Mapping[Input, int]) -> Iterable[Outputs]:
         """Take records; returns what is done by now."""
         ...
 
@@ -54,7 +54,7 @@ class JudgeHere:
         self.stage.resume_at({})
         self._since_kept = 0
 
-    def take(self, piece: Slice, now_ms: int, lags: Mapping[Input, int]) -> Iterator[Outputs]:
+    def take(self, piece: RecordBatch, now_ms: int, lags: Mapping[Input, int]) -> Iterator[Outputs]:
         """All of it is done at once."""
         yield self.stage.process([piece], now_ms)
         self._since_kept += len(piece.offsets)
@@ -79,7 +79,7 @@ BEHIND = 4
 
 END_SECONDS = 10.0
 
-Question = tuple[Slice, int, Mapping[Input, int]]
+Question = tuple[RecordBatch, int, Mapping[Input, int]]
 
 
 class JudgeBeside:
@@ -93,7 +93,7 @@ class JudgeBeside:
         self._process.start()
         theirs.close()
 
-    def take(self, piece: Slice, now_ms: int, lags: Mapping[Input, int]) -> Iterator[Outputs]:
+    def take(self, piece: RecordBatch, now_ms: int, lags: Mapping[Input, int]) -> Iterator[Outputs]:
         """Hand it over; returns what came of what was taken `BEHIND` slices before."""
         self._ask((piece, now_ms, dict(lags)))
         if self._under_way > BEHIND:

@@ -13,7 +13,7 @@ from shadowbus.backtest.mapping import Answer
 from shadowbus.backtest.mapping import Mapping as ColumnMapping
 from shadowbus.errors import ShadowbusError
 from shadowbus.settings.backtest import BacktestSettings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 _WIRE = {"requests": ("features",), "predictions": ("model", "prediction"), "labels": ("label",)}
 _SAID = {
@@ -83,7 +83,7 @@ class Log:
         """How the file is read, in words, by column."""
         return self.typed.says() if self.typed else {"every line": "a record as capture writes it"}
 
-    def take(self, rows: int, account: Account, patience_ms: int) -> list[Slice]:
+    def take(self, rows: int, account: Account, patience_ms: int) -> list[RecordBatch]:
         """The next rows as records, one slice for each topic; none at the end.
 
         Args:
@@ -124,7 +124,7 @@ class Log:
         times = list(dict.fromkeys(mapping.time_of(topic) for topic in topics))
         self.typed = TypedColumns(self.path, settings, self.table, sample, used_of(mapping), names, times)
 
-    def _records(self, batch: Batch, account: Account) -> Iterator[Slice]:
+    def _records(self, batch: Batch, account: Account) -> Iterator[RecordBatch]:
         for topic, converter in self.converters.items():
             piece, rejected = converter.records(batch)
             for bad in rejected:
@@ -132,7 +132,7 @@ class Log:
             if piece.offsets:
                 yield piece
 
-    def _look_at_times(self, piece: Slice, patience_ms: int) -> None:
+    def _look_at_times(self, piece: RecordBatch, patience_ms: int) -> None:
         newest = max(self.newest_ms[piece.topic], max(piece.timestamps))
         if min(piece.timestamps) < newest - patience_ms and piece.topic != "labels":
             before = self.newest_ms[piece.topic]

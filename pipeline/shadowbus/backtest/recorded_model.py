@@ -11,7 +11,7 @@ from shadowbus.replay.model.messages import Answers
 from shadowbus.replay.model.process import Chunk
 from shadowbus.replay.model.requests import RequestReader
 from shadowbus.settings.backtest import BacktestSettings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 ABSENT = "shadow_unavailable", "there is no prediction for it in the file"
 ROWS = 10_000
@@ -117,7 +117,7 @@ def _problem(live: Live | str, model: str, *, known: bool) -> str:
     return "duplicate" if known else ""
 
 
-def _lives(piece: Slice) -> list[Live | str]:
+def _lives(piece: RecordBatch) -> list[Live | str]:
     """What n records say, or why they cannot be read."""
     keys, values = [key or b"" for key in piece.keys], [value or b"" for value in piece.values]
     try:

@@ -6,7 +6,7 @@ from contextlib import closing
 from itertools import islice
 
 from shadowbus.backtest.log import Account, Log
-from shadowbus.stage import Input, Slice
+from shadowbus.stage import Input, RecordBatch
 
 HALVES = ("requests", "predictions")
 
@@ -26,7 +26,7 @@ class TimeOrderedReader:
         self.now_ms = 0
         self.held = [UntimedRecords(log, account) for log in logs if log.timeless]
 
-    def next(self, paused: AbstractSet[Input]) -> list[Slice]:
+    def next(self, paused: AbstractSet[Input]) -> list[RecordBatch]:
         """The next records; nothing when all requests and predictions are read.
 
         Labels come once the clock has reached them, what has no time of its own with its request. Of requests and
@@ -50,7 +50,7 @@ class TimeOrderedReader:
             ready.remove(log)
         return self._left("predictions")
 
-    def rest(self) -> list[Slice]:
+    def rest(self) -> list[RecordBatch]:
         """The next labels, whatever their time; nothing at their end."""
         for log in self._unread():
             if pieces := self._take(log):
@@ -74,12 +74,12 @@ class TimeOrderedReader:
     def _unread(self) -> list[Log]:
         return [log for log in self.logs if not log.at_end]
 
-    def _left(self, topic: str) -> list[Slice]:
+    def _left(self, topic: str) -> list[RecordBatch]:
         """What has no time and no request either."""
         left = (piece for held in self.held if held.topic == topic for piece in held.rest(self.now_ms))
         return list(islice(left, 1))
 
-    def _take(self, log: Log) -> list[Slice]:
+    def _take(self, log: Log) -> list[RecordBatch]:
         return log.take(self.rows, self.account, self.patience_ms)
 
 
@@ -112,23 +112,23 @@ class UntimedRecords:
                     for key, value, line in zip(piece.keys, piece.values, piece.offsets, strict=True):
                         self.waiting.setdefault(key or b"", []).append((value or b"", line))
 
-    def of(self, requests: Slice) -> Slice:
+    def of(self, requests: RecordBatch) -> RecordBatch:
         """Those of requests that have come, at the requests' times."""
-        found = Slice(self.topic, 0)
+        found = RecordBatch(self.topic, 0)
         for key, at_ms in zip(requests.keys, requests.timestamps, strict=True):
             if key in self.waiting:
                 self._let_go(found, key, at_ms)
         return found
 
-    def rest(self, now_ms: int) -> Iterator[Slice]:
+    def rest(self, now_ms: int) -> Iterator[RecordBatch]:
         """Those whose request never came."""
         while self.waiting:
-            found = Slice(self.topic, 0)
+            found = RecordBatch(self.topic, 0)
             while self.waiting and len(found.keys) < ROWS:
                 self._let_go(found, next(iter(self.waiting)), now_ms)
             yield found
 
-    def _let_go(self, found: Slice, key: bytes, at_ms: int) -> None:
+    def _let_go(self, found: RecordBatch, key: bytes, at_ms: int) -> None:
         for value, line in self.waiting.pop(key):
             found.keys.append(key)
             found.values.append(b'{"timestamp_ms":%d,' % at_ms + value[len(_NO_TIME) :])

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.records import Verdict, encode
 from shadowbus.settings import Settings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 
 class CannotVerify(ShadowbusError):
@@ -52,7 +52,7 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
         total = sum(after - first for first, after in again.ranges.values())
         with _progress(total) as advance:
 
-            def give(piece: Slice) -> None:
+            def give(piece: RecordBatch) -> None:
                 again.take(piece)
                 advance(sum(again.taken.values()))
 

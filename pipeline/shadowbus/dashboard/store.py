@@ -9,7 +9,7 @@ from shadowbus.dashboard.example import Example, Examples, Question, example_of,
 from shadowbus.errors import Malformed
 from shadowbus.records import Aggregate, Promotion, Verdict, decode
 from shadowbus.records.published import read_aggregate, read_verdict
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.story.history import remember
 from shadowbus.story.trial import Story, tell, trials_of
 
@@ -79,7 +79,7 @@ class Store:
         with self._lock:
             self._aggregates, self._history, self._examples, self._acts = {}, {}, {}, {}
 
-    def take(self, slices: Iterable[Slice]) -> None:
+    def take(self, slices: Iterable[RecordBatch]) -> None:
         """Add records; what cannot be read is left out, as it is a matter of the workers and not of the page."""
         with self._lock:
             for piece in slices:

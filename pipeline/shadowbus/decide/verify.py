@@ -22,7 +22,7 @@ from shadowbus.gates import Gate
 from shadowbus.records import Partial, Verdict, parse_object
 from shadowbus.records.published import ranges_of
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Slice
+from shadowbus.stage import Input, RecordBatch
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import ALL, COUNTED, Key
 from shadowbus.totals.noise_floor import NoiseFloor, controls_of
@@ -65,7 +65,7 @@ class Recount:
         self.sources = {partition: _Source() for partition in counting}
         self.taken = dict.fromkeys((*COUNTED, "vitals"), 0)
 
-    def take(self, piece: Slice) -> None:
+    def take(self, piece: RecordBatch) -> None:
         """Take records of one partition of one input, all of them within its range."""
         self.taken[piece.topic] += len(piece.offsets)
         source = self.sources.setdefault(piece.partition, _Source())
@@ -77,7 +77,7 @@ class Recount:
         for part, skipped in ((piece.part(0, own), self.verdict.trial), (piece.part(own), "")):
             self._fold(part, source, skipped)
 
-    def _fold(self, piece: Slice, source: _Source, skipped: str) -> None:
+    def _fold(self, piece: RecordBatch, source: _Source, skipped: str) -> None:
         if not piece.offsets:
             return
         folded = fold(piece, lambda trial: self._known(source, piece.partition, trial, skipped), self.terms)

@@ -7,7 +7,7 @@ from typing import Any
 
 from shadowbus.errors import Malformed
 from shadowbus.records import DeadLetter, Label, Prediction, Request, from_object, parse_object
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 KINDS: Mapping[str, type] = {
     "requests": Request,
@@ -57,7 +57,7 @@ class Sample:
         return found
 
 
-def sample_of(topic: str, partitions: int, slices: Iterable[Slice]) -> Sample:
+def sample_of(topic: str, partitions: int, slices: Iterable[RecordBatch]) -> Sample:
     """Read slices of one topic."""
     records: list[Sampled] = []
     digests: Counter[tuple[bytes | None, int]] = Counter()
@@ -67,7 +67,7 @@ def sample_of(topic: str, partitions: int, slices: Iterable[Slice]) -> Sample:
     return Sample(topic, partitions, tuple(records), digests)
 
 
-def _read(topic: str, piece: Slice) -> Iterator[Sampled]:
+def _read(topic: str, piece: RecordBatch) -> Iterator[Sampled]:
     for key, value, timestamp in zip(piece.keys, piece.values, piece.timestamps, strict=True):
         parsed: Mapping[str, Any] = {}
         wrong = ""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from shadowbus.exporter.metrics import COMMIT_BUCKETS
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Input, Outputs, RecordBatch
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Meter:
         """The loop has gone round once more, with work or without."""
         self.turned_at = now
 
-    def took(self, batch: Iterable[Slice]) -> None:
+    def took(self, batch: Iterable[RecordBatch]) -> None:
         """A batch was read."""
         self.batches += 1
         for piece in batch:

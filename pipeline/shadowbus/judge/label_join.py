@@ -14,7 +14,7 @@ from shadowbus.judge.state import Books, JudgePartition
 from shadowbus.limits import MAX_ID_BYTES
 from shadowbus.records import VERSION
 from shadowbus.records.dead_letters import dead_letter, letter_key
-from shadowbus.stage import Outputs, Slice
+from shadowbus.stage import Outputs, RecordBatch
 from shadowbus.topology import MAX_OUTPUT_BYTES
 
 
@@ -40,7 +40,7 @@ class LabelJoin:
     namespace: str
     now_ms: int
 
-    def take(self, piece: Slice) -> None:
+    def take(self, piece: RecordBatch) -> None:
         """Apply all of a slice."""
         pending, swept = self.held.pending, self.held.swept
         hours = [hour_of(timestamp_ms) for timestamp_ms in piece.timestamps]
@@ -103,7 +103,7 @@ class LabelJoin:
             value = outcome(key, frame, one, label, self.comparators[frame.shadow], retracts=retracts)
             self.outputs.add("outcomes", self.held.partition, key, value)
 
-    def _set_aside(self, piece: Slice, key: bytes | None, value: bytes | None, offset: int, reason: str) -> None:
+    def _set_aside(self, piece: RecordBatch, key: bytes | None, value: bytes | None, offset: int, reason: str) -> None:
         if self.outputs is not None:
             source = f"{self.namespace}.{piece.topic}"
             letter = dead_letter(source, piece.partition, offset, key, value, reason=reason, now_ms=self.now_ms)

@@ -18,14 +18,14 @@ from shadowbus.judge.state import BOOKS_KEY, SIDES, Books, JudgePartition
 from shadowbus.judge.store import EntryStore
 from shadowbus.records import Vitals, encode
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Input, Outputs, RecordBatch, Stage
 from shadowbus.topology import JUDGE_BOOKS
 
 ENTRIES_PER_TICK = 4_000
 """How many entries a sweep looks at in one call, so that it does not hold up the rest."""
 
 
-class JudgeStage:
+class JudgeStage(Stage):
     """The judge over the partitions a worker holds.
 
     Args:
@@ -74,31 +74,32 @@ class JudgeStage:
             resume.update({(topic, partition): kept.get(topic, 0) for topic in SIDES})
         return resume
 
-    def restore(self, records: Slice) -> None:
-        """Take back the books; or apply input that the local state has not seen, whose outputs are long committed."""
-        held = self.held[records.partition]
-        if records.topic not in SIDES:
-            held.restore(records)
-            return
-        known = held.known(records)
-        if known < len(records.offsets):
-            self.lost({records.input: len(records.offsets) - known})
-        columns = (records.keys, records.values, records.timestamps, records.offsets)
-        seen = Slice(records.topic, records.partition, *(column[:known] for column in columns))  # type: ignore[arg-type]
-        self._apply(seen, None, held.counted, 0)
-        held.pending.write({**held.pending.positions(), records.topic: records.next_offset})
+    def restore(self, batch: RecordBatch) -> None:
+        """Take back the books."""
+        self.held[batch.partition].restore(batch)
 
-    def lost(self, records: Mapping[Input, int]) -> None:
+    def reread(self, batch: RecordBatch) -> None:
+        """Apply input that the local state has not seen; its outputs are committed."""
+        held = self.held[batch.partition]
+        known = held.known(batch)
+        if known < len(batch.offsets):
+            self.lost({batch.input: len(batch.offsets) - known})
+        columns = (batch.keys, batch.values, batch.timestamps, batch.offsets)
+        seen = RecordBatch(batch.topic, batch.partition, *(column[:known] for column in columns))  # type: ignore[arg-type]
+        self._apply(seen, None, held.counted, 0)
+        held.pending.write({**held.pending.positions(), batch.topic: batch.next_offset})
+
+    def lost(self, counts: Mapping[Input, int]) -> None:
         """Count them."""
-        for (topic, partition), count in records.items():
+        for (topic, partition), count in counts.items():
             for name in ("read", "never_read"):
                 self.held[partition].books[topic, name] += count
             self.touched.add(partition)
 
-    def process(self, batch: list[Slice], now_ms: int) -> Outputs:
+    def process(self, batches: list[RecordBatch], now_ms: int) -> Outputs:
         """Judge what can be judged now; keep the rest."""
         outputs = Outputs()
-        for piece in batch:
+        for piece in batches:
             held = self.held[piece.partition]
             self._apply(piece, outputs, held.books, now_ms)
             outputs.positions[piece.input] = piece.next_offset
@@ -122,10 +123,6 @@ class JudgeStage:
                 outputs.add("vitals", partition, f"judge||{partition}".encode(), encode(record))
         return outputs
 
-    def drain(self, now_ms: int) -> Outputs:
-        """Nothing is ever under way."""
-        return Outputs()
-
     def checkpoint(self, now_ms: int) -> Outputs:
         """The books as they stand, and up to where they have counted what is over."""
         outputs = Outputs()
@@ -138,10 +135,6 @@ class JudgeStage:
         """Write the local state."""
         for held in self.held.values():
             held.pending.write(held.positions)
-
-    def paused(self) -> frozenset[Input]:
-        """Never: what waits is on disk."""
-        return frozenset()
 
     def close(self) -> None:
         """Let go of the folders."""
@@ -169,6 +162,6 @@ class JudgeStage:
             held.pending.change(key, entry)
         self.touched.add(held.partition)
 
-    def _apply(self, piece: Slice, outputs: Outputs | None, books: Books, now_ms: int) -> None:
+    def _apply(self, piece: RecordBatch, outputs: Outputs | None, books: Books, now_ms: int) -> None:
         held, namespace = self.held[piece.partition], self.settings.namespace
         LabelJoin(held, self.horizon, self.comparators, books, outputs, namespace, now_ms).take(piece)

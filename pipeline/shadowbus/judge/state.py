@@ -16,7 +16,7 @@ import orjson
 from shadowbus.errors import StateCorruptError
 from shadowbus.judge.entry import START, ExpiryWatermark
 from shadowbus.judge.store import EntryStore
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 BOOKS_KEY = b"books"
 SIDES = {
@@ -69,7 +69,7 @@ class JudgePartition:
         kept = {SWEPT: [done, aim, to.hex()], STATE: self.state, NEXT_OFFSETS: self.positions}
         return orjson.dumps({**self.document(), **kept})
 
-    def restore(self, records: Slice) -> None:
+    def restore(self, records: RecordBatch) -> None:
         """Take back changelog records; the last one of a key counts, damaged or not."""
         for key, value, offset in zip(records.keys, records.values, records.offsets, strict=True):
             try:
@@ -113,7 +113,7 @@ class JudgePartition:
         self.positions = dict(committed)
         return self.counted_to is None
 
-    def known(self, records: Slice) -> int:
+    def known(self, records: RecordBatch) -> int:
         """How many of these records, from the first, are in the books."""
         if self.counted_to is None:
             return len(records.offsets)

@@ -5,14 +5,12 @@ by request id and partitioned by murmur2, and `dead-letters`. Guaranteed, togeth
 record once, with its time in Kafka; those of one id that lay in one partition keep their order. Headers are not kept.
 """
 
-from collections.abc import Mapping
-
 from shadowbus.errors import Malformed
 from shadowbus.partitioners import partition_of
 from shadowbus.records.dead_letters import dead_letter, letter_key
 from shadowbus.rekey.identity import identified
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Outputs, RecordBatch, Stage
 from shadowbus.topology import MAX_OUTPUT_BYTES
 
 SOURCE = "rekey-"
@@ -22,8 +20,8 @@ MOST_AHEAD_MS = 30 * 60 * 1000
 """Kafka refuses a record that is stamped more than an hour ahead of its own clock."""
 
 
-class RekeyStage:
-    """Has no state: what was read is written, or set aside, in the same transaction.
+class RekeyStage(Stage):
+    """Has no state: it writes each record, or sets it aside, in the transaction that reads it.
 
     Args:
         settings: The namespace, its partitions, and `[rekey]`.
@@ -34,47 +32,15 @@ class RekeyStage:
         self.path = tuple(settings.rekey.id_field.split("."))
         self.sources = {f"{SOURCE}{target}": name for target, name in settings.rekey.sources.items()}
 
-    def restore(self, records: Slice) -> None:
-        """There is nothing kept."""
-
-    def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
-        """There is no local state."""
-        return {}
-
-    def lost(self, records: Mapping[Input, int]) -> None:
-        """The loop logs it. There are no books of topics from outside."""
-
-    def process(self, batch: list[Slice], now_ms: int) -> Outputs:
+    def process(self, batches: list[RecordBatch], now_ms: int) -> Outputs:
         """Move a batch."""
         outputs = Outputs()
-        for piece in batch:
+        for piece in batches:
             self._move(piece, outputs, now_ms)
             outputs.positions[piece.input] = piece.next_offset
         return outputs
 
-    def tick(self, now_ms: int, lags: Mapping[Input, int]) -> Outputs:
-        """Nothing waits."""
-        return Outputs()
-
-    def drain(self, now_ms: int) -> Outputs:
-        """Nothing is ever under way."""
-        return Outputs()
-
-    def checkpoint(self, now_ms: int) -> Outputs:
-        """Nothing has to be kept."""
-        return Outputs()
-
-    def committed(self) -> None:
-        """There is no local state."""
-
-    def paused(self) -> frozenset[Input]:
-        """Never: nothing waits."""
-        return frozenset()
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
-
-    def _move(self, piece: Slice, outputs: Outputs, now_ms: int) -> None:
+    def _move(self, piece: RecordBatch, outputs: Outputs, now_ms: int) -> None:
         moved = outputs.stamped.setdefault(piece.topic.removeprefix(SOURCE), [])
         for key, value, at_ms, offset in zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True):
             try:

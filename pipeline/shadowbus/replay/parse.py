@@ -12,7 +12,7 @@ from shadowbus.limits import MAX_ID_BYTES, MAX_LIVE_MODELS
 from shadowbus.records.dead_letters import dead_letter, letter_key
 from shadowbus.replay.in_flight import InFlightBatch
 from shadowbus.replay.live import MODEL_OF, Live, read_lives
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.topology import MAX_RECORD_BYTES
 
 NEVER_IN_AN_ID = b"\xff"
@@ -62,7 +62,7 @@ class InputParser:
     def __init__(self, namespace: str, timed: str) -> None:
         self.namespace, self.timed = namespace, timed
 
-    def read(self, piece: Slice, taken: ParsedBatch, unit: InFlightBatch, models: set[str], now_ms: int) -> None:
+    def read(self, piece: RecordBatch, taken: ParsedBatch, unit: InFlightBatch, models: set[str], now_ms: int) -> None:
         """Take over the records that can be joined, and what the predictions among them say; set the others aside.
 
         `models` are the live models met before in this partition; new ones are added.

@@ -16,7 +16,7 @@ from shadowbus.replay.books import SIDES, Books
 from shadowbus.replay.join import PREDICTION, REQUEST, Join, Unmatched, merge_change
 from shadowbus.replay.live import read_lives
 from shadowbus.replay.reorder_buffer import ReorderBuffer
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 BOOKS_KEY = b"books"
 ANSWERED = b"a"
@@ -59,7 +59,7 @@ class ReplayPartition:
     kept: bool = False
     damaged: dict[bytes | None, str] = field(default_factory=dict)
 
-    def restore(self, records: Slice) -> None:
+    def restore(self, records: RecordBatch) -> None:
         """Take back changelog records; as in any compacted topic the last one of a key counts, damaged or not."""
         for key, value, offset in zip(records.keys, records.values, records.offsets, strict=True):
             try:

@@ -9,7 +9,7 @@ order: whatever they are, every record is taken once.
 from bisect import bisect_right
 from collections import deque
 
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 
 SIDES = ("requests", "predictions")
 
@@ -18,10 +18,10 @@ class ReorderBuffer:
     """One partition's records of both inputs, in the order of their offsets."""
 
     def __init__(self) -> None:
-        self._held: dict[str, deque[Slice]] = {side: deque() for side in SIDES}
+        self._held: dict[str, deque[RecordBatch]] = {side: deque() for side in SIDES}
         self.count = dict.fromkeys(SIDES, 0)
 
-    def add(self, piece: Slice) -> None:
+    def add(self, piece: RecordBatch) -> None:
         """Hold a slice."""
         self._held[piece.topic].append(piece)
         self.count[piece.topic] += len(piece.offsets)
@@ -31,7 +31,7 @@ class ReorderBuffer:
         held = self._held[side]
         return held[-1].timestamps[-1] if held else 0
 
-    def take(self, *, at_end: dict[str, bool]) -> list[Slice]:
+    def take(self, *, at_end: dict[str, bool]) -> list[RecordBatch]:
         """What may be taken now, requests first.
 
         Args:
@@ -46,8 +46,8 @@ class ReorderBuffer:
         behind = "predictions" if requests else "requests"
         return self._until(None) if at_end[behind] else []
 
-    def _until(self, moment_ms: int | None) -> list[Slice]:
-        taken: list[Slice] = []
+    def _until(self, moment_ms: int | None) -> list[RecordBatch]:
+        taken: list[RecordBatch] = []
         for side, held in self._held.items():
             whole = moment_ms is None or (bool(held) and held[-1].timestamps[-1] <= moment_ms)
             while held:
@@ -64,13 +64,13 @@ class ReorderBuffer:
         return taken
 
 
-def middle_ms(piece: Slice) -> int:
+def middle_ms(piece: RecordBatch) -> int:
     """When the record in the middle was written: one odd clock at either end says nothing about all of them."""
     return piece.timestamps[len(piece.timestamps) // 2]
 
 
-def _split(piece: Slice, count: int) -> tuple[Slice, Slice]:
+def _split(piece: RecordBatch, count: int) -> tuple[RecordBatch, RecordBatch]:
     """The first `count` records of a slice, and the others."""
     columns = (piece.keys, piece.values, piece.timestamps, piece.offsets)
     first, rest = ([column[part] for column in columns] for part in (slice(count), slice(count, None)))
-    return Slice(piece.topic, piece.partition, *first), Slice(piece.topic, piece.partition, *rest)  # type: ignore[arg-type]
+    return RecordBatch(piece.topic, piece.partition, *first), RecordBatch(piece.topic, piece.partition, *rest)  # type: ignore[arg-type]

@@ -30,11 +30,11 @@ from shadowbus.replay.partition import ReplayPartition
 from shadowbus.replay.reorder_buffer import SIDES, middle_ms
 from shadowbus.replay.shedding import Shedding
 from shadowbus.settings import Settings, ShadowSettings
-from shadowbus.stage import Input, Outputs, Slice
+from shadowbus.stage import Input, Outputs, RecordBatch, Stage
 from shadowbus.topology import REPLAY_CHANGELOG
 
 
-class ReplayStage:
+class ReplayStage(Stage):
     """The replay stage over the partitions a worker holds; `cutoff` says until when its model was trained."""
 
     def __init__(
@@ -64,13 +64,14 @@ class ReplayStage:
         additions = enrichers_of(settings, None if shadow.control else cutoff)
         self.comparisons = Comparisons(*named, comparator, numbers, additions)
 
-    def restore(self, records: Slice) -> None:
-        """Take back what waited, what was answered, and the books; count what the books have never seen."""
-        state = self.partitions[records.partition]
-        if records.topic in SIDES:
-            state.skipped(records.topic, len(records.offsets), records.next_offset)
-        else:
-            state.restore(records)
+    def restore(self, batch: RecordBatch) -> None:
+        """Take back what waited, what was answered, and the books."""
+        self.partitions[batch.partition].restore(batch)
+
+    def reread(self, batch: RecordBatch) -> None:
+        """Count input that the books have never seen."""
+        state = self.partitions[batch.partition]
+        state.skipped(batch.topic, len(batch.offsets), batch.next_offset)
 
     def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
         """Where the books end, if more is committed: the group was moved on, or there are only transaction markers."""
@@ -82,14 +83,14 @@ class ReplayStage:
             resume.update({(side, partition): reached[side] for side in SIDES if reached[side] < positions[side]})
         return resume
 
-    def lost(self, records: Mapping[Input, int]) -> None:
+    def lost(self, counts: Mapping[Input, int]) -> None:
         """Count them as read: nothing will balance them."""
-        for (topic, partition), count in records.items():
+        for (topic, partition), count in counts.items():
             self.partitions[partition].never_read(topic, count)
 
-    def process(self, batch: list[Slice], now_ms: int) -> Outputs:
+    def process(self, batches: list[RecordBatch], now_ms: int) -> Outputs:
         """Join what both inputs have reached, put it before the model, and return what the model has finished."""
-        for piece in batch:
+        for piece in batches:
             self.partitions[piece.partition].inbox.add(piece)
         self._advance(InFlightBatch(Outputs()), JoinedRows(), now_ms)
         return self._finished(now_ms, most_under_way=IN_FLIGHT)
@@ -139,9 +140,6 @@ class ReplayStage:
                 outputs.extend("replay-changelog", ((partition, key, value) for key, value in state.take_changelog()))
         return outputs
 
-    def committed(self) -> None:
-        """Nothing is kept locally."""
-
     def paused(self) -> frozenset[Input]:
         """Inputs whose halves fill the memory set aside for them; of two of a partition, the one ahead in time.
 
@@ -171,7 +169,7 @@ class ReplayStage:
         self,
         partition: int,
         state: ReplayPartition,
-        slices: list[Slice],
+        slices: list[RecordBatch],
         unit: InFlightBatch,
         pairs: JoinedRows,
         now_ms: int,

@@ -8,17 +8,17 @@ from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin, make_reader, plainly
 from shadowbus.kafka.error_classes import HARMLESS_IN_NO_GROUP
-from shadowbus.kafka.read.batches import slices_of
+from shadowbus.kafka.read.batches import batches_of
 from shadowbus.kafka.read.offsets import bounds
 from shadowbus.settings import Settings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.topology import Topic
 
 BATCH = 1_000
 SILENCE_S = 30.0
 
 
-def whole_topic(settings: Settings, topic: Topic, silence_s: float = SILENCE_S) -> Generator[Slice, None, None]:
+def whole_topic(settings: Settings, topic: Topic, silence_s: float = SILENCE_S) -> Generator[RecordBatch, None, None]:
     """Every committed record that is there at the moment of the call; those of one partition in their order.
 
     Args:
@@ -39,7 +39,7 @@ def whole_topic(settings: Settings, topic: Topic, silence_s: float = SILENCE_S) 
         consumer.assign([TopicPartition(name, partition, limits[name, partition].first) for _, partition in left])
         deadline = Deadline.after(silence_s)
         while left:
-            slices, reached, errors = slices_of(consumer.consume(BATCH, 0.2), {name: name})
+            slices, reached, errors = batches_of(consumer.consume(BATCH, 0.2), {name: name})
             for error in errors:
                 if error.code() not in HARMLESS_IN_NO_GROUP:
                     raise KafkaException(error)

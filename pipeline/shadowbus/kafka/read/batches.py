@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 
 from confluent_kafka import KafkaError, Message
 
-from shadowbus.stage import Input, Slice
+from shadowbus.stage import Input, RecordBatch
 
 
-def slices_of(
+def batches_of(
     messages: Iterable[Message], topics: Mapping[str, str]
-) -> tuple[list[Slice], dict[Input, int], list[KafkaError]]:
+) -> tuple[list[RecordBatch], dict[Input, int], list[KafkaError]]:
     """Sort messages by partition.
 
     Args:
@@ -19,11 +19,11 @@ def slices_of(
     Returns:
         The records as slices; the partitions that were read to their end, with the offset of that end; other errors.
     """
-    found: dict[tuple[str | None, int | None], Slice] = {}
+    found: dict[tuple[str | None, int | None], RecordBatch] = {}
     ends: dict[Input, int] = {}
     errors: list[KafkaError] = []
     source: tuple[str | None, int | None] = (None, None)
-    piece = Slice("", -1)
+    piece = RecordBatch("", -1)
     for message in messages:
         error = message.error()
         if error is not None:
@@ -36,7 +36,7 @@ def slices_of(
         here = (message.topic(), message.partition())
         if here != source:  # records of one partition come in runs
             source = here
-            piece = found.get(here) or found.setdefault(here, Slice(topics[here[0]], here[1]))  # type: ignore[index,arg-type]
+            piece = found.get(here) or found.setdefault(here, RecordBatch(topics[here[0]], here[1]))  # type: ignore[index,arg-type]
             keys, values = piece.keys.append, piece.values.append
             timestamps, offsets = piece.timestamps.append, piece.offsets.append
         keys(message.key())

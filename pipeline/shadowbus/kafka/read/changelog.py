@@ -9,10 +9,10 @@ from shadowbus.errors import Retry
 from shadowbus.kafka.clients import make_admin, make_reader
 from shadowbus.kafka.error_classes import HARMLESS_IN_NO_GROUP, again, as_next_action, next_action
 from shadowbus.kafka.heard import Heard
-from shadowbus.kafka.read.batches import slices_of
+from shadowbus.kafka.read.batches import batches_of
 from shadowbus.kafka.read.offsets import LATEST, offset_of
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Slice
+from shadowbus.stage import Input, RecordBatch
 
 BATCH = 2_000
 _READING = "reading kept state"
@@ -45,7 +45,7 @@ def read_back(
     settings: Settings,
     names: Mapping[str, str],
     ranges: Mapping[Input, tuple[int, int]],
-    give: Callable[[Slice], None],
+    give: Callable[[RecordBatch], None],
     silence_s: float,
     look: Callable[[], None] = lambda: None,
 ) -> int:
@@ -87,14 +87,14 @@ def _read(
     consumer: Consumer,
     topics: Mapping[str, str],
     left: dict[Input, int],
-    give: Callable[[Slice], None],
+    give: Callable[[RecordBatch], None],
     silence_s: float,
     look: Callable[[], None],
 ) -> int:
     count, deadline = 0, Deadline.after(silence_s)
     while left:
         look()
-        slices, ends, errors = slices_of(consumer.consume(BATCH, 0.2), topics)
+        slices, ends, errors = batches_of(consumer.consume(BATCH, 0.2), topics)
         for error in errors:
             if error.code() not in HARMLESS_IN_NO_GROUP:
                 raise KafkaException(error)
@@ -115,7 +115,7 @@ def _read(
     return count
 
 
-def _cut(piece: Slice, end: int) -> None:
+def _cut(piece: RecordBatch, end: int) -> None:
     while piece.offsets and piece.offsets[-1] >= end:
         for column in (piece.keys, piece.values, piece.timestamps, piece.offsets):
             column.pop()

@@ -15,7 +15,7 @@ from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin, make_consumer
 from shadowbus.kafka.error_classes import PASSING, as_next_action
 from shadowbus.kafka.reaching import existing_topics
-from shadowbus.kafka.read.batches import slices_of
+from shadowbus.kafka.read.batches import batches_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
 from shadowbus.topology import Topic
@@ -79,7 +79,7 @@ class OwnedTable:
         """
         before = self.ready
         with as_next_action(self._role):
-            slices, ends, errors = slices_of(self._consumer.consume(BATCH, seconds), self._topics)
+            slices, ends, errors = batches_of(self._consumer.consume(BATCH, seconds), self._topics)
             for error in errors:
                 if error.code() not in PASSING:
                     raise KafkaException(error)

@@ -16,10 +16,10 @@ from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin, make_reader, plainly
 from shadowbus.kafka.error_classes import HARMLESS_IN_NO_GROUP
 from shadowbus.kafka.heard import Heard
-from shadowbus.kafka.read.batches import slices_of
+from shadowbus.kafka.read.batches import batches_of
 from shadowbus.kafka.read.offsets import bounds
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Slice
+from shadowbus.stage import Input, RecordBatch
 from shadowbus.topology import Topic
 
 BATCH = 500
@@ -41,7 +41,7 @@ class Wanted:
 class News:
     """What came: records, whether Kafka answers, and whether all that there was at the beginning has been read."""
 
-    slices: list[Slice]
+    slices: list[RecordBatch]
     connected: bool
     complete: bool
 
@@ -117,7 +117,7 @@ def _consumer(settings: Settings, state: _State) -> Consumer:
 def _next(consumer: Consumer, state: _State) -> News:
     messages = consumer.consume(BATCH, POLL_S)
     now = monotonic()
-    slices, ends, errors = slices_of(messages, state.names)
+    slices, ends, errors = batches_of(messages, state.names)
     for error in errors:
         if error.code() not in HARMLESS_IN_NO_GROUP:
             raise KafkaException(error)
@@ -140,7 +140,7 @@ def _answers(consumer: Consumer) -> bool:
     return True
 
 
-def _thin(consumer: Consumer, state: _State, slices: Iterable[Slice], now: float) -> None:
+def _thin(consumer: Consumer, state: _State, slices: Iterable[RecordBatch], now: float) -> None:
     """Read no more of a partition in one second than is kept of it, and go on at its end."""
     full = {short: name for name, short in state.names.items()}
     for piece in slices:

@@ -8,7 +8,7 @@ from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.read.changelog import read_back
 from shadowbus.kafka.read.offsets import Bounds, bounds
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Slice
+from shadowbus.stage import Input, RecordBatch
 from shadowbus.topology import Topic
 
 ASK_SECONDS = 30.0
@@ -19,7 +19,7 @@ def read_stretches(
     settings: Settings,
     topics: Mapping[str, Topic],
     ranges: Mapping[Input, tuple[int, int]],
-    give: Callable[[Slice], None],
+    give: Callable[[RecordBatch], None],
 ) -> None:
     """Give every committed record of some offset ranges to `give`, in order within a partition.
 

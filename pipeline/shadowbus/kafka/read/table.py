@@ -6,7 +6,7 @@ from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.read.changelog import read_back
 from shadowbus.kafka.read.offsets import bounds
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Slice
+from shadowbus.stage import Input, RecordBatch
 from shadowbus.topology import Topic
 
 
@@ -28,7 +28,7 @@ def read_table(settings: Settings, topic: Topic, deadline: Deadline) -> dict[byt
     }
     newest: dict[bytes, bytes] = {}
 
-    def take(piece: Slice) -> None:
+    def take(piece: RecordBatch) -> None:
         for key, value in zip(piece.keys, piece.values, strict=True):
             if key is not None and value is None:
                 newest.pop(key, None)

@@ -10,10 +10,10 @@ from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin, make_reader, plainly
 from shadowbus.kafka.error_classes import HARMLESS_IN_NO_GROUP
-from shadowbus.kafka.read.batches import slices_of
+from shadowbus.kafka.read.batches import batches_of
 from shadowbus.kafka.read.offsets import Bounds, Partition, bounds
 from shadowbus.settings import Settings
-from shadowbus.stage import Slice
+from shadowbus.stage import RecordBatch
 from shadowbus.topology import Topic
 
 PER_TOPIC = 2_000
@@ -24,7 +24,7 @@ BATCH = 500
 
 def newest_records(
     settings: Settings, limits: Mapping[Partition, Bounds], deadline: Deadline
-) -> dict[str, list[Slice]]:
+) -> dict[str, list[RecordBatch]]:
     """Committed records from the end of each partition, as many as fit.
 
     Args:
@@ -38,7 +38,7 @@ def newest_records(
     Raises:
         BrokerError: Kafka refuses to let a topic be read.
     """
-    found: dict[str, list[Slice]] = {topic: [] for topic, _ in limits}
+    found: dict[str, list[RecordBatch]] = {topic: [] for topic, _ in limits}
     taken = 0
     with contextlib.closing(_slices(settings, limits, PER_TOPIC, deadline)) as slices:
         for piece in slices:
@@ -72,7 +72,7 @@ def newest_values(settings: Settings, topic: Topic, most: int, deadline: Deadlin
 
 def _slices(
     settings: Settings, limits: Mapping[Partition, Bounds], most: int, deadline: Deadline
-) -> Generator[Slice, None, None]:
+) -> Generator[RecordBatch, None, None]:
     """The ends of partitions as they are read, of each topic about so many records."""
     left = {one: limit.committed_end for one, limit in limits.items() if limit.first < limit.committed_end}
     counts = Counter(topic for topic, _ in limits)
@@ -87,7 +87,7 @@ def _slices(
             ]
         )
         while left and not deadline.passed:
-            slices, ends, errors = slices_of(consumer.consume(BATCH, 0.2), {name: name for name in counts})
+            slices, ends, errors = batches_of(consumer.consume(BATCH, 0.2), {name: name for name in counts})
             for error in errors:
                 if error.code() not in HARMLESS_IN_NO_GROUP:
                     raise KafkaException(error)

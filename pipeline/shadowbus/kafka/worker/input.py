@@ -7,12 +7,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from shadowbus.clock import monotonic
 from shadowbus.kafka.error_classes import PASSING
-from shadowbus.kafka.read.batches import slices_of
+from shadowbus.kafka.read.batches import batches_of
 from shadowbus.kafka.topic_ids import TopicWatch
 from shadowbus.kafka.worker.idle import Idle
 from shadowbus.kafka.worker.positions import Progress
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Slice
+from shadowbus.stage import Input, RecordBatch
 
 _LEFT_ALONE = PASSING | {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
 """What mends itself, and what `TopicWatch` says better: whether a topic is really gone, or was made anew."""
@@ -35,7 +35,7 @@ class Intake:
         self.short = {full: name for name, full in names.items()}
         self.progress = Progress()
         self.paused: frozenset[Input] = frozenset()
-        self.ahead: deque[list[Slice]] = deque()
+        self.ahead: deque[list[RecordBatch]] = deque()
 
     def begin(self, starts: Mapping[Input, int], committed: Mapping[Input, int]) -> None:
         """Stand at these offsets, and nowhere else; `committed` is before them where records were lost.
@@ -55,7 +55,7 @@ class Intake:
         Raises:
             KafkaException: The consumer reports an error that does not mend itself.
         """
-        slices, ends, errors = slices_of(messages, self.short)
+        slices, ends, errors = batches_of(messages, self.short)
         for error in errors:
             if error.code() not in _LEFT_ALONE:
                 raise KafkaException(error)

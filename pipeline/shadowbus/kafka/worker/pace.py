@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 
 from shadowbus.clock import monotonic
-from shadowbus.stage import Input, Slice
+from shadowbus.stage import Input, RecordBatch
 
 logger = logging.getLogger("shadowbus.worker")
 
@@ -31,7 +31,7 @@ class Pace:
             if start < end:
                 self.starts[key], self.ends[key], self.at[key] = start, end, start
 
-    def took(self, piece: Slice) -> None:
+    def took(self, piece: RecordBatch) -> None:
         """These records were restored."""
         self.records += len(piece.offsets)
         self.at[piece.input] = piece.next_offset

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from shadowbus.stage import Input, Slice
+from shadowbus.stage import Input, RecordBatch
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Progress:
         """At the beginning of an assignment. Where records were lost, the next commit has to stand behind them."""
         return cls(dict(starts), dict(starts), dict(committed))
 
-    def take(self, slices: Iterable[Slice], ends: Mapping[Input, int]) -> list[Slice]:
+    def take(self, slices: Iterable[RecordBatch], ends: Mapping[Input, int]) -> list[RecordBatch]:
         """Note what was read.
 
         Args:
@@ -32,7 +32,7 @@ class Progress:
         Returns:
             What is new, as slices that are not empty.
         """
-        fresh: list[Slice] = []
+        fresh: list[RecordBatch] = []
         for piece in slices:
             if piece.input not in self.next:
                 continue

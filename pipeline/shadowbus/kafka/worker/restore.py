@@ -24,7 +24,7 @@ from shadowbus.kafka.worker.fencing import committed_of, topic_id_of
 from shadowbus.kafka.worker.job import Job
 from shadowbus.kafka.worker.pace import Pace
 from shadowbus.settings import Settings
-from shadowbus.stage import Input, Slice, Stage
+from shadowbus.stage import Input, RecordBatch, Stage
 
 logger = logging.getLogger("shadowbus.worker")
 
@@ -117,26 +117,29 @@ def restored_stage(
     held, names = frozenset(partition for _, partition in standing.starts), job.topic_names(settings.namespace)
     stage, pace = job.open_stage(held), Pace(job.name)
 
-    def give(piece: Slice) -> None:
-        stage.restore(piece)
-        pace.took(piece)
-        reached("during-restore")
+    def giving(take: Callable[[RecordBatch], None]) -> Callable[[RecordBatch], None]:
+        def give(batch: RecordBatch) -> None:
+            take(batch)
+            pace.took(batch)
+            reached("during-restore")
+
+        return give
 
     def look() -> None:
         check()
         pace.say()
 
-    def read(ranges: Mapping[Input, tuple[int, int]]) -> None:
+    def read(ranges: Mapping[Input, tuple[int, int]], take: Callable[[RecordBatch], None]) -> None:
         pace.expect(ranges)
-        read_back(settings, names, ranges, give, SILENCE_SECONDS, look)
+        read_back(settings, names, ranges, giving(take), SILENCE_SECONDS, look)
 
     try:
         if job.changelog is not None:
             wanted = range(settings.partitions) if job.changelog_whole else held
             ends = end_offsets(settings, names, [(job.changelog.name, partition) for partition in wanted], deadline)
-            read({key: (0, end) for key, end in ends.items()})
+            read({key: (0, end) for key, end in ends.items()}, stage.restore)
         resume = stage.resume_at(standing.starts)
-        read({key: (offset, standing.starts[key]) for key, offset in resume.items()})
+        read({key: (offset, standing.starts[key]) for key, offset in resume.items()}, stage.reread)
         check()
         stage.lost(standing.lost)
     except BaseException:

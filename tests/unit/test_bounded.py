@@ -82,7 +82,7 @@ ROUNDS = 60
 MOST = {
     "shadowbus.aggregate.state.MOST_TRIALS": 10,
     "shadowbus.aggregate.vitals.MOST_LATEST": 10,
-    "shadowbus.aggregate.segments.MOST": 10,
+    "shadowbus.aggregate.vocabulary.MOST_SEGMENTS": 10,
     "shadowbus.aggregate.vocabulary.MOST_FEATURES": 10,
     "shadowbus.exporter.trials.MOST_KNOWN": 10,
     "shadowbus.exporter.trials.MOST_FRESH": 50,

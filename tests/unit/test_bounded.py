@@ -230,7 +230,7 @@ class Shadowed:
 @pytest.mark.parametrize("way", Shadowed.WAYS)
 @pytest.mark.parametrize("restarts", [False, True])
 def test_what_replay_holds_does_not_grow_with_time(way: str, restarts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, most in {"books.MOST_TRIALS": 10, "reading.MAX_LIVE_MODELS": 25}.items():
+    for name, most in {"books.MOST_TRIALS": 10, "parse.MAX_LIVE_MODELS": 25}.items():
         monkeypatch.setattr(f"shadowbus.replay.{name}", most)
     line = Shadowed(way, restarts=restarts)
     line.play(ROUNDS)

@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from shadowbus.models.bundle import write_bundle
+from shadowbus.models.make import write_bundle
 
 FEATURES = [f"feature_{number:02d}" for number in range(30)]
 ROWS = 5_000

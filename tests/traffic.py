@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 from sklearn.linear_model import LogisticRegression
 
 from shadowbus.kafka.topics import create_topics
-from shadowbus.models.bundle import write_bundle
+from shadowbus.models.make import write_bundle
 from shadowbus.settings import Settings, load_settings
 
 FEATURES = [f"f{number:02d}" for number in range(30)]

@@ -1,6 +1,6 @@
 """Until when a model was trained. What it may have learned by heart is no evidence of how good it is.
 
-In: the word of whoever bundles a model or runs a backtest, else what is known of its file (`models/saved_at.py`).
+In: the word of whoever bundles a model or runs a backtest, else what is known of its file (`models/trained_until.py`).
 Out: a `Cutoff`, and what people are told of it. A comparison whose request is from before it is marked `trained_on`:
 it counts for failures and latency, and for nothing that rests on whether the answer was right, or the same.
 """

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shadowbus.models.model import Answers, Row
+from shadowbus.models.model import Predictions, Row
 from shadowbus.replay.model.child.predictor import Predictor
 from shadowbus.replay.model.child.single_rows import SingleRowSampler
 from shadowbus.replay.model.messages import pack_question
@@ -15,8 +15,8 @@ class Doubler:
     model = "doubler@1"
     feature_names: tuple[str, ...] | None = ("x",)
 
-    def predict(self, rows: Sequence[Row]) -> Answers:
-        return Answers([row["x"] * 2 for row in rows], None)  # type: ignore[call-overload,operator]
+    def predict(self, rows: Sequence[Row]) -> Predictions:
+        return Predictions([row["x"] * 2 for row in rows], None)  # type: ignore[call-overload,operator]
 
     def missing(self, rows: Sequence[Row]) -> list[tuple[str, ...]] | None:
         return [() if "x" in row else ("x",) for row in rows]

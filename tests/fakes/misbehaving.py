@@ -23,7 +23,7 @@ import psutil
 from numpy.typing import NDArray
 
 from fakes.forging import announce, channel, drip, flood, forge, forged
-from shadowbus.models.bundle import write_bundle
+from shadowbus.models.make import write_bundle
 from shadowbus.replay.model.messages import Answers, pack_answers
 
 LEAKED_BYTES = 16 * 2**20

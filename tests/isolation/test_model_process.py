@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 from fakes.misbehaving import Deed, Misbehaving, bundle_of
 from fakes.questions import ask, chunk
 from shadowbus.errors import BundleError
-from shadowbus.models.bundle import write_bundle
+from shadowbus.models.make import write_bundle
 from shadowbus.models.manifest import Manifest
 from shadowbus.replay.model import environment, stderr_tail
 from shadowbus.replay.model.circuit_breaker import (

@@ -18,8 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from shadowbus.errors import BundleError
-from shadowbus.models.bundle import Bundle, read_bundle, write_bundle
-from shadowbus.models.kinds import load_model
+from shadowbus.models.bundle import Bundle, read_bundle
+from shadowbus.models.load import load_model
+from shadowbus.models.make import write_bundle
 
 NOW = 1_700_000_000_000
 FEATURES = ("age", "income")

@@ -23,9 +23,10 @@ from shadowbus.decide.evidence import evidence_of, verdict_of
 from shadowbus.errors import BundleError, SettingsError
 from shadowbus.judge.dictionary import FieldDictionary, SharedFields
 from shadowbus.labelling.candidate import candidates_of
-from shadowbus.models.bundle import read_bundle, write_bundle
+from shadowbus.models.bundle import read_bundle
+from shadowbus.models.make import write_bundle
 from shadowbus.models.manifest import Manifest
-from shadowbus.models.saved_at import trained_until
+from shadowbus.models.trained_until import trained_until
 from shadowbus.records import Comparison, Outcome, decode
 from shadowbus.replay.in_flight import JoinedRows
 from shadowbus.replay.trained_on import TrainedOn, with_live

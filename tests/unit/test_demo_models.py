@@ -11,7 +11,7 @@ from shadowbus.demo.crasher import EXIT_CODE, fate
 from shadowbus.demo.digits import FEATURES, held_out, split
 from shadowbus.demo.models import TrainedModels, train
 from shadowbus.models.bundle import read_bundle
-from shadowbus.models.kinds import load_model
+from shadowbus.models.load import load_model
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ from pathlib import Path
 from shadowbus.demo.crasher import fate
 from shadowbus.demo.digits import split
 from shadowbus.models.bundle import read_bundle
-from shadowbus.models.kinds import load_model
+from shadowbus.models.load import load_model
 model = load_model(read_bundle(Path(sys.argv[1])), allow_pickle=True)
 row = next(row for row in split()[1].tolist() if str(fate(row)) == sys.argv[2])
 print("asking", flush=True)

@@ -19,7 +19,7 @@ from shadowbus.doctor.look import Look, held_up, stands_still
 from shadowbus.doctor.sample import Sample, sample_of
 from shadowbus.kafka.groups import GroupState
 from shadowbus.kafka.read.offsets import Bounds
-from shadowbus.models.bundle import write_bundle
+from shadowbus.models.make import write_bundle
 from shadowbus.partitioners import partition_of
 from shadowbus.records import DeadLetter, encode
 from shadowbus.settings import JudgeSettings, RekeySettings, Settings, ShadowSettings, WorkerSettings

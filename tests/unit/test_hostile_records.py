@@ -16,7 +16,7 @@ from shadowbus.compare import make_comparator
 from shadowbus.decide.evidence import books_of
 from shadowbus.judge.stage import JudgeStage
 from shadowbus.limits import MAX_LIVE_MODELS
-from shadowbus.models.model import Answers, Row
+from shadowbus.models.model import Predictions, Row
 from shadowbus.records import Partial, decode
 from shadowbus.replay.books import MOST_TRIALS
 from shadowbus.replay.join import Join
@@ -57,9 +57,9 @@ class Echo:
     model = "echo@1"
     feature_names = None
 
-    def predict(self, rows: Sequence[Row]) -> Answers:
+    def predict(self, rows: Sequence[Row]) -> Predictions:
         wanted = [row if isinstance(row, dict) else {} for row in rows]
-        return Answers([row.get("answer", "yes") for row in wanted], [row.get("scores") for row in wanted])  # type: ignore[arg-type]
+        return Predictions([row.get("answer", "yes") for row in wanted], [row.get("scores") for row in wanted])  # type: ignore[arg-type]
 
     def missing(self, rows: Sequence[Row]) -> list[tuple[str, ...]] | None:
         return None

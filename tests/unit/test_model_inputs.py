@@ -44,8 +44,9 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 
 from shadowbus.errors import BundleError
-from shadowbus.models.bundle import read_bundle, write_bundle
-from shadowbus.models.kinds import load_model
+from shadowbus.models.bundle import read_bundle
+from shadowbus.models.load import load_model
+from shadowbus.models.make import write_bundle
 from shadowbus.models.model import Model, PredictionError, Row
 
 pytestmark = pytest.mark.filterwarnings("ignore:::sklearn", "ignore:::lightgbm", "ignore:::numpy", "ignore:::scipy")

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info
 
 from fakes.misbehaving import bundle_of
 from fakes.questions import chunk
-from shadowbus.models.bundle import write_bundle
+from shadowbus.models.make import write_bundle
 from shadowbus.replay.model.process import Chunk, ModelProcess
 from shadowbus.settings import ShadowSettings
 

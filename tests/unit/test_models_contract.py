@@ -34,8 +34,8 @@ from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier
 
 from shadowbus.errors import BundleError
-from shadowbus.models.bundle import write_bundle
-from shadowbus.models.kinds import load_model
+from shadowbus.models.load import load_model
+from shadowbus.models.make import write_bundle
 from shadowbus.models.model import Model, PredictionError, Row
 from shadowbus.models.sklearn.model import SklearnModel
 

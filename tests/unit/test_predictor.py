@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from questioned import asked
-from shadowbus.models.model import Answers as Predicted
-from shadowbus.models.model import Row
+from shadowbus.models.model import Predictions, Row
 from shadowbus.replay.model.child import predictor as module
 from shadowbus.replay.model.child.error_text import NO_NETWORK, error_text
 from shadowbus.replay.model.child.predictor import FAILURES, REST_SECONDS, Predictor, Shortcut
@@ -31,16 +30,16 @@ class Model:
         self.matrices = 0
         self.batches: list[int] = []
 
-    def predict(self, rows: Sequence[Row]) -> Predicted:
+    def predict(self, rows: Sequence[Row]) -> Predictions:
         self.batches.append(len(rows))
         if len(rows) > self.most:
             raise RuntimeError("too many")
         values = [float(row["x"]) for row in rows]  # type: ignore[call-overload,arg-type]
         if -1 in values:
             raise RuntimeError("a bad row")
-        return Predicted([2 * value for value in values], None)
+        return Predictions([2 * value for value in values], None)
 
-    def predict_matrix(self, matrix: NDArray[np.float64]) -> Predicted:
+    def predict_matrix(self, matrix: NDArray[np.float64]) -> Predictions:
         self.matrices += 1
         if self.narrow or len(matrix) > self.most:
             raise RuntimeError("no matrix for me")
@@ -115,7 +114,7 @@ def test_rows_that_raise_close_no_way_to_the_others() -> None:
 
 def test_a_row_that_raises_only_when_it_is_timed_alone_is_predicted_and_counted() -> None:
     class Together(Model):
-        def predict(self, rows: Sequence[Row]) -> Predicted:
+        def predict(self, rows: Sequence[Row]) -> Predictions:
             if len(rows) == 1:
                 raise SystemExit("not alone")
             return super().predict(rows)

@@ -7,7 +7,7 @@ from time import perf_counter
 import pytest
 
 from questioned import asked
-from shadowbus.models.model import Answers, Row
+from shadowbus.models.model import Predictions, Row
 from shadowbus.replay.model.child.predictor import Predictor
 from shadowbus.replay.model.child.single_rows import BURST_SECONDS, SingleRowSampler
 
@@ -31,7 +31,7 @@ class Remembering:
         self.asked: list[list[float]] = []
         self.loaded = False
 
-    def predict(self, rows: Sequence[Row]) -> Answers:
+    def predict(self, rows: Sequence[Row]) -> Predictions:
         busy(0.0 if self.loaded else FIRST_MS)
         self.loaded = True
         values = [float(row["x"]) for row in rows]  # type: ignore[call-overload,arg-type]
@@ -40,7 +40,7 @@ class Remembering:
         if -1.0 in values:
             raise ValueError("a bad row")
         self.known.update({value: 2 * value for value in values})
-        return Answers([self.known[value] for value in values], None)
+        return Predictions([self.known[value] for value in values], None)
 
     def missing(self, rows: Sequence[Row]) -> list[tuple[str, ...]] | None:
         return None

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from shadowbus.backtest.cells.columns import SAMPLE_ROWS, TypedColumns, sample_of
 from shadowbus.backtest.converting import Converter, Wire, mapped_labels, mapped_predictions, mapped_requests
+from shadowbus.backtest.files.contents import open_lines
 from shadowbus.backtest.files.lines_table import first_line
-from shadowbus.backtest.files.opening import JSON_LINES, kind_of, open_lines, open_table
+from shadowbus.backtest.files.opening import JSON_LINES, kind_of, open_table
 from shadowbus.backtest.files.table import BadRow, Batch, Table
 from shadowbus.backtest.mapping import Answer
 from shadowbus.backtest.mapping import Mapping as ColumnMapping

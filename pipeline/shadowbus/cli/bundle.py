@@ -48,7 +48,7 @@ def bundle(
     ] = None,
 ) -> None:
     """Make a bundle: a folder with the model's file and a manifest that vouches for it."""
-    from shadowbus.models.bundle import write_bundle
+    from shadowbus.models.make import write_bundle
 
     made = write_bundle(
         file,

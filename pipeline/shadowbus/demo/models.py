@@ -22,8 +22,9 @@ from threadpoolctl import threadpool_limits
 from shadowbus.clock import now_ms
 from shadowbus.demo.crasher import Crasher, fate
 from shadowbus.demo.digits import FEATURES, Rows, held_out, split
-from shadowbus.models.bundle import Bundle, read_bundle, write_bundle
-from shadowbus.models.kinds import load_model
+from shadowbus.models.bundle import Bundle, read_bundle
+from shadowbus.models.load import load_model
+from shadowbus.models.make import write_bundle
 from shadowbus.models.manifest import MANIFEST_FILE
 
 VERSION = "1"

@@ -24,7 +24,7 @@ from shadowbus.broker.folder import HOST
 from shadowbus.capture import Tap
 from shadowbus.capture.asgi import App, Receive, Scope, Send, ShadowTap
 from shadowbus.models.bundle import read_bundle
-from shadowbus.models.kinds import load_model
+from shadowbus.models.load import load_model
 from shadowbus.models.model import Model, PredictionError
 from shadowbus.settings import load_settings
 

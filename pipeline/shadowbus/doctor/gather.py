@@ -25,7 +25,7 @@ from shadowbus.kafka.read.tail import newest_records, newest_values
 from shadowbus.kafka.transaction_probe import try_transaction
 from shadowbus.models.bundle import read_bundle
 from shadowbus.models.configured import configured
-from shadowbus.models.kinds import check_loadable
+from shadowbus.models.load import check_loadable
 from shadowbus.records import Verdict
 from shadowbus.settings import Settings, ShadowSettings
 from shadowbus.topology import AGGREGATES, PARTIALS, REKEY, STAGES, VERDICTS, topic_names

@@ -1,81 +1,89 @@
-"""Which adapter loads which kind of bundle.
+"""The kinds of models there are: which files hold one, and which adapter opens it.
 
-In: a bundle. Out: a model that can be asked. To add a kind of model, write its adapter, add a line here, and add it to
-the contract suite in `tests/unit/test_models_contract.py`.
+A kind is a line here and a module with two functions (`Adapter`); nothing else names one. The contract suite is
+`tests/unit/test_models_contract.py`. Modules are named, not imported: a process loads the libraries of the one kind
+of model that it runs.
 """
 
-import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from shadowbus.errors import BundleError
-from shadowbus.models.bundle import Bundle
-from shadowbus.models.model import Model
-from shadowbus.models.sample import check
-from shadowbus.models.sklearn.loading import MOST_BYTES, check_opening
 
-# Named, not imported: a worker loads the libraries of the one kind of model it runs.
-KINDS = {"sklearn": ("shadowbus.models.sklearn.model", "load_sklearn")}
+MOST_BYTES = 4 * 1024**3
+"""The default limit on how large a saved model may become when it is unpacked, in bytes."""
 
 
-def load_model(
-    bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = (), most_bytes: int = MOST_BYTES
-) -> Model:
-    """Load a bundle's model with the adapter of its kind; its hash is checked first, its sample last.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of model.
 
-    Args:
-        bundle: What to load.
-        allow_pickle: Whether a joblib or pickle file may be opened, which runs the code in it.
-        trusted: Full names of more types that skops may build.
-        most_bytes: How large the file may become when it is unpacked.
+    Attributes:
+        name: Its name in manifests.
+        adapter: The module with its `Adapter`.
+        formats: The format of a file by its suffix.
+        libraries: Distributions whose versions every bundle of the kind records.
+        runs_code: Formats that run code of their own when they are opened: only by an explicit choice.
+    """
+
+    name: str
+    adapter: str
+    formats: Mapping[str, str]
+    libraries: Sequence[str]
+    runs_code: frozenset[str] = frozenset()
+
+
+KINDS = (
+    Kind(
+        name="sklearn",
+        adapter="shadowbus.models.sklearn.model",
+        # joblib reads plain pickles as well.
+        formats={".skops": "skops", ".joblib": "joblib", ".pkl": "joblib", ".pickle": "joblib"},
+        libraries=("scikit-learn", "numpy", "scipy", "skops", "joblib"),
+        runs_code=frozenset({"joblib"}),
+    ),
+)
+
+FORMATS = {saved_as for kind in KINDS for saved_as in kind.formats.values()}
+RUNS_CODE = {saved_as for kind in KINDS for saved_as in kind.runs_code}
+
+
+def kind_named(name: str, where: Path) -> Kind:
+    """The kind of that name; `where` is the bundle, for the error.
 
     Raises:
-        BundleError: When no adapter knows the kind, its library is absent, the bundle cannot be trusted or loaded, or
-            it answers its sample otherwise than where it was made.
+        BundleError: There is no such kind.
     """
-    model = load_unasked(bundle, allow_pickle=allow_pickle, trusted=trusted, most_bytes=most_bytes)
-    ask_sample(bundle, model)
-    return model
+    found = next((kind for kind in KINDS if kind.name == name), None)
+    if found is None:
+        known = ", ".join(sorted(kind.name for kind in KINDS))
+        raise BundleError(f"{where} holds a model of kind '{name}'; the kinds known here are: {known}.")
+    return found
 
 
-def check_loadable(bundle: Bundle, *, allow_pickle: bool) -> None:
-    """What can be told without opening the model: whether an adapter knows its kind, and whether it may be opened.
+def kind_of(file: Path) -> Kind:
+    """The kind of model that a file holds, by its suffix.
 
     Raises:
-        BundleError: One of them is not so.
+        BundleError: No kind has that suffix.
     """
-    if bundle.manifest.kind not in KINDS:
+    suffix = file.suffix.lower()
+    found = next((kind for kind in KINDS if suffix in kind.formats), None)
+    if found is None:
+        known = ", ".join(suffix for kind in KINDS for suffix in kind.formats)
+        raise BundleError(f"{file} must end in one of {known}, which says how it was saved.")
+    return found
+
+
+def check_opening(saved_as: str, *, allow_pickle: bool) -> None:
+    """Refuse a format that runs code when it is opened, unless that is allowed.
+
+    Raises:
+        BundleError: The format runs code, and nobody allowed it.
+    """
+    if saved_as in RUNS_CODE and not allow_pickle:
         raise BundleError(
-            f"{bundle.folder} holds a model of kind '{bundle.manifest.kind}'; the kinds known here are: "
-            f"{', '.join(sorted(KINDS))}."
+            f"This model is a pickle ({saved_as}), which runs code of its own when opened: if you know who made it, "
+            "set 'allow_pickle = true' for that shadow; otherwise save it with skops."
         )
-    check_opening(bundle.manifest.format, allow_pickle=allow_pickle)
-
-
-def ask_sample(bundle: Bundle, model: Model) -> None:
-    """Ask a bundle's model its sample, if it has one.
-
-    Raises:
-        BundleError: It answers otherwise than where the bundle was made.
-    """
-    if (sample := bundle.read_sample()) is not None:
-        check(model, sample)
-
-
-def load_unasked(
-    bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = (), most_bytes: int = MOST_BYTES
-) -> Model:
-    """Load a bundle's model as `load_model` does, without asking it anything.
-
-    Raises:
-        BundleError: As `load_model`, but for the sample.
-    """
-    check_loadable(bundle, allow_pickle=allow_pickle)
-    module, function = KINDS[bundle.manifest.kind]
-    try:
-        load = getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
-        raise BundleError(
-            f"{bundle.model} needs '{error.name}', which is not installed; pip install 'shadowbus[models]'."
-        ) from error
-    model: Model = load(bundle, allow_pickle=allow_pickle, trusted=trusted, most_bytes=most_bytes)
-    return model

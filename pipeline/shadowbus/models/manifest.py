@@ -16,11 +16,11 @@ import orjson
 from shadowbus.cutoff import ASSUMED, Cutoff, Source
 from shadowbus.errors import BundleError
 from shadowbus.models.input_schema import InputSchema, schema_from
+from shadowbus.models.kinds import FORMATS
 
 MANIFEST_FILE = "manifest.json"
+SAMPLE_FILE = "sample.jsonl"
 SCHEMA_VERSION = 1
-FORMATS = {".skops": "skops", ".joblib": "joblib", ".pkl": "joblib", ".pickle": "joblib"}
-"""Which format a file is in, by its suffix (joblib reads plain pickles as well)."""
 
 # A model's full name is `name@version` and ends up in trial keys and metric labels, where '|', '~', '@' and spaces
 # separate.
@@ -36,7 +36,7 @@ class Manifest:
         name: The model's name, without its version.
         version: The model's version.
         kind: Which adapter loads it, such as "sklearn".
-        format: How the file was saved: "skops" or "joblib".
+        format: How the file was saved, such as "skops" (`kinds.py`).
         file: The model's file, relative to the bundle's folder.
         sha256: The file's hash, 64 lower-case hexadecimal digits.
         features: The features' names in the order the model was trained on, or None when it takes lists only.
@@ -46,9 +46,9 @@ class Manifest:
         sample_sha256: The hash of the rows and answers that are checked at every load, or None where there are none.
         trusted: Types beyond skops' own that the maker of the bundle trusts; when it is loaded, only classes of
             estimators among them count.
-        trained_until_ms: Requests from before it may have been trained on, in milliseconds since the epoch; None in a
-            bundle that does not say.
-        trained_until_from: Where that comes from: "flag", "mlflow", "file" or "bundled" (`saved_at.py`).
+        trained_until_ms: The model may have been trained on requests from before this time, in milliseconds since the
+            epoch; None in a bundle that does not say.
+        trained_until_from: Where that comes from: "flag", "mlflow", "file" or "bundled" (`trained_until.py`).
     """
 
     name: str
@@ -185,7 +185,7 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "name": (_is_word, _WORD_WANTED),
     "version": (_is_word, _WORD_WANTED),
     "kind": (_is_word, _WORD_WANTED),
-    "format": (lambda value: value in set(FORMATS.values()), "'skops' or 'joblib'"),
+    "format": (lambda value: value in FORMATS, " or ".join(f"'{one}'" for one in sorted(FORMATS, reverse=True))),
     "file": (_is_inside, "a path inside the bundle's folder"),
     "sha256": (_is_hash, "64 lower-case hexadecimal digits"),
     "features": (_are_features, _FEATURES_WANTED),

@@ -31,7 +31,7 @@ class PredictionError(ShadowbusError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class Predictions:
     """What a model says about a batch of n rows.
 
     Attributes:
@@ -59,7 +59,7 @@ class Model(Protocol):
         """The features it reads, in order, or None when it takes lists only."""
         ...
 
-    def predict(self, rows: Sequence[Row]) -> Answers:
+    def predict(self, rows: Sequence[Row]) -> Predictions:
         """Answer a batch.
 
         Args:
@@ -98,7 +98,7 @@ class MatrixModel(Model, Protocol):
         """How many features it reads, if it knows."""
         ...
 
-    def predict_matrix(self, matrix: NDArray[np.float64]) -> Answers:
+    def predict_matrix(self, matrix: NDArray[np.float64]) -> Predictions:
         """Answer a batch of n rows of k numbers in training order, not-a-number where one is absent.
 
         Returns:

@@ -17,9 +17,8 @@ from msgspec.structs import replace
 
 from shadowbus.errors import BundleError
 from shadowbus.models.input_schema import Column, InputSchema, Type
-from shadowbus.models.model import Answers, Model, PredictionError, Row
+from shadowbus.models.model import Model, PredictionError, Predictions, Row
 
-SAMPLE_FILE = "sample.jsonl"
 MOST_ROWS = 200
 """More rows of a sample are left out: they are asked at every load."""
 
@@ -142,7 +141,7 @@ def _ways(model: Model, rows: list[Row]) -> Iterator[tuple[str, Iterable[tuple[i
         raise BundleError(_unanswered(model, error)) from error
 
 
-def _by_row(places: Sequence[int], answers: Answers) -> Iterator[tuple[int, object, object]]:
+def _by_row(places: Sequence[int], answers: Predictions) -> Iterator[tuple[int, object, object]]:
     return zip(places, answers.predictions, answers.scores or [None] * len(places), strict=True)
 
 

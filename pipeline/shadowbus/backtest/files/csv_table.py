@@ -3,25 +3,20 @@
 Comes in: bytes. Goes out: rows of text; how columns are read is for others. A column without a name is left out.
 """
 
-import codecs
 import csv
-import io
 import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
-from shadowbus.backtest.files.opening import unreadable
+from shadowbus.backtest.files.contents import as_text, unreadable_text
 from shadowbus.backtest.files.table import BadRow, Batch
-from shadowbus.errors import SettingsError, ShadowbusError
+from shadowbus.errors import ShadowbusError
 from shadowbus.topology import MAX_RECORD_BYTES
 
 BETWEEN = ",;\t|\x01"
 """What may stand between cells; of those that the header has equally often the first is taken."""
-
-MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-"""What files may begin with that says their encoding."""
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
@@ -97,32 +92,6 @@ class CsvTable:
         if not any(header):
             raise ShadowbusError(f"{self.path} is empty: a CSV file has to begin with the names of its columns.")
         return comma, reader, header
-
-
-def as_text(unpacked: IO[bytes], encoding: str) -> io.TextIOWrapper:
-    """The text of a file, by what it begins with where nothing is said."""
-    buffered = with_peek(unpacked)
-    begins = buffered.peek(3)[:3] if not encoding else b""
-    found = next((name for mark, name in MARKS.items() if begins.startswith(mark)), "utf-8")
-    return io.TextIOWrapper(buffered, encoding=encoding or found, newline="")
-
-
-def with_peek(unpacked: IO[bytes]) -> io.BufferedReader:
-    """The same, where what comes next can be looked at."""
-    return cast(
-        "io.BufferedReader", unpacked if hasattr(unpacked, "peek") else io.BufferedReader(cast("Any", unpacked))
-    )
-
-
-def unreadable_text(path: Path, error: Exception) -> ShadowbusError:
-    """What to say of text that cannot be read."""
-    if isinstance(error, UnicodeError):
-        wrong = f" ({error.object[error.start : error.start + 1]!r})" if isinstance(error, UnicodeDecodeError) else ""
-        return SettingsError(
-            f"{path} holds bytes that are no UTF-8{wrong}: set 'backtest.encoding', as \"windows-1252\" for what Excel "
-            'writes in Western Europe, or "utf-16".'
-        )
-    return unreadable(path, error)
 
 
 def _between(header: str) -> str:

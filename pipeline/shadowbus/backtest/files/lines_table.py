@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from orjson import JSONDecodeError, dumps, loads
 
-from shadowbus.backtest.files.csv_table import as_text, unreadable_text, with_peek
+from shadowbus.backtest.files.contents import as_text, unreadable_text, with_peek
 from shadowbus.backtest.files.table import BadRow, Batch
 from shadowbus.errors import ShadowbusError
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow
 from pyarrow import compute, parquet, types
 
-from shadowbus.backtest.files.opening import unreadable
+from shadowbus.backtest.files.contents import unreadable
 from shadowbus.backtest.files.table import Batch
 from shadowbus.errors import ShadowbusError
 

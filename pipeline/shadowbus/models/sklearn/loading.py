@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from shadowbus.errors import BundleError
+from shadowbus.models.kinds import MOST_BYTES, check_opening
 
 # scikit-learn's own building blocks that skops does not trust by itself. Exact names, never a prefix such as
 # 'sklearn.': under a prefix lie functions that run text as code. The trees and neighbour indices among them hold raw
@@ -51,26 +52,6 @@ TRUSTED_TYPES = (
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
 )
-
-MOST_BYTES = 4 * 1024**3
-"""How large a saved estimator may become when it is unpacked, where nobody says otherwise."""
-
-
-def check_opening(saved_as: str, *, allow_pickle: bool) -> None:
-    """Whether a file may be opened at all.
-
-    Args:
-        saved_as: "skops" or "joblib".
-        allow_pickle: Whether a joblib or pickle file may be opened, which runs the code in it.
-
-    Raises:
-        BundleError: It may not.
-    """
-    if saved_as == "joblib" and not allow_pickle:
-        raise BundleError(
-            "This model is a pickle (joblib), which runs code of its own when opened: if you know who made it, set "
-            "'allow_pickle = true' for that shadow; otherwise save it with skops."
-        )
 
 
 def load_estimator(

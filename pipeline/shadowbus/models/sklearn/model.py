@@ -25,12 +25,16 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 from shadowbus.errors import BundleError
+from shadowbus.models.adapter import Inspected
 from shadowbus.models.bundle import Bundle
 from shadowbus.models.input_schema import InputSchema
-from shadowbus.models.model import Answers, PredictionError, Row
-from shadowbus.models.sklearn.fitted_with import fitted_with
+from shadowbus.models.kinds import MOST_BYTES
+from shadowbus.models.manifest import Manifest
+from shadowbus.models.model import PredictionError, Predictions, Row
+from shadowbus.models.sample import Sample, told_by
+from shadowbus.models.sklearn.fitted_with import fitted_with, packages_of
 from shadowbus.models.sklearn.frames import FeatureFrame
-from shadowbus.models.sklearn.loading import MOST_BYTES, check_width, estimators_among, load_estimator
+from shadowbus.models.sklearn.loading import check_width, estimators_among, load_estimator
 from shadowbus.models.sklearn.matrices import Dicts, FeatureMatrix, ObjectMatrix, Piece, SparseMatrix, Texts
 
 # Classifiers whose predict is the class of the highest probability, so that one call gives both answers. Exact types
@@ -90,19 +94,19 @@ class SklearnModel:
         self._labels = None if self._classes is None else _labels(self._classes)
         self._likeliest = self._classes is not None and type(_last_step(estimator)) in _PREDICT_THE_LIKELIEST
 
-    def predict(self, rows: Sequence[Row]) -> Answers:
+    def predict(self, rows: Sequence[Row]) -> Predictions:
         """Answer a batch of n rows; see `Model.predict`.
 
         Raises:
             PredictionError: When the estimator raises, or its answers are malformed or not finite.
         """
         if not rows:
-            return Answers([], None if self._classes is None else [])
+            return Predictions([], None if self._classes is None else [])
         pieces = self._input.pieces(rows)
         answers = self._together(pieces, len(rows)) if len(pieces) > 1 else self._asked(pieces[0][1], len(rows))
-        return Answers(answers.predictions, answers.scores, self._input.missing(rows))
+        return Predictions(answers.predictions, answers.scores, self._input.missing(rows))
 
-    def predict_matrix(self, matrix: NDArray[np.float64]) -> Answers:
+    def predict_matrix(self, matrix: NDArray[np.float64]) -> Predictions:
         """Answer a batch of n rows that are in a matrix already; see `MatrixModel.predict_matrix`.
 
         Raises:
@@ -110,7 +114,7 @@ class SklearnModel:
         """
         return self._asked(matrix, len(matrix))
 
-    def _together(self, pieces: Sequence[Piece], count: int) -> Answers:
+    def _together(self, pieces: Sequence[Piece], count: int) -> Predictions:
         """The answers of all pieces, in the order of the batch."""
         predictions: list[object] = [None] * count
         scores: list[Any] = [None] * count
@@ -124,9 +128,9 @@ class SklearnModel:
             for at, place in enumerate(held):
                 predictions[place] = found.predictions[at]
                 scores[place] = None if found.scores is None else found.scores[at]
-        return Answers(predictions, None if self._classes is None else scores)
+        return Predictions(predictions, None if self._classes is None else scores)
 
-    def _asked(self, values: Any, count: int) -> Answers:
+    def _asked(self, values: Any, count: int) -> Predictions:
         try:
             with warnings.catch_warnings():
                 # Columns were put in the order of the names already; scikit-learn cannot see that.
@@ -135,7 +139,7 @@ class SklearnModel:
         except Exception as error:  # what an estimator raises is its own affair; here it is one batch's failure
             raise PredictionError(f"{type(error).__name__}: {error}", suspects=_incomplete(values)) from error
         answers = _plain(predictions, count)
-        return Answers(answers, None if probabilities is None else self._scores(probabilities, count))
+        return Predictions(answers, None if probabilities is None else self._scores(probabilities, count))
 
     @property
     def reads_matrix(self) -> bool:
@@ -178,7 +182,7 @@ class SklearnModel:
         return [dict(zip(self._labels, row, strict=True)) for row in lists]
 
 
-def load_sklearn(
+def load(
     bundle: Bundle, *, allow_pickle: bool, trusted: Sequence[str] = (), most_bytes: int = MOST_BYTES
 ) -> SklearnModel:
     """Load a bundle of kind "sklearn".
@@ -197,6 +201,21 @@ def load_sklearn(
         bundle.read(), bundle.manifest.format, allow_pickle=allow_pickle, trusted=trusted, most_bytes=most_bytes
     )
     return SklearnModel(bundle.model, estimator, bundle.features, bundle.manifest.input)
+
+
+def inspect(manifest: Manifest, data: bytes, sample: Sample | None, trusted: Sequence[str]) -> Inspected:
+    """Open a saved estimator to find out what it reads; see `Adapter.inspect`.
+
+    Raises:
+        BundleError: It cannot be loaded, or its input cannot be built from requests.
+    """
+    estimator = load_estimator(data, manifest.format, allow_pickle=True, trusted=trusted)
+    schema = fitted_with(estimator, manifest.features)
+    if sample is not None:
+        schema = told_by(sample, schema)
+    model = SklearnModel(f"{manifest.name}@{manifest.version}", estimator, schema=schema)
+    used = packages_of(estimator) | ({"pandas"} if schema.container == "frame" else set())
+    return Inspected(model, schema, used)
 
 
 _BUILDERS: dict[str, Callable[[InputSchema, int | None], FeatureMatrix]] = {

@@ -16,8 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from shadowbus.clock import monotonic, perf_ns
-from shadowbus.models.model import Answers as Predicted
-from shadowbus.models.model import MatrixModel, Model
+from shadowbus.models.model import MatrixModel, Model, Predictions
 from shadowbus.replay.model.child.error_text import error_text
 from shadowbus.replay.model.child.single_rows import SingleRowSampler
 from shadowbus.replay.model.messages import TEXT_CHARACTERS, Answers, Detours, unpack_question
@@ -181,7 +180,7 @@ class Predictor:
 class _Single:
     """What a model said to a row alone, with its latency if that counts; or why it said nothing."""
 
-    said: Predicted | None = None
+    said: Predictions | None = None
     latency_ms: float | None = None
     problem: str = ""
 
@@ -254,7 +253,7 @@ def _put_in(rows: Sequence[int], alone: Mapping[int, _Single], answers: Answers,
                 missing[row] = said.missing[0]
 
 
-def _check(found: Predicted, rows: int) -> None:
+def _check(found: Predictions, rows: int) -> None:
     """Whether answers are what a comparison can hold, one for each row."""
     if len(found.predictions) != rows:
         raise ValueError(f"{rows} rows gave {len(found.predictions)} predictions")

@@ -91,7 +91,7 @@ def main(arguments: Sequence[str], network: str = "") -> None:
 def _load(path: Path, memory_mb: int, *, allow_pickle: bool, trusted: Sequence[str]) -> tuple[Model, str]:
     """The model, and the hash of its file."""
     from shadowbus.models.bundle import read_bundle
-    from shadowbus.models.kinds import ask_sample, load_unasked
+    from shadowbus.models.load import ask_sample, load_unasked
 
     bundle = read_bundle(path)
     most = memory_mb * MEGABYTE

@@ -22,7 +22,7 @@ DEMO_FLAGS := $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RATE),--rate $(RATE))
 
 .PHONY: help
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/.kafka ## Make .venv with every extra, and fetch Kafka's jars; does nothing when that is done
@@ -92,6 +92,11 @@ bench-gate: setup ## Simulate the gate; writes benchmarks/gate/results.md and re
 .PHONY: docs
 docs: setup ## Write the generated parts of the documentation anew
 	@$(PY) docs/generate.py
+
+.PHONY: docs-site
+docs-site: setup ## Build the documentation as a site in build/site; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
+	@echo "build/site/index.html; to look at it: $(PY) -m http.server --bind 127.0.0.1 --directory build/site"
 
 .PHONY: clean
 clean: ## Remove .venv, caches and built models

@@ -1,12 +1,14 @@
 """Columns as arrays: what can be added up without looking at a record again."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shadowbus.aggregate.parse import Columns
 from shadowbus.aggregate.probabilities import Floats, Probabilities
+from shadowbus.aggregate.rows import ComparisonRow, OutcomeRow
 from shadowbus.records import SHADOW_FAILURES, STATUSES
 from shadowbus.statistics.logarithm import log
 from shadowbus.statistics.moments import Values
@@ -79,69 +81,91 @@ LEAST = 1e-15
 
 def comparison_arrays(columns: Columns) -> ComparisonArrays:
     """The arrays of what was read from `comparisons`."""
-    table = np.array(columns.rows, np.float64).T
-    (
-        status,
-        agree,
-        live_latency,
-        shadow_latency,
-        distance,
-        live_error,
-        shadow_error,
-        lacking,
-        trained_on,
-        live_timed,
-        timed,
-        *answers,
-    ) = table
-    theirs, ours = answers
-    counts = np.zeros((status.size, len(COUNTERS)), np.int64)
-    counts[np.arange(status.size), status.astype(np.int64)] = 1
-    counts[:, INDEX["agreed"]] = agree == 1
-    counts[:, INDEX["disagreed"]] = agree == 2
-    counts[:, INDEX["latency_rows"]] = shadow_latency >= -np.inf
-    counts[:, INDEX["over_budget"]] = shadow_latency > _budgets(columns)
-    counts[:, INDEX["live_errors"]] = live_error
-    counts[:, INDEX["shadow_errors"]] = (shadow_error == 1) | np.isin(status, _FAILED)
-    counts[:, INDEX["missing_features"]] = lacking > 0
-    counts[:, INDEX["trained_on"]] = (trained_on == 1) & (status == _COMPARED)
-    evident = (trained_on == 0) & (status != _NOT_ASKED) & (counts[:, INDEX["shadow_errors"]] == 0)
+    of: ComparisonRow[Floats] = ComparisonRow._make(_by_column(columns, len(ComparisonRow._fields)))
+    counts = np.zeros((of.status.size, len(COUNTERS)), np.int64)
+    counts[np.arange(of.status.size), of.status.astype(np.int64)] = 1
+    counts[:, INDEX["agreed"]] = of.agree == 1
+    counts[:, INDEX["disagreed"]] = of.agree == 2
+    counts[:, INDEX["latency_rows"]] = of.shadow_latency >= -np.inf
+    counts[:, INDEX["over_budget"]] = of.shadow_latency > _budgets(columns)
+    counts[:, INDEX["live_errors"]] = of.live_error
+    counts[:, INDEX["shadow_errors"]] = (of.shadow_error == 1) | np.isin(of.status, _FAILED)
+    counts[:, INDEX["missing_features"]] = of.lacking > 0
+    counts[:, INDEX["trained_on"]] = (of.trained_on == 1) & (of.status == _COMPARED)
+    evident = (of.trained_on == 0) & (of.status != _NOT_ASKED) & (counts[:, INDEX["shadow_errors"]] == 0)
     for kind, name in enumerate(LIVE_TIMED, start=1):
-        counts[:, INDEX[name]] = live_timed == kind
-    gap = np.where((timed > 0) & (timed == live_timed), shadow_latency - live_latency, np.nan)
-    moments = np.stack((distance, gap)).clip(-LARGEST, LARGEST)
+        counts[:, INDEX[name]] = of.live_timed == kind
+    alike = (of.shadow_timed > 0) & (of.shadow_timed == of.live_timed)
+    gap = np.where(alike, of.shadow_latency - of.live_latency, np.nan)
+    moments = np.stack((of.distance, gap)).clip(-LARGEST, LARGEST)
     weights = _weights(columns)
-    shared = (counts, np.array(columns.times, np.int64), weights, None, moments, Values.of(moments, weights))
-    return ComparisonArrays(*shared, live_latency, shadow_latency, theirs, ours, lacking.astype(np.int64), evident)
+    return ComparisonArrays(
+        counts=counts,
+        times=np.array(columns.times, np.int64),
+        weights=weights,
+        signs=None,
+        moments=moments,
+        values=Values.of(moments, weights),
+        live_latency=of.live_latency,
+        shadow_latency=of.shadow_latency,
+        live_answer=of.live_answer,
+        shadow_answer=of.shadow_answer,
+        lacking=of.lacking.astype(np.int64),
+        evident=evident,
+    )
 
 
 def outcome_arrays(columns: Columns) -> OutcomeArrays:
     """The arrays of what was read from `outcomes`."""
-    early, right, agree, sign, loss, live_loss, shadow_loss, *codes, more, worth = np.array(columns.rows, np.float64).T
-    counts = np.zeros((right.size, len(COUNTERS)), np.int64)
-    trained_on = early == 1
+    of: OutcomeRow[Floats] = OutcomeRow._make(_by_column(columns, len(OutcomeRow._fields)))
+    labels, lives, live_scores, shadows, shadow_scores = zip(*columns.labelled, strict=True)
+    live, shadow = Probabilities.of(live_scores, labels, lives), Probabilities.of(shadow_scores, labels, shadows)
+    single = np.isnan(of.loss)  # one side has none
+    losses = (np.where(single, np.nan, loss) for loss in (of.live_loss, of.shadow_loss))
+    moments = np.stack((of.loss, of.value, *losses, of.live_value, *_differences(live, shadow)))
+    moments = moments.clip(-LARGEST, LARGEST)
+    weights, signs = _weights(columns), of.sign if of.sign.min() < 0 else None
+    return OutcomeArrays(
+        counts=_outcome_counts(of, signs),
+        times=np.array(columns.times, np.int64),
+        weights=weights,
+        signs=signs,
+        moments=moments,
+        values=Values.of(moments, weights),
+        label=_codes(of.label),
+        live_answer=_codes(of.live_answer),
+        shadow_answer=_codes(of.shadow_answer),
+        live=live,
+        shadow=shadow,
+    )
+
+
+def _by_column(columns: Columns, width: int) -> Floats:
+    """The rows as an array of shape (width, rows). Twice as quick as `np.array`, which looks at each row's type."""
+    cells = np.fromiter(chain.from_iterable(columns.rows), np.float64, len(columns.rows) * width)
+    return cells.reshape(-1, width).T
+
+
+def _outcome_counts(of: OutcomeRow[Floats], signs: Floats | None) -> NDArray[np.int64]:
+    counts = np.zeros((of.right.size, len(COUNTERS)), np.int64)
+    trained_on = of.early == 1
     counts[:, INDEX["labels"]] = ~trained_on
     counts[:, INDEX["labels_trained_on"]] = trained_on
     for code, name in enumerate(("both_right", "shadow_only", "live_only", "both_wrong"), start=1):
-        counts[:, INDEX[name]] = (right == code) & ~trained_on
-    for when, which in (("before", early > 0), ("early", early == 2)):
-        counts[:, INDEX[f"{when}_judged"]] = (right > 0) & which
-        counts[:, INDEX[f"{when}_right"]] = ((right == 1) | (right == 2)) & which
-        counts[:, INDEX[f"{when}_live_right"]] = ((right == 1) | (right == 3)) & which
-    counts[:, INDEX["labelled_agreed"]] = agree == 1
-    counts[:, INDEX["labelled_disagreed"]] = agree == 2
-    signs = sign if sign.min() < 0 else None
+        counts[:, INDEX[name]] = (of.right == code) & ~trained_on
+    for when, which in (("before", of.early > 0), ("early", of.early == 2)):
+        counts[:, INDEX[f"{when}_judged"]] = (of.right > 0) & which
+        counts[:, INDEX[f"{when}_right"]] = ((of.right == 1) | (of.right == 2)) & which
+        counts[:, INDEX[f"{when}_live_right"]] = ((of.right == 1) | (of.right == 3)) & which
+    counts[:, INDEX["labelled_agreed"]] = of.agree == 1
+    counts[:, INDEX["labelled_disagreed"]] = of.agree == 2
     if signs is not None:
         counts *= signs.astype(np.int64)[:, None]
-    labels, lives, live_scores, shadows, shadow_scores = zip(*columns.held, strict=True)
-    live, shadow = Probabilities.of(live_scores, labels, lives), Probabilities.of(shadow_scores, labels, shadows)
-    pair = np.isnan(loss)
-    losses = (loss, more, np.where(pair, np.nan, live_loss), np.where(pair, np.nan, shadow_loss), worth)
-    moments = np.stack((*losses, *_differences(live, shadow))).clip(-LARGEST, LARGEST)
-    weights = _weights(columns)
-    shared = (counts, np.array(columns.times, np.int64), weights, signs, moments, Values.of(moments, weights))
-    label, theirs, ours = (np.where(np.isnan(code), -1, code).astype(np.int64) for code in codes)
-    return OutcomeArrays(*shared, label, theirs, ours, live, shadow)
+    return counts
+
+
+def _codes(column: Floats) -> NDArray[np.int64]:
+    return np.where(np.isnan(column), -1, column).astype(np.int64)
 
 
 def _differences(live: Probabilities, shadow: Probabilities) -> tuple[Floats, Floats, Floats, Floats]:

@@ -1,6 +1,7 @@
-"""The records of a slice as columns: what totals need of each comparison or outcome, checked.
+"""The records of a batch as rows of numbers: what totals need of each comparison or outcome, checked.
 
-This is where every comparison is parsed once more, so it reads only the fields it needs and builds one tuple a record.
+Every comparison passes here, so only the fields that are needed are read, and each record becomes one tuple of floats,
+in which NaN is no value. `arrays.py` turns the rows into columns of the same names.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from shadowbus.aggregate.failures import Failures
+from shadowbus.aggregate.rows import ComparisonRow, OutcomeRow
 from shadowbus.aggregate.vocabulary import Vocabulary
 from shadowbus.errors import Malformed
 from shadowbus.limits import HEAVIEST, HEAVIEST_OUTCOME, MAX_TRIAL_CHARACTERS
@@ -25,9 +26,6 @@ _STATUS = {name: float(index) for index, name in enumerate(STATUSES)}
 _COMPARED = _STATUS["compared"]
 _KIND = {name: float(index) for index, name in enumerate(TIMED, start=1)}
 _MODEL = _KIND["model"]
-_SHADOW_LATENCY, _SHADOW_TIMED = 3, 10
-"""Where these stand in the row of a comparison."""
-
 _AGREE = {None: 0.0, True: 1.0, False: 2.0}
 _RIGHT = {(True, True): 1.0, (False, True): 2.0, (True, False): 3.0, (False, False): 4.0}  # (live, shadow)
 
@@ -41,7 +39,7 @@ _NEEDED = frozenset(
 Row = tuple[float, ...]
 
 
-class _OfBeforeError(Exception):
+class _BeforeSpanError(Exception):
     """An outcome of a request that came before the span of its trial."""
 
 
@@ -55,7 +53,7 @@ class Group:
     segments: dict[str, list[int]] = field(default_factory=dict)
 
 
-class Held(NamedTuple):
+class LabelledAnswers(NamedTuple):
     """What the scores of an outcome are held against: the label and both answers by class, None for what names none."""
 
     label: str | None = None
@@ -77,7 +75,7 @@ class Columns:
     lacking: dict[tuple[object, ...], int] = field(default_factory=dict)  # missing features as they were listed
     numbers: list[int] = field(default_factory=list)  # the running number of each row; 0 where there is none
     began: dict[str, int] = field(default_factory=dict)  # when each trial did
-    held: list[Held] = field(default_factory=list)  # of outcomes, one for each row
+    labelled: list[LabelledAnswers] = field(default_factory=list)  # of outcomes, one for each row
     timed: list[tuple[str, str, float]] = field(default_factory=list)  # trial, id, ms: rows timed alone, in their order
 
 
@@ -97,7 +95,7 @@ def read(piece: RecordBatch, known: Callable[[str], Vocabulary], windows: Window
     for index, value in enumerate(piece.values):
         try:
             _take(columns, value, row_of, known, windows)
-        except _OfBeforeError:
+        except _BeforeSpanError:
             continue
         except (Malformed, KeyError, TypeError, AttributeError, orjson.JSONDecodeError) as error:
             columns.rejected.append((index, _reason(error)))
@@ -107,17 +105,17 @@ def read(piece: RecordBatch, known: Callable[[str], Vocabulary], windows: Window
 def _take(
     columns: Columns,
     value: bytes | None,
-    row_of: Callable[[dict[str, Any], Vocabulary, Columns], Row],
+    row_of: "_RowOf",
     known: Callable[[str], Vocabulary],
     windows: Windows,
 ) -> None:
     if value is None:
         raise Malformed("the value is null")
     parsed = orjson.loads(value)
-    trial, time_ms, slices = parsed["trial"], parsed["timestamp_ms"], parsed.get("segments")
+    trial, time_ms, segments = parsed["trial"], parsed["timestamp_ms"], parsed.get("segments")
     if time_ms.__class__ is not int or not 0 <= time_ms < LATEST_MS:
         raise Malformed("the field 'timestamp_ms' has to be milliseconds since the epoch")
-    if slices.__class__ is not dict and slices is not None:
+    if segments.__class__ is not dict and segments is not None:
         raise Malformed("the field 'segments' has to be an object")
     weight = _weight(parsed.get("weight", 1.0), HEAVIEST if row_of is _comparison else HEAVIEST_OUTCOME)
     running = parsed.get("number", 0)
@@ -130,35 +128,17 @@ def _take(
     group = columns.groups.get(window)
     if group is None:
         group = Group(known(trial), len(columns.rows) + len(columns.rejected))
-    row = row_of(parsed, group.known, columns)
+    row = row_of(parsed, group.known, columns, weight)
     if not group.rows:
         columns.groups[window] = group
-    (_look if row_of is _comparison else _look_at_outcome)(parsed, row, weight, group.known.troubles)
     number = len(columns.rows)
-    if slices:
-        _assign(group, slices, number)
+    if segments:
+        _assign(group, segments, number)
     group.rows.append(number)
     columns.rows.append(row)
     columns.times.append(time_ms)
     columns.weights.append(weight)
     columns.numbers.append(running)
-    if row_of is _comparison and row[_SHADOW_TIMED] == _MODEL and (name := parsed.get("request_id")).__class__ is str:
-        columns.timed.append((trial, name, row[_SHADOW_LATENCY]))
-
-
-def _look(comparison: dict[str, Any], row: Row, weight: float, troubles: Failures) -> None:
-    """Hand on a comparison in which something is wrong, and any while the shadow has not begun to run."""
-    answered, agree, distance, trained_on = row[0] == _COMPARED, row[1], row[4], row[8]
-    unlike = answered and not agree and distance != distance and not trained_on
-    if unlike or not answered or row[6] or troubles.beginning.open:
-        troubles.compared(comparison, weight, unlike=unlike)
-
-
-def _look_at_outcome(outcome: dict[str, Any], row: Row, _weight: float, troubles: Failures) -> None:
-    """Hand on an outcome that says nothing of either model."""
-    trained_on, right, _, sign, loss = row[:5]
-    if not (trained_on == 1.0 or right) and loss != loss and outcome["live_correct"] is outcome["shadow_correct"]:
-        troubles.judged(outcome, int(sign))
 
 
 def _begin(columns: Columns, trial: Any, time_ms: int, known: Callable[[str], Vocabulary], windows: Windows) -> int:
@@ -172,9 +152,9 @@ def _begin(columns: Columns, trial: Any, time_ms: int, known: Callable[[str], Vo
     return found.began_ms
 
 
-def _assign(group: Group, slices: dict[str, Any], number: int) -> None:
+def _assign(group: Group, segments: dict[str, Any], number: int) -> None:
     kept = group.known.segments
-    for name, part in slices.items():
+    for name, part in segments.items():
         text = (part.__class__ is str and kept.known.get((name, part))) or kept.text(name, part)
         if text:
             members = group.segments.get(text)
@@ -184,7 +164,7 @@ def _assign(group: Group, slices: dict[str, Any], number: int) -> None:
                 members.append(number)
 
 
-def _comparison(parsed: dict[str, Any], known: Vocabulary, columns: Columns) -> Row:
+def _comparison(parsed: dict[str, Any], known: Vocabulary, columns: Columns, weight: float) -> Row:
     live, shadow, distance = parsed["live"], parsed["shadow"], parsed["distance"]
     live_latency = live_error = shadow_latency = shadow_error = None
     if live is not None:
@@ -195,32 +175,51 @@ def _comparison(parsed: dict[str, Any], known: Vocabulary, columns: Columns) -> 
     agree, trained_on = _agree(parsed["agree"]), _marked(parsed)
     if trained_on:
         agree, distance = 0.0, None
-    row = (
+    live_timed = 0.0 if live_latency is None else _KIND.get(live.get("timed"), 0.0)
+    shadow_timed = 0.0 if shadow_latency is None else _KIND.get(shadow.get("timed"), 0.0)
+    if live_latency.__class__ is not float:
+        live_latency = _number("live.latency_ms", live_latency)
+    if shadow_latency.__class__ is not float:
+        shadow_latency = _number("shadow.latency_ms", shadow_latency)
+    if distance.__class__ is not float:
+        distance = _number("distance", distance)
+    lacking = columns.lacking.setdefault(tuple(missing), len(columns.lacking) + 1) if missing else 0.0
+    both = status == _COMPARED and not trained_on
+    # Last, as names are kept of records that are counted only.
+    theirs, ours = _answers(live.get("prediction"), shadow.get("prediction"), known) if both else (NAN, NAN)
+    failed = shadow_error is not None
+    unlike = both and not agree and distance != distance
+    if unlike or status != _COMPARED or failed or known.troubles.beginning.open:
+        known.troubles.compared(parsed, weight, unlike=unlike)
+    if shadow_timed == _MODEL and (name := parsed.get("request_id")).__class__ is str:
+        columns.timed.append((parsed["trial"], name, shadow_latency))
+    return ComparisonRow(
         status,
         agree,
-        live_latency if live_latency.__class__ is float else _number("live.latency_ms", live_latency),
-        shadow_latency if shadow_latency.__class__ is float else _number("shadow.latency_ms", shadow_latency),
-        distance if distance.__class__ is float else _number("distance", distance),
+        live_latency,
+        shadow_latency,
+        distance,
         0.0 if live_error is None else 1.0,
-        0.0 if shadow_error is None else 1.0,
-        columns.lacking.setdefault(tuple(missing), len(columns.lacking) + 1) if missing else 0.0,
+        1.0 if failed else 0.0,
+        lacking,
         1.0 if trained_on else 0.0,
-        0.0 if live_latency is None else _KIND.get(live.get("timed"), 0.0),
-        0.0 if shadow_latency is None else _KIND.get(shadow.get("timed"), 0.0),
+        live_timed,
+        shadow_timed,
+        theirs,
+        ours,
     )
-    if status == _COMPARED and not trained_on:  # last, as names are kept of records that are counted only
-        theirs, ours = live.get("prediction"), shadow.get("prediction")
-        if known.kind == "classes":
-            code = known.classes.code
-            return (*row, code(theirs), code(ours))
-        if known.kind == "numbers":
-            return (*row, _plain(theirs), _plain(ours))
-    return (*row, NAN, NAN)
 
 
-def _outcome(parsed: dict[str, Any], known: Vocabulary, columns: Columns) -> Row:
+def _answers(live: Any, shadow: Any, known: Vocabulary) -> tuple[float, float]:
+    """Two answers as codes of classes, or as numbers; NaN where they are neither."""
+    if known.kind == "classes":
+        return known.classes.code(live), known.classes.code(shadow)
+    return (_plain(live), _plain(shadow)) if known.kind == "numbers" else (NAN, NAN)
+
+
+def _outcome(parsed: dict[str, Any], known: Vocabulary, columns: Columns, _weight: float) -> Row:
     if parsed["timestamp_ms"] < known.from_ms:
-        raise _OfBeforeError
+        raise _BeforeSpanError
     live, shadow = parsed["live_correct"], parsed["shadow_correct"]
     for correct in (live, shadow):
         if correct.__class__ is not bool and correct is not None:
@@ -230,36 +229,39 @@ def _outcome(parsed: dict[str, Any], known: Vocabulary, columns: Columns) -> Row
     if retracts.__class__ is not bool:
         raise Malformed("the field 'retracts' has to be true or false")
     agree, sign = _agree(parsed.get("agree")), -1.0 if retracts else 1.0
-    right = _RIGHT.get((live, shadow), 0.0)
-    if _marked(parsed):
-        columns.held.append(_NOTHING)
-        return (1.0, right, 0.0, sign, *_NO_NUMBERS)
-    first = parsed.get("live") or {}
-    second = parsed.get("shadow") or {}
+    right, loss = _RIGHT.get((live, shadow), 0.0), ours - theirs
+    if _marked(parsed):  # it is counted, and says nothing
+        columns.labelled.append(_NOTHING)
+        return OutcomeRow(1.0, right, 0.0, sign, NAN, NAN, NAN, *_NO_CLASSES)
+    first, second = parsed.get("live") or {}, parsed.get("shadow") or {}
     early = 2.0 if _marked(parsed, "before_bundle") else 0.0
-    row = (early, right, agree, sign, ours - theirs, theirs, ours)
+    classes = _NO_CLASSES
     if known.kind == "classes":
-        return (*row, *_classes(parsed.get("label"), first, second, known, columns))
-    columns.held.append(_NOTHING)
-    return (*row, NAN, NAN, NAN, NAN, NAN)
+        classes = _classes(parsed.get("label"), first, second, known, columns)
+    else:
+        columns.labelled.append(_NOTHING)
+    if not right and loss != loss and live is shadow:
+        known.troubles.judged(parsed, int(sign))
+    return OutcomeRow(early, right, agree, sign, loss, theirs, ours, *classes)
 
 
-def _classes(label: Any, live: dict[str, Any], shadow: dict[str, Any], known: Vocabulary, columns: Columns) -> Row:
+def _classes(
+    label: Any, live: dict[str, Any], shadow: dict[str, Any], known: Vocabulary, columns: Columns
+) -> tuple[float, float, float, float, float]:
     """The codes of label and answers, how much more the shadow's decision is worth, and what the live one is."""
     text, code, theirs, ours = known.classes.text, known.classes.code, live.get("prediction"), shadow.get("prediction")
-    held = Held(text(label), text(theirs), live.get("scores"), text(ours), shadow.get("scores"))
+    held = LabelledAnswers(text(label), text(theirs), live.get("scores"), text(ours), shadow.get("scores"))
     worth = more = NAN
     if known.costs and held.label is not None and held.live is not None and held.shadow is not None:
         worth = 0.0 - known.costs.get((held.label, held.live), 0.0)
         more = 0.0 - known.costs.get((held.label, held.shadow), 0.0) - worth
-    codes = code(label), code(theirs), code(ours)
-    columns.held.append(held)
-    return (*codes, more, worth)
+    columns.labelled.append(held)
+    return code(label), code(theirs), code(ours), more, worth
 
 
-_NOTHING = Held()
-_NO_NUMBERS = (NAN,) * 8
-"""Of an outcome whose request the model may have been trained on: it is counted, and says nothing."""
+_RowOf = Callable[[dict[str, Any], Vocabulary, Columns, float], Row]
+_NOTHING = LabelledAnswers()
+_NO_CLASSES = (NAN, NAN, NAN, NAN, NAN)
 
 
 def _marked(parsed: dict[str, Any], name: str = "trained_on") -> bool:

@@ -98,6 +98,10 @@ docs-site: setup ## Build the documentation as a site in build/site; a warning i
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
 	@echo "build/site/index.html; to look at it: $(PY) -m http.server --bind 127.0.0.1 --directory build/site"
 
+.PHONY: structure
+structure: setup ## Count modules, their lines, imports between folders and circles
+	@$(PY) docs/structure.py $(ARGS)
+
 .PHONY: clean
 clean: ## Remove .venv, caches and built models
 	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist pipeline/*.egg-info models/built

@@ -1,12 +1,12 @@
 """Who may import what: the direction of flow, Kafka behind its door, Faust where agents run, one clock."""
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import cache
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from docs.structure import circles, figures, graph
 
 PACKAGE = Path(__file__).resolve().parents[2] / "pipeline" / "shadowbus"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -87,23 +87,6 @@ def imports_of(path: Path) -> Iterator[str]:
             module = ".".join(part for part in (start, node.module) if part)
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-def module_of(path: Path) -> str:
-    """The dotted name of a file; that of a package for its `__init__.py`."""
-    return ".".join(("shadowbus", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
-
-
-def needs_of(path: Path, modules: Collection[str]) -> set[str]:
-    """The modules among these that a file imports: a package only where it takes a name of its `__init__.py`."""
-    found = set[str]()
-    for node in nodes_of(path):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = (f"{node.module}.{alias.name}" for alias in node.names)
-            found.update(name if name in modules else node.module for name in inner)
-    return found.intersection(modules)
 
 
 def importers_of(*modules: str) -> set[str]:
@@ -260,9 +243,19 @@ def test_a_production_service_needs_only_what_a_plain_install_brings() -> None:
 
 def test_no_module_imports_itself_through_others() -> None:
     """Imports within functions count: a circle that is cut by a late import is still a circle."""
-    modules = {module_of(path): path for path in FILES}
-    waits_for = {module: needs_of(path, modules) for module, path in modules.items()}
-    try:
-        list(TopologicalSorter(waits_for).static_order())
-    except CycleError as error:
-        pytest.fail(" <- ".join(error.args[1]))
+    assert circles(graph()) == []
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    package = tmp_path / "house"
+    (package / "roof").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "wall.py").write_text("from house.roof import tile\n", encoding="utf-8")
+    (package / "roof" / "__init__.py").touch()
+    (package / "roof" / "tile.py").write_text("def lay():\n    from ..wall import brick\n", encoding="utf-8")
+    (package / "door.py").write_text("import house.wall\nimport json\n", encoding="utf-8")
+    arrows = graph(package)
+    assert arrows["house.door"] == {"house.wall"}
+    assert circles(arrows) == [["house.roof.tile", "house.wall"]]
+    counted = dict(figures(package))
+    assert (counted["modules"], counted["circles of modules"]) == ("3", "1")

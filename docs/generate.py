@@ -430,7 +430,7 @@ def _table(prefix: str, kind: type) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _metrics(heading: str, table: tuple[exported.Metric, ...]) -> str:
+def _metrics(heading: str, table: tuple[exported.Exported, ...]) -> str:
     rows = [f"### {heading}", "", "| metric | kind | labels | what it is |", "|---|---|---|---|"]
     for one in table:
         labels = ", ".join(f"`{label}`" for label in one.labels)

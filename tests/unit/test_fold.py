@@ -69,7 +69,7 @@ def folded(
     count = len(values)
     piece = RecordBatch(topic, 0, [b"r"] * count, values, [0] * count, list(range(count)))
     terms = MetricDefinitions(WINDOW_MS, budget)
-    return fold(piece, (running or RunningTotals(terms, 3)).known_of, terms)
+    return fold(piece, (running or RunningTotals(terms, 3)).vocabulary_of, terms)
 
 
 def random_comparison(rng: random.Random) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def counted(
         for start in range(0, len(records), 700):
             values: list[bytes | None] = [orjson.dumps(record) for record in records[start : start + 700]]
             none = list(range(len(values)))
-            folded = fold(RecordBatch(topic, 0, [b"k"] * len(values), values, none, none), running.known_of, TERMS)
+            folded = fold(RecordBatch(topic, 0, [b"k"] * len(values), values, none, none), running.vocabulary_of, TERMS)
             assert not folded.rejected
             totals += folded.totals[Key(trial)]
             totals = Totals.from_record(orjson.loads(orjson.dumps(totals.to_record())))

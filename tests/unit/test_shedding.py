@@ -252,7 +252,7 @@ class Traffic:
                 none = [0] * len(values)
                 folded = fold(
                     RecordBatch(topic, 0, [b"k"] * len(values), values, none, none),
-                    RunningTotals(TERMS, 3).known_of,
+                    RunningTotals(TERMS, 3).vocabulary_of,
                     TERMS,
                 )
                 assert not folded.rejected
@@ -329,7 +329,9 @@ class TestRates:
     @pytest.mark.parametrize("weight", [0.5, -1, 1e9, "2", None, True])
     def test_a_weight_that_cannot_be_is_set_aside(self, traffic: Traffic, weight: Any) -> None:
         value = traffic.comparison(0, weight)
-        folded = fold(RecordBatch("comparisons", 0, [b"k"], [value], [0], [0]), RunningTotals(TERMS, 3).known_of, TERMS)
+        folded = fold(
+            RecordBatch("comparisons", 0, [b"k"], [value], [0], [0]), RunningTotals(TERMS, 3).vocabulary_of, TERMS
+        )
         assert [reason for _, reason in folded.rejected] == ["the field 'weight' has to be a number from 1 to 1000"]
 
 

@@ -70,7 +70,10 @@ def piece(log: Log, start: int) -> RecordBatch:
 def counted(log: Log, batch: int) -> RunningTotals:
     running = RunningTotals(TERMS, 10)
     for start in range(0, len(log), batch):
-        running.add(fold(piece(log[start : start + batch], start), running.known_of, running.terms), 1_700_000_000_000)
+        running.add(
+            fold(piece(log[start : start + batch], start), running.vocabulary_of, running.definitions),
+            1_700_000_000_000,
+        )
     return running
 
 
@@ -102,18 +105,18 @@ def test_a_worker_that_is_killed_between_two_halves_pairs_them_all_the_same() ->
     found = whole.totals[Key(NEW)]
     assert partial.totals["slowdown"] == orjson.loads(orjson.dumps(found.slowdown.to_record()))
     assert partial.totals["control_gap"] == orjson.loads(orjson.dumps(found.control_gap.to_record()))
-    assert partial.names["timings"] == whole.known_of(NEW).timings.to_record()["timings"]
+    assert partial.names["timings"] == whole.vocabulary_of(NEW).timings.to_record()["timings"]
 
 
 def test_what_is_kept_is_bounded_and_what_is_not_timed_alone_is_not_kept() -> None:
     log = [row(TWIN, number, 1.0) for number in range(3 * MOST_ROWS)]
     running = counted([*log, row(NEW, 3 * MOST_ROWS - 1, 2.0), row(NEW, 0, 2.0)], 100)
-    assert len(running.known_of(TWIN).timings.rows) == MOST_ROWS
+    assert len(running.vocabulary_of(TWIN).timings.rows) == MOST_ROWS
     assert running.totals[Key(NEW)].slowdown.n == 1  # the other one came too late
     for timed in ("call", None):
-        assert not counted([row(NEW, 1, 1.0, timed)], 1).known_of(NEW).timings.rows
+        assert not counted([row(NEW, 1, 1.0, timed)], 1).vocabulary_of(NEW).timings.rows
     alone = RunningTotals(MetricDefinitions(TERMS.window_ms), 10)
-    assert not fold(piece(log[:5], 0), alone.known_of, alone.terms).timed  # nobody to hold it against
+    assert not fold(piece(log[:5], 0), alone.vocabulary_of, alone.definitions).timed  # nobody to hold it against
 
 
 def test_no_row_counts_for_more_than_the_largest_ratio() -> None:

@@ -179,7 +179,7 @@ def _differences(live: Probabilities, shadow: Probabilities) -> tuple[Floats, Fl
 def _budgets(columns: Columns) -> Floats | float:
     """The latency budget of each row, by the gate of its trial; one number where it is the same for all."""
     groups = columns.groups.values()
-    of_groups = [np.inf if group.known.budget_ms is None else group.known.budget_ms for group in groups]
+    of_groups = [np.inf if group.vocabulary.budget_ms is None else group.vocabulary.budget_ms for group in groups]
     if len(set(of_groups)) == 1:
         return of_groups[0]
     budgets = np.empty(len(columns.rows))

@@ -28,26 +28,26 @@ Rows = NDArray[np.int64]
 
 
 def comparison_contribution(
-    arrays: ComparisonArrays, rows: Rows, known: Vocabulary, lacking: Sequence[tuple[object, ...]]
+    arrays: ComparisonArrays, rows: Rows, vocabulary: Vocabulary, lacking: Sequence[tuple[object, ...]]
 ) -> Totals:
     """The totals of some comparisons of one trial.
 
     Args:
         arrays: All of the slice.
         rows: Which ones.
-        known: What is known of the trial.
+        vocabulary: That of the trial.
         lacking: The lists of missing features that came up in the slice.
     """
     weights = _taken(arrays.weights, rows)
     moments = _moments(arrays, rows, COMPARISON_MOMENTS)
     details = DetailedTotals(
         latency_gaps=Quantiles.of(*_present(arrays.moments[1][rows], weights), ANY),
-        lacking=_lacking(arrays.lacking[rows], weights, known, lacking),
+        lacking=_lacking(arrays.lacking[rows], weights, vocabulary, lacking),
     )
     theirs, ours = arrays.live_answer[rows], arrays.shadow_answer[rows]
-    if known.kind == "classes":
-        details.confusion = _table((theirs, ours), known, None, weights)
-    elif known.kind == "numbers":
+    if vocabulary.kind == "classes":
+        details.confusion = _table((theirs, ours), vocabulary, None, weights)
+    elif vocabulary.kind == "numbers":
         both = np.isnan(theirs) | np.isnan(ours)
         details.live_answers = Quantiles.of(*_present(np.where(both, np.nan, theirs), weights), ANY)
         details.shadow_answers = Quantiles.of(*_present(np.where(both, np.nan, ours), weights), ANY)
@@ -63,20 +63,20 @@ def traffic(arrays: ComparisonArrays, rows: Rows) -> Days:
     return Days.of(arrays.times[rows[arrays.evident[rows]]])
 
 
-def outcome_contribution(arrays: OutcomeArrays, rows: Rows, known: Vocabulary) -> Totals:
+def outcome_contribution(arrays: OutcomeArrays, rows: Rows, vocabulary: Vocabulary) -> Totals:
     """The totals of some outcomes of one trial; arguments as of `compared_part`."""
     weights, signs = _taken(arrays.weights, rows), _taken(arrays.signs, rows)
     moments = _moments(arrays, rows, OUTCOME_MOMENTS)
     loss, value = moments.pop("loss"), moments.pop("value")
     details = DetailedTotals(**moments)
-    if known.kind == "classes":
+    if vocabulary.kind == "classes":
         label, live, shadow = arrays.label[rows], arrays.live_answer[rows], arrays.shadow_answer[rows]
-        details.live_truth = _table((label, live), known, signs, weights)
-        details.shadow_truth = _table((label, shadow), known, signs, weights)
+        details.live_truth = _table((label, live), vocabulary, signs, weights)
+        details.shadow_truth = _table((label, shadow), vocabulary, signs, weights)
         flipped = np.nan_to_num(arrays.moments[OUTCOME_MOMENTS.index("value")][rows]) != 0
         if flipped.any():
             axes = (label[flipped], live[flipped], shadow[flipped])
-            details.flips = _table(axes, known, _taken(signs, flipped), _taken(weights, flipped))
+            details.flips = _table(axes, vocabulary, _taken(signs, flipped), _taken(weights, flipped))
         paired = ~np.isnan(arrays.moments[OUTCOME_MOMENTS.index("log_loss")][rows])
         if paired.any():
             scored, sign, weight = rows[paired], _taken(signs, paired), _taken(weights, paired)
@@ -109,25 +109,25 @@ def _moments(arrays: ColumnArrays, rows: Rows, names: Sequence[str]) -> dict[str
 
 
 def _table(
-    axes: Sequence[NDArray[np.float64] | Rows], known: Vocabulary, signs: Floats | None, weights: Floats | None
+    axes: Sequence[NDArray[np.float64] | Rows], vocabulary: Vocabulary, signs: Floats | None, weights: Floats | None
 ) -> ContingencyTable:
     """Of the rows in which every axis has a class."""
     classed = np.logical_and.reduce([axis >= 0 for axis in axes])  # no class is -1, or NaN
     codes = [axis[classed].astype(np.int64) for axis in axes]
-    return ContingencyTable.of(codes, known.classes.names.names, _taken(signs, classed), _taken(weights, classed))
+    return ContingencyTable.of(codes, vocabulary.classes.names.names, _taken(signs, classed), _taken(weights, classed))
 
 
 def _lacking(
-    patterns: Rows, weights: Floats | None, known: Vocabulary, lists: Sequence[tuple[object, ...]]
+    patterns: Rows, weights: Floats | None, vocabulary: Vocabulary, lists: Sequence[tuple[object, ...]]
 ) -> ContingencyTable:
     """Missing features by name; most requests lack none, and the others mostly the same ones."""
     found = ContingencyTable()
     for pattern in np.unique(patterns[patterns > 0]).tolist():
         these = patterns == pattern
         count, excess = int(these.sum()), 0.0 if weights is None else float((weights[these] - 1.0).sum())
-        codes = dict.fromkeys(known.features.code(str(name)) for name in lists[pattern - 1])
+        codes = dict.fromkeys(vocabulary.features.code(str(name)) for name in lists[pattern - 1])
         for code in codes:
-            cell = (known.features.names[code],)
+            cell = (vocabulary.features.names[code],)
             found.absorb(ContingencyTable({cell: count}, {cell: excess} if excess else {}))
     return found
 

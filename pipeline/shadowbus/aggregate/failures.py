@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from shadowbus.aggregate.names import Names
+from shadowbus.aggregate.names import NameCodes
 from shadowbus.aggregate.startup import Startup
 from shadowbus.records import SHADOW_FAILURES
 from shadowbus.statistics.contingency_table import OTHER
@@ -27,7 +27,9 @@ class Failures:
     """`kept` are the forms kept apart, by what they are about; `news` what came since it was last taken."""
 
     beginning: Startup = field(default_factory=Startup)
-    kept: dict[str, Names] = field(default_factory=lambda: {about: Names(MOST, longest=LONGEST) for about in ABOUT})
+    kept: dict[str, NameCodes] = field(
+        default_factory=lambda: {about: NameCodes(MOST, longest=LONGEST) for about in ABOUT}
+    )
     news: Reasons = field(default_factory=Reasons)
     forms: dict[str, tuple[str, Parts]] = field(default_factory=dict)
 

@@ -29,19 +29,19 @@ class Folded:
     timed: list[Timed] = field(default_factory=list)
 
 
-def fold(piece: RecordBatch, known: Callable[[str], Vocabulary], terms: MetricDefinitions) -> Folded:
+def fold(piece: RecordBatch, vocabulary_of: Callable[[str], Vocabulary], definitions: MetricDefinitions) -> Folded:
     """Fold one slice.
 
     Args:
         piece: Records of `comparisons` or `outcomes`.
-        known: What is known of a trial, by its name; new segments, classes and features are added to it.
-        terms: What is counted.
+        vocabulary_of: The vocabulary of a trial, by its name; new segments, classes and features are added to it.
+        definitions: What is counted.
     """
-    columns = read(piece, known, terms.windows)
+    columns = read(piece, vocabulary_of, definitions.windows)
     folded = Folded(rejected=columns.rejected)
     if not columns.rows:
         return folded
-    if terms.controls:
+    if definitions.controls:
         folded.timed = [Timed(*one) for one in columns.timed]
     arrays: ComparisonArrays | OutcomeArrays
     arrays = outcome_arrays(columns) if piece.topic == "outcomes" else comparison_arrays(columns)
@@ -51,15 +51,15 @@ def fold(piece: RecordBatch, known: Callable[[str], Vocabulary], terms: MetricDe
         for segment, members in ((ALL, group.rows), *group.segments.items()):
             rows = np.array(members)
             if isinstance(arrays, OutcomeArrays):
-                part = outcome_contribution(arrays, rows, group.known)
+                part = outcome_contribution(arrays, rows, group.vocabulary)
             else:
-                part = comparison_contribution(arrays, rows, group.known, lacking)
+                part = comparison_contribution(arrays, rows, group.vocabulary, lacking)
             if segment == ALL:
                 part.number = max(columns.numbers[row] for row in members)
                 part.days = traffic(arrays, rows) if isinstance(arrays, ComparisonArrays) else part.days
-                group.known.troubles.onto(part)
+                group.vocabulary.failures.onto(part)
             whole = Key(trial, segment)
             folded.totals[whole] = folded.totals[whole] + part if whole in folded.totals else part
-            if segment == ALL or segment in group.known.segments.windowed:
+            if segment == ALL or segment in group.vocabulary.segments.windowed:
                 folded.totals[Key(trial, segment, str(start))] = part.light()
     return folded

@@ -14,10 +14,10 @@ LONGEST = 100
 
 
 @dataclass(slots=True)
-class Names:
+class NameCodes:
     """The names of one kind, by their codes; code 0 is `(other)`.
 
-    >>> names = Names(1)
+    >>> names = NameCodes(1)
     >>> names.code("age"), names.code("income"), names.code("age"), names.names
     (1, 0, 1, ['(other)', 'age'])
     """

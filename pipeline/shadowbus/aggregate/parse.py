@@ -47,7 +47,7 @@ class _BeforeSpanError(Exception):
 class Group:
     """The rows of one trial in one window: all of them, and those of each segment; `first` is a slice's index."""
 
-    known: Vocabulary
+    vocabulary: Vocabulary
     first: int
     rows: list[int] = field(default_factory=list)
     segments: dict[str, list[int]] = field(default_factory=dict)
@@ -79,12 +79,12 @@ class Columns:
     timed: list[tuple[str, str, float]] = field(default_factory=list)  # trial, id, ms: rows timed alone, in their order
 
 
-def read(piece: RecordBatch, known: Callable[[str], Vocabulary], windows: Windows) -> Columns:
+def read(piece: RecordBatch, vocabulary_of: Callable[[str], Vocabulary], windows: Windows) -> Columns:
     """Read a slice of comparisons or outcomes.
 
     Args:
         piece: The records.
-        known: What is known of a trial, by its name; new segments, classes and features are added to it.
+        vocabulary_of: The vocabulary of a trial, by its name; new segments, classes and features are added to it.
         windows: How long they are.
 
     Returns:
@@ -94,7 +94,7 @@ def read(piece: RecordBatch, known: Callable[[str], Vocabulary], windows: Window
     row_of = _comparison if piece.topic == "comparisons" else _outcome
     for index, value in enumerate(piece.values):
         try:
-            _take(columns, value, row_of, known, windows)
+            _take(columns, value, row_of, vocabulary_of, windows)
         except _BeforeSpanError:
             continue
         except (Malformed, KeyError, TypeError, AttributeError, orjson.JSONDecodeError) as error:
@@ -106,7 +106,7 @@ def _take(
     columns: Columns,
     value: bytes | None,
     row_of: "_RowOf",
-    known: Callable[[str], Vocabulary],
+    vocabulary_of: Callable[[str], Vocabulary],
     windows: Windows,
 ) -> None:
     if value is None:
@@ -123,12 +123,12 @@ def _take(
         raise Malformed("the field 'number' has to be a whole number of at least 0")
     began = columns.began.get(trial)
     if began is None:
-        began = _begin(columns, trial, time_ms, known, windows)
+        began = _begin(columns, trial, time_ms, vocabulary_of, windows)
     window = (trial, windows.start(began, time_ms))
     group = columns.groups.get(window)
     if group is None:
-        group = Group(known(trial), len(columns.rows) + len(columns.rejected))
-    row = row_of(parsed, group.known, columns, weight)
+        group = Group(vocabulary_of(trial), len(columns.rows) + len(columns.rejected))
+    row = row_of(parsed, group.vocabulary, columns, weight)
     if not group.rows:
         columns.groups[window] = group
     number = len(columns.rows)
@@ -141,11 +141,13 @@ def _take(
     columns.numbers.append(running)
 
 
-def _begin(columns: Columns, trial: Any, time_ms: int, known: Callable[[str], Vocabulary], windows: Windows) -> int:
-    """When a trial of this slice began, by what is known of it."""
+def _begin(
+    columns: Columns, trial: Any, time_ms: int, vocabulary_of: Callable[[str], Vocabulary], windows: Windows
+) -> int:
+    """When a trial of this slice began, by its vocabulary."""
     if trial.__class__ is not str or not 0 < len(trial) <= MAX_TRIAL_CHARACTERS or "|" in trial:
         raise Malformed("the field 'trial' has to be text without '|'")
-    found = known(trial)
+    found = vocabulary_of(trial)
     if found.began_ms is None:
         found.began_ms = windows.began(time_ms)
     columns.began[trial] = found.began_ms
@@ -153,7 +155,7 @@ def _begin(columns: Columns, trial: Any, time_ms: int, known: Callable[[str], Vo
 
 
 def _assign(group: Group, segments: dict[str, Any], number: int) -> None:
-    kept = group.known.segments
+    kept = group.vocabulary.segments
     for name, part in segments.items():
         text = (part.__class__ is str and kept.known.get((name, part))) or kept.text(name, part)
         if text:
@@ -164,7 +166,7 @@ def _assign(group: Group, segments: dict[str, Any], number: int) -> None:
                 members.append(number)
 
 
-def _comparison(parsed: dict[str, Any], known: Vocabulary, columns: Columns, weight: float) -> Row:
+def _comparison(parsed: dict[str, Any], vocabulary: Vocabulary, columns: Columns, weight: float) -> Row:
     live, shadow, distance = parsed["live"], parsed["shadow"], parsed["distance"]
     live_latency = live_error = shadow_latency = shadow_error = None
     if live is not None:
@@ -186,11 +188,11 @@ def _comparison(parsed: dict[str, Any], known: Vocabulary, columns: Columns, wei
     lacking = columns.lacking.setdefault(tuple(missing), len(columns.lacking) + 1) if missing else 0.0
     both = status == _COMPARED and not trained_on
     # Last, as names are kept of records that are counted only.
-    theirs, ours = _answers(live.get("prediction"), shadow.get("prediction"), known) if both else (NAN, NAN)
+    theirs, ours = _answers(live.get("prediction"), shadow.get("prediction"), vocabulary) if both else (NAN, NAN)
     failed = shadow_error is not None
     unlike = both and not agree and distance != distance
-    if unlike or status != _COMPARED or failed or known.troubles.beginning.open:
-        known.troubles.compared(parsed, weight, unlike=unlike)
+    if unlike or status != _COMPARED or failed or vocabulary.failures.beginning.open:
+        vocabulary.failures.compared(parsed, weight, unlike=unlike)
     if shadow_timed == _MODEL and (name := parsed.get("request_id")).__class__ is str:
         columns.timed.append((parsed["trial"], name, shadow_latency))
     return ComparisonRow(
@@ -210,15 +212,15 @@ def _comparison(parsed: dict[str, Any], known: Vocabulary, columns: Columns, wei
     )
 
 
-def _answers(live: Any, shadow: Any, known: Vocabulary) -> tuple[float, float]:
+def _answers(live: Any, shadow: Any, vocabulary: Vocabulary) -> tuple[float, float]:
     """Two answers as codes of classes, or as numbers; NaN where they are neither."""
-    if known.kind == "classes":
-        return known.classes.code(live), known.classes.code(shadow)
-    return (_plain(live), _plain(shadow)) if known.kind == "numbers" else (NAN, NAN)
+    if vocabulary.kind == "classes":
+        return vocabulary.classes.code(live), vocabulary.classes.code(shadow)
+    return (_plain(live), _plain(shadow)) if vocabulary.kind == "numbers" else (NAN, NAN)
 
 
-def _outcome(parsed: dict[str, Any], known: Vocabulary, columns: Columns, _weight: float) -> Row:
-    if parsed["timestamp_ms"] < known.from_ms:
+def _outcome(parsed: dict[str, Any], vocabulary: Vocabulary, columns: Columns, _weight: float) -> Row:
+    if parsed["timestamp_ms"] < vocabulary.from_ms:
         raise _BeforeSpanError
     live, shadow = parsed["live_correct"], parsed["shadow_correct"]
     for correct in (live, shadow):
@@ -236,25 +238,30 @@ def _outcome(parsed: dict[str, Any], known: Vocabulary, columns: Columns, _weigh
     first, second = parsed.get("live") or {}, parsed.get("shadow") or {}
     early = 2.0 if _marked(parsed, "before_bundle") else 0.0
     classes = _NO_CLASSES
-    if known.kind == "classes":
-        classes = _classes(parsed.get("label"), first, second, known, columns)
+    if vocabulary.kind == "classes":
+        classes = _classes(parsed.get("label"), first, second, vocabulary, columns)
     else:
         columns.labelled.append(_NOTHING)
     if not right and loss != loss and live is shadow:
-        known.troubles.judged(parsed, int(sign))
+        vocabulary.failures.judged(parsed, int(sign))
     return OutcomeRow(early, right, agree, sign, loss, theirs, ours, *classes)
 
 
 def _classes(
-    label: Any, live: dict[str, Any], shadow: dict[str, Any], known: Vocabulary, columns: Columns
+    label: Any, live: dict[str, Any], shadow: dict[str, Any], vocabulary: Vocabulary, columns: Columns
 ) -> tuple[float, float, float, float, float]:
     """The codes of label and answers, how much more the shadow's decision is worth, and what the live one is."""
-    text, code, theirs, ours = known.classes.text, known.classes.code, live.get("prediction"), shadow.get("prediction")
+    text, code, theirs, ours = (
+        vocabulary.classes.text,
+        vocabulary.classes.code,
+        live.get("prediction"),
+        shadow.get("prediction"),
+    )
     held = LabelledAnswers(text(label), text(theirs), live.get("scores"), text(ours), shadow.get("scores"))
     worth = more = NAN
-    if known.costs and held.label is not None and held.live is not None and held.shadow is not None:
-        worth = 0.0 - known.costs.get((held.label, held.live), 0.0)
-        more = 0.0 - known.costs.get((held.label, held.shadow), 0.0) - worth
+    if vocabulary.costs and held.label is not None and held.live is not None and held.shadow is not None:
+        worth = 0.0 - vocabulary.costs.get((held.label, held.live), 0.0)
+        more = 0.0 - vocabulary.costs.get((held.label, held.shadow), 0.0) - worth
     columns.labelled.append(held)
     return code(label), code(theirs), code(ours), more, worth
 

@@ -55,7 +55,7 @@ class AggregateStage(Stage):
         self, held: frozenset[int], settings: Settings, spoiled: set[int] | None = None, since_ms: int = 0
     ) -> None:
         self.settings, self.spoiled = settings, set() if spoiled is None else spoiled
-        self.gates, self.terms = Gates(settings, since_ms), MetricDefinitions.of(settings)
+        self.gates, self.definitions = Gates(settings, since_ms), MetricDefinitions.of(settings)
         self.sources = {p: self._begun() for p in sorted(held)}
         self.lags: Mapping[Input, int] = {}
 
@@ -127,7 +127,7 @@ class AggregateStage(Stage):
         return outputs
 
     def _begun(self) -> _Source:
-        return _Source(RunningTotals(self.terms, self.settings.aggregate.keep_windows, gates=self.gates))
+        return _Source(RunningTotals(self.definitions, self.settings.aggregate.keep_windows, gates=self.gates))
 
     @contextlib.contextmanager
     def _readable(self, number: int) -> Iterator[None]:
@@ -149,8 +149,8 @@ class AggregateStage(Stage):
             offsets: dict[str, object] = dict(sorted(running.next_offsets.items()))
             names = noise = firsts = beginning = span = {}
             if key == Key(key.trial):
-                known = running.known_of(key.trial)
-                names, beginning = known.to_record(), known.troubles.beginning.to_record()
+                vocabulary = running.vocabulary_of(key.trial)
+                names, beginning = vocabulary.to_record(), vocabulary.failures.beginning.to_record()
                 noise, span = running.noise_of(key.trial).to_record(), running.span_of(key.trial)
                 firsts = running.firsts_of(key.trial)
             partial = Partial(*key, number, offsets, totals.to_record(), now_ms, names, noise, firsts, beginning, span)
@@ -172,7 +172,7 @@ class AggregateStage(Stage):
 
     def _add(self, piece: RecordBatch, now_ms: int, *, begins: bool) -> list[tuple[int, str]]:
         running = self.sources[piece.partition].running
-        folded = fold(piece, lambda trial: running.known_of(trial, begins=begins), self.terms)
+        folded = fold(piece, lambda trial: running.vocabulary_of(trial, begins=begins), self.definitions)
         running.begin(piece.topic, {trial: piece.offsets[index] for trial, index in folded.firsts.items()})
         running.add(folded, now_ms)
         for trial in folded.firsts:

@@ -18,7 +18,7 @@ from shadowbus.errors import Malformed, StateCorruptError
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import ALL, Key
 from shadowbus.totals.noise_floor import NoiseFloor, controls_of
-from shadowbus.totals.span import Gates, Span
+from shadowbus.totals.span import Gates, GateSpan
 from shadowbus.totals.totals import Totals
 
 logger = logging.getLogger("shadowbus.aggregate")
@@ -39,12 +39,12 @@ _reached = Decoder(_Reached).decode
 class RunningTotals:
     """Totals by key. `kept` holds restored ones as bytes until they are needed: most windows never are again."""
 
-    terms: MetricDefinitions
+    definitions: MetricDefinitions
     keep_windows: int
     totals: dict[Key, Totals] = field(default_factory=dict)
     kept: dict[Key, bytes] = field(default_factory=dict)
-    segments: dict[str, Segments] = field(default_factory=dict)  # restored ones, of trials not yet known
-    known: dict[str, Vocabulary] = field(default_factory=dict)
+    segments: dict[str, Segments] = field(default_factory=dict)  # restored ones, of trials not yet vocabulary
+    vocabularies: dict[str, Vocabulary] = field(default_factory=dict)
     trials: dict[str, None] = field(default_factory=dict)  # that counted longest ago first
     changed: set[Key] = field(default_factory=set)
     dropped: set[Key] = field(default_factory=set)
@@ -52,7 +52,7 @@ class RunningTotals:
     firsts: dict[str, dict[str, int]] = field(default_factory=dict)
     windows: dict[str, dict[int, set[Key]]] = field(default_factory=dict)
     gates: Gates | None = None
-    spans: dict[str, Span] = field(default_factory=dict)
+    spans: dict[str, GateSpan] = field(default_factory=dict)
     due: set[str] = field(default_factory=set)  # trials of which a new span begins with the next comparison
 
     def restore(self, key: Key, value: bytes | None) -> None:
@@ -90,13 +90,13 @@ class RunningTotals:
     def add(self, folded: Folded, now_ms: int) -> None:
         """Add what a slice brought, then drop the windows that are too old."""
         for key, part in folded.totals.items():
-            if key.window != ALL and int(key.window) > now_ms + self.terms.window_ms:
+            if key.window != ALL and int(key.window) > now_ms + self.definitions.window_ms:
                 continue  # from a clock that runs far ahead: counted in the whole trial only
             self._of(key).absorb(part)
             self.changed.add(key)
             self.dropped.discard(key)
             self._note(key)
-        for trial, part in paired(folded.timed, self.trials, self._timings, self.terms.controls).items():
+        for trial, part in paired(folded.timed, self.trials, self._timings, self.definitions.controls).items():
             self._of(Key(trial)).absorb(part)
             self.changed.add(Key(trial))
         for trial in {key.trial for key in folded.totals}:
@@ -118,8 +118,8 @@ class RunningTotals:
                 found[topic] = min(first, found.get(topic, first))
         return dict(sorted(found.items()))
 
-    def known_of(self, trial: str, *, begins: bool = False) -> Vocabulary:
-        """What is known of a trial; after a restart what was known before.
+    def vocabulary_of(self, trial: str, *, begins: bool = False) -> Vocabulary:
+        """The vocabulary of a trial; after a restart that of before.
 
         Args:
             trial: Its name.
@@ -128,17 +128,17 @@ class RunningTotals:
         Raises:
             StateCorruptError: It cannot be read.
         """
-        known = self.known.get(trial)
-        if known is None:
-            known = self._recalled(trial)
-        return self._turned(trial) if begins and trial in self.due else known
+        vocabulary = self.vocabularies.get(trial)
+        if vocabulary is None:
+            vocabulary = self._recalled(trial)
+        return self._turned(trial) if begins and trial in self.due else vocabulary
 
     def note_span(self, trial: str, now_ms: int) -> None:
         """The first records of a span have been added."""
-        span, known, totals = self.spans.get(trial), self.known[trial], self.totals.get(Key(trial))
+        span, vocabulary, totals = self.spans.get(trial), self.vocabularies[trial], self.totals.get(Key(trial))
         if span is not None and span.number > 1 and not span.began_ms and totals is not None:
             span.began_ms, span.from_ms = now_ms, totals.first_ms or 0
-            known.from_ms = span.from_ms
+            vocabulary.from_ms = span.from_ms
 
     def span_of(self, trial: str) -> dict[str, object]:
         """The span of a trial, as it stands in its partial."""
@@ -146,7 +146,7 @@ class RunningTotals:
         return {} if span is None else replace(span, first_offsets=firsts).to_record()
 
     def _timings(self, trial: str) -> Timings:
-        return self.known_of(trial).timings
+        return self.vocabulary_of(trial).timings
 
     def noise_of(self, trial: str) -> NoiseFloor:
         """What is counted of the control beside a trial.
@@ -164,9 +164,9 @@ class RunningTotals:
         return changed, dropped
 
     def _controls(self, trial: str) -> list[str]:
-        controls = controls_of(trial, self.trials, self.terms.controls) if self.terms.controls else []
+        controls = controls_of(trial, self.trials, self.definitions.controls) if self.definitions.controls else []
         for control in controls:
-            self.known_of(control)  # before its kept totals are taken
+            self.vocabulary_of(control)  # before its kept totals are taken
         return controls
 
     def _of(self, key: Key) -> Totals:
@@ -187,23 +187,23 @@ class RunningTotals:
         value, mine = self.kept.get(Key(trial)), None if self.gates is None else self.gates.of(trial)
         with _readable(Key(trial)):
             record = {} if value is None else orjson.loads(value)
-            span, terms = Span.from_record(record.get("span", {})), self.terms
+            span, definitions = GateSpan.from_record(record.get("span", {})), self.definitions
         if self.gates is not None:
             if span.due(mine, self.gates.since_ms):
                 self.due.add(trial)
             elif mine is not None and (span.gate is None or span.gate.hash == mine.hash):
                 span = replace(span, gate=mine, since_ms=max(span.since_ms, self.gates.since_ms))
-            self.spans[trial], terms = span, self.gates.terms_of(trial, span.gate)
-        known = self.known[trial] = Vocabulary.of(trial, terms, self.segments.pop(trial, None))
-        known.from_ms = span.from_ms
+            self.spans[trial], definitions = span, self.gates.definitions_of(trial, span.gate)
+        vocabulary = self.vocabularies[trial] = Vocabulary.of(trial, definitions, self.segments.pop(trial, None))
+        vocabulary.from_ms = span.from_ms
         if value is not None:
             with _readable(Key(trial)):
-                known.keep({name: list(names) for name, names in record.get("names", {}).items()})
-                known.troubles.beginning = Startup.from_record(record.get("beginning", {}))
+                vocabulary.keep({name: list(names) for name, names in record.get("names", {}).items()})
+                vocabulary.failures.beginning = Startup.from_record(record.get("beginning", {}))
                 first = _totals(record).first_ms
-                known.began_ms = None if first is None else self.terms.windows.began(first)
+                vocabulary.began_ms = None if first is None else self.definitions.windows.began(first)
                 self.firsts[trial] = dict(span.first_offsets) or _firsts(record)
-        return known
+        return vocabulary
 
     def _turned(self, trial: str) -> Vocabulary:
         """Begin a new span of a trial: of what was counted before, the books need how many there were."""
@@ -220,24 +220,24 @@ class RunningTotals:
         )
         self._drop_trial(trial)
         self.spans[trial] = span
-        self.known[trial] = Vocabulary.of(trial, self.gates.terms)
+        self.vocabularies[trial] = Vocabulary.of(trial, self.gates.definitions)
         self.firsts[trial] = {}
         self.totals[Key(trial)] = Totals()
         self.changed.add(Key(trial))
         self.dropped.discard(Key(trial))
         self._note(Key(trial))
-        for control in controls_of(trial, list(self.trials), self.terms.controls):
-            self.known_of(control, begins=True)  # its gate is part of this one's
-        return self.known[trial]
+        for control in controls_of(trial, list(self.trials), self.definitions.controls):
+            self.vocabulary_of(control, begins=True)  # its gate is part of this one's
+        return self.vocabularies[trial]
 
     def _drop_trial(self, trial: str) -> None:
         """Forget a trial, such as the one that nothing was counted of for longest. Its verdict stays."""
-        for key in [key for known in (self.totals, self.kept) for key in known if key.trial == trial]:
+        for key in [key for table in (self.totals, self.kept) for key in table if key.trial == trial]:
             self.totals.pop(key, None)
             self.kept.pop(key, None)
             self.changed.discard(key)
             self.dropped.add(key)
-        for of_trials in (self.trials, self.segments, self.known, self.firsts, self.windows, self.spans):
+        for of_trials in (self.trials, self.segments, self.vocabularies, self.firsts, self.windows, self.spans):
             of_trials.pop(trial, None)
         self.due.discard(trial)
 
@@ -246,7 +246,7 @@ class RunningTotals:
         windows = self.windows.get(trial)
         if not windows:
             return
-        oldest = max(windows) - (self.keep_windows - 1) * self.terms.window_ms
+        oldest = max(windows) - (self.keep_windows - 1) * self.definitions.window_ms
         for start in [start for start in windows if start < oldest]:
             for key in windows.pop(start):
                 self.totals.pop(key, None)

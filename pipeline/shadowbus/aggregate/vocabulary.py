@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from shadowbus.aggregate.failures import Failures
-from shadowbus.aggregate.names import Names
+from shadowbus.aggregate.names import NameCodes
 from shadowbus.aggregate.paired_timings import Timings
 from shadowbus.compare.class_name import class_name
 from shadowbus.totals.definitions import MetricDefinitions
@@ -78,12 +78,12 @@ class Segments:
 class Classes:
     """Answers and labels as classes: whatever they look like, by the name of the class they stand for.
 
-    >>> classes = Classes(Names(20))
+    >>> classes = Classes(NameCodes(20))
     >>> classes.code(True), classes.code("1"), classes.code(1.0), classes.code(None)
     (1, 1, 1, -1)
     """
 
-    names: Names
+    names: NameCodes
     texts: dict[object, str | None] = field(default_factory=dict)
     known: dict[object, int] = field(default_factory=lambda: {None: -1})
 
@@ -119,35 +119,35 @@ class Vocabulary:
     kind: str
     segments: Segments
     classes: Classes
-    features: Names
+    features: NameCodes
     costs: Mapping[tuple[str, str], float]
-    troubles: Failures = field(default_factory=Failures)
+    failures: Failures = field(default_factory=Failures)
     timings: Timings = field(default_factory=Timings)
     began_ms: int | None = None  # as `Windows.began` has it; None before the first record
     budget_ms: float | None = None
     from_ms: int = 0  # the time of the first request of its span: outcomes of earlier ones are not of it
 
     @classmethod
-    def of(cls, trial: str, terms: MetricDefinitions, segments: Segments | None = None) -> Self:
+    def of(cls, trial: str, definitions: MetricDefinitions, segments: Segments | None = None) -> Self:
         """Of a new trial, or of one whose segments are known already."""
-        priced = frozenset(name for pair in terms.costs for name in pair)
+        priced = frozenset(name for pair in definitions.costs for name in pair)
         return cls(
-            terms.kind_of(trial),
+            definitions.kind_of(trial),
             Segments() if segments is None else segments,
-            Classes(Names(MOST_CLASSES, priced)),
-            Names(MOST_FEATURES),
-            terms.costs,
-            budget_ms=terms.budget_ms,
+            Classes(NameCodes(MOST_CLASSES, priced)),
+            NameCodes(MOST_FEATURES),
+            definitions.costs,
+            budget_ms=definitions.budget_ms,
         )
 
     def to_record(self) -> dict[str, Any]:
         """What has to be kept so that names mean the same after a restart."""
         names = {"classes": self.classes.names.names[1:], "features": self.features.names[1:]}
-        return {**names, **self.troubles.to_record(), **self.timings.to_record()}
+        return {**names, **self.failures.to_record(), **self.timings.to_record()}
 
     def keep(self, record: Mapping[str, Iterable[str]]) -> None:
         """Take it back."""
         self.classes.names.keep(record.get("classes", ()))
         self.features.keep(record.get("features", ()))
-        self.troubles.keep(record)
+        self.failures.keep(record)
         self.timings.keep(record)

@@ -13,7 +13,7 @@ from shadowbus.records import Partial, from_object, parse_object
 from shadowbus.stage import Input
 from shadowbus.totals.key import COUNTED, VITALS, Key
 from shadowbus.totals.noise_floor import NoiseFloor
-from shadowbus.totals.span import Span
+from shadowbus.totals.span import GateSpan
 from shadowbus.totals.totals import Totals
 
 REPLAY = "replay"
@@ -114,7 +114,7 @@ def check_partial(name: Key, source: int, value: bytes) -> None:
     try:
         Totals.from_record(partial.totals)
         NoiseFloor.from_record(partial.noise)
-        Span.from_record(partial.span)
+        GateSpan.from_record(partial.span)
     except _UNREADABLE as error:
         raise Malformed(f"its totals cannot be read: {error!r:.200}") from None
 

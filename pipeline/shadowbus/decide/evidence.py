@@ -22,7 +22,7 @@ from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import ALL, Key
 from shadowbus.totals.noise_floor import NoiseFloor
 from shadowbus.totals.reasons import ABOUT
-from shadowbus.totals.span import Span
+from shadowbus.totals.span import GateSpan
 from shadowbus.totals.totals import Totals
 from shadowbus.trials import shadow_of
 from shadowbus.verdict.counts import Bin, Covered, Learned, Rows, Vocabularies
@@ -73,7 +73,7 @@ def books_of(trial: str, partials: Iterable[Partial], vitals: Mapping[int, Mappi
 
 
 def _counted(partial: Partial) -> Counted:
-    statuses, number = Span.from_record(partial.span).all_of(Totals.from_record(partial.totals))
+    statuses, number = GateSpan.from_record(partial.span).all_of(Totals.from_record(partial.totals))
     return Counted(statuses, partial.updated_ms, number)
 
 

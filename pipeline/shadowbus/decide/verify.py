@@ -26,7 +26,7 @@ from shadowbus.stage import Input, RecordBatch
 from shadowbus.totals.definitions import MetricDefinitions
 from shadowbus.totals.key import ALL, COUNTED, Key
 from shadowbus.totals.noise_floor import NoiseFloor, controls_of
-from shadowbus.totals.span import Span
+from shadowbus.totals.span import GateSpan
 from shadowbus.totals.totals import Totals
 
 
@@ -60,7 +60,7 @@ class Recount:
             for partition, bounds in ranges.items()
         }
         self.clocks, self.full = _objects(verdict, "clocks"), _objects(verdict, "full")
-        self.spans = {source: Span.from_record(span) for source, span in _objects(verdict, "spans").items()}
+        self.spans = {source: GateSpan.from_record(span) for source, span in _objects(verdict, "spans").items()}
         counting = sorted({partition for topic, partition in self.ranges if topic != "vitals"})
         self.sources = {partition: _Source() for partition in counting}
         self.taken = dict.fromkeys((*COUNTED, "vitals"), 0)
@@ -72,7 +72,7 @@ class Recount:
         if piece.topic == "vitals":
             source.vitals = parse_object(piece.values[-1])
             return
-        first = self.spans.get(str(piece.partition), Span()).first_offsets.get(piece.topic, 0)
+        first = self.spans.get(str(piece.partition), GateSpan()).first_offsets.get(piece.topic, 0)
         own = bisect_left(piece.offsets, first)  # records of the span before lie between those of the control
         for part, skipped in ((piece.part(0, own), self.verdict.trial), (piece.part(own), "")):
             self._fold(part, source, skipped)
@@ -123,7 +123,7 @@ class Recount:
                     segments.keep(text)
                 known = Vocabulary.of(trial, self.terms, segments)
                 known.classes.names.keep(full.get("classes", ()))
-                known.from_ms = self.spans.get(str(number), Span()).from_ms
+                known.from_ms = self.spans.get(str(number), GateSpan()).from_ms
             elif controls_of(self.verdict.trial, [trial], self.terms.controls):
                 known = Vocabulary.of(trial, self.terms)
             else:
@@ -148,7 +148,7 @@ class Recount:
         )
 
     def _span(self, number: int) -> dict[str, Any]:
-        span = self.spans.get(str(number), Span())
+        span = self.spans.get(str(number), GateSpan())
         return (span if span.elsewhere else replace(span, gate=self.gate)).to_record()
 
     def _vitals(self, number: int, record: dict[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 
-from shadowbus.exporter.metrics import OF_WORKERS, Metric
+from shadowbus.exporter.metrics import OF_WORKERS, Exported
 
 Sample = tuple[str, tuple[str, ...], float]
 """A metric's name, the values of its labels in the order of the table, and its value."""
 
 
-def families(samples: Iterable[Sample], table: Mapping[str, Metric]) -> list[Family]:
+def families(samples: Iterable[Sample], table: Mapping[str, Exported]) -> list[Family]:
     """One family for each metric among these samples.
 
     Args:

@@ -7,7 +7,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from shadowbus.exporter.families import Sample, families, numbers, states
-from shadowbus.exporter.metrics import TRIALS, Metric
+from shadowbus.exporter.metrics import TRIALS, Exported
 from shadowbus.exporter.trials import ALL, Shown, Trial, Trials
 from shadowbus.summary.metrics import METRICS
 from shadowbus.verdict.criterion import State, Verdict
@@ -15,12 +15,12 @@ from shadowbus.verdict.criterion import State, Verdict
 VERDICTS, STATES = get_args(Verdict), get_args(State)
 
 
-def _of_summaries() -> Iterator[Metric]:
+def _of_summaries() -> Iterator[Exported]:
     """The metrics of summaries; the segment `all` is the whole trial."""
     for metric in METRICS:
         whose = ("trial",) if metric.where == "trial" else ("trial", "segment")
         for gauge in metric.gauges:
-            yield Metric(gauge.name, "gauge", (*whose, *gauge.labels), gauge.says)
+            yield Exported(gauge.name, "gauge", (*whose, *gauge.labels), gauge.says)
 
 
 OF_TRIALS = {metric.name: metric for metric in (*TRIALS, *_of_summaries())}

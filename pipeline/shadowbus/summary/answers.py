@@ -3,38 +3,38 @@
 from typing import Any
 
 from shadowbus.records import STATUSES
-from shadowbus.summary.view import View
+from shadowbus.summary.view import TotalsView
 
 MOST_MISSING = 50
 
 
-def agreement(view: View) -> dict[str, Any]:
+def agreement(view: TotalsView) -> dict[str, Any]:
     """The field `agreement`."""
     agreed, differ = view.scaled["agreed"], view.scaled["disagreed"]
     return view.rate(agreed, agreed + differ, view.count("agreed", "disagreed"))
 
 
-def live_errors(view: View) -> dict[str, Any]:
+def live_errors(view: TotalsView) -> dict[str, Any]:
     """The field `live_errors`."""
     answered = [name for name in STATUSES if name != "live_missing"]
     weighted = sum(view.scaled[name] for name in answered)
     return view.rate(view.scaled["live_errors"], weighted, view.count(*answered), interval=False)
 
 
-def noise(view: View) -> dict[str, Any]:
+def noise(view: TotalsView) -> dict[str, Any]:
     """The field `noise`: how often the control, which is the champion itself, gives another answer."""
     assert view.beside is not None  # noqa: S101
     floor = view.beside.noise.floor
     return view.rate(floor.differ, floor.compared, view.beside.noise.n)
 
 
-def distance(view: View) -> dict[str, Any]:
+def distance(view: TotalsView) -> dict[str, Any]:
     """The field `distance`."""
     distance = view.totals.distance
     return {"value": distance.mean if distance.n else None, "n": distance.n}
 
 
-def features(view: View) -> dict[str, Any]:
+def features(view: TotalsView) -> dict[str, Any]:
     """The field `features`: requests that lack none, and the features that lack most often."""
     table = view.totals.detailed.lacking
     whole = view.asked * view.totals.weights.heaviest_compared  # as many requests as the asked ones stand for

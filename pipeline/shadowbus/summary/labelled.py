@@ -6,12 +6,12 @@ from typing import Any
 from shadowbus.statistics.contingency_table import event_of, f1_of
 from shadowbus.statistics.moments import CorrectedMoments, Moments
 from shadowbus.summary.confusion_layout import matrix, shown_classes
-from shadowbus.summary.view import View
+from shadowbus.summary.view import TotalsView
 
 RIGHT = ("both_right", "shadow_only", "live_only", "both_wrong")
 
 
-def accuracy(view: View) -> dict[str, Any]:
+def accuracy(view: TotalsView) -> dict[str, Any]:
     """The field `accuracy`; its interval is of the difference."""
     both, ours, theirs, neither = (view.scaled[name] for name in RIGHT)
     paired = both + ours + theirs + neither
@@ -26,24 +26,24 @@ def accuracy(view: View) -> dict[str, Any]:
     }
 
 
-def log_loss(view: View) -> dict[str, Any]:
+def log_loss(view: TotalsView) -> dict[str, Any]:
     """The field `log_loss`."""
     return _pair(view, view.totals.detailed.live_log_loss, view.totals.detailed.log_loss)
 
 
-def brier(view: View) -> dict[str, Any]:
+def brier(view: TotalsView) -> dict[str, Any]:
     """The field `brier`."""
     return _pair(view, view.totals.detailed.live_brier, view.totals.detailed.brier)
 
 
-def auc(view: View) -> dict[str, Any]:
+def auc(view: TotalsView) -> dict[str, Any]:
     """The field `auc`."""
     details = view.totals.detailed
     (live, slack), (shadow, others) = details.live_scores.auc(), details.shadow_scores.auc()
     return {**_sides(live, shadow), "slack": {"live": slack, "shadow": others}, "n": details.live_scores.n}
 
 
-def f1(view: View) -> dict[str, Any]:
+def f1(view: TotalsView) -> dict[str, Any]:
     """The field `f1`."""
     details = view.totals.detailed
     live, shadow = details.live_truth.weights(), details.shadow_truth.weights()
@@ -53,7 +53,7 @@ def f1(view: View) -> dict[str, Any]:
     return {**sides, "average": average, "event": event, "n": details.live_truth.total}
 
 
-def calibration(view: View) -> dict[str, Any]:
+def calibration(view: TotalsView) -> dict[str, Any]:
     """The field `calibration`."""
     details = view.totals.detailed
     live, shadow = details.live_scores.calibration(), details.shadow_scores.calibration()
@@ -62,7 +62,7 @@ def calibration(view: View) -> dict[str, Any]:
     return {"live": live, "shadow": shadow, "difference": difference, "of": of, "n": details.live_scores.n}
 
 
-def truth(view: View) -> dict[str, Any] | None:
+def truth(view: TotalsView) -> dict[str, Any] | None:
     """The field `truth`; None where answers are no classes."""
     live, shadow = view.totals.detailed.live_truth, view.totals.detailed.shadow_truth
     if not live and not shadow:
@@ -72,13 +72,13 @@ def truth(view: View) -> dict[str, Any] | None:
     return {"classes": classes, **tables, "n": live.total}
 
 
-def mae(view: View) -> dict[str, Any]:
+def mae(view: TotalsView) -> dict[str, Any]:
     """The field `mae`: of numbers the loss is the absolute error."""
     details = view.totals.detailed
     return _pair(view, details.live_loss, view.totals.loss) if details.live_answers else _nothing()
 
 
-def rmse(view: View) -> dict[str, Any]:
+def rmse(view: TotalsView) -> dict[str, Any]:
     """The field `rmse`."""
     details = view.totals.detailed
     if not details.live_answers:
@@ -86,7 +86,7 @@ def rmse(view: View) -> dict[str, Any]:
     return {**_sides(_root(details.live_loss.left), _root(details.shadow_loss.left)), "n": details.live_loss.n}
 
 
-def _pair(view: View, live: CorrectedMoments, difference: CorrectedMoments) -> dict[str, Any]:
+def _pair(view: TotalsView, live: CorrectedMoments, difference: CorrectedMoments) -> dict[str, Any]:
     found = difference.left
     if not found.n:
         return _nothing()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from shadowbus.summary.view import View
+from shadowbus.summary.view import TotalsView
 
 Where = Literal["windows", "segments", "trial"]
 """Where a metric is shown: everywhere; but not in windows; in the summary of the whole trial only."""
@@ -46,7 +46,7 @@ class Metric:
 
     name: str
     says: str
-    read: Callable[[View], Any]
+    read: Callable[[TotalsView], Any]
     unit: str = ""
     fields: str = ""
     where: Where = "windows"

@@ -16,7 +16,7 @@ from shadowbus.summary.latency import against_control, latency_difference, live_
 from shadowbus.summary.metric import Gauge, Metric
 from shadowbus.summary.predictions import confusion, predictions
 from shadowbus.summary.resources import resources
-from shadowbus.summary.view import Beside, SummaryOptions, View
+from shadowbus.summary.view import Beside, SummaryOptions, TotalsView
 from shadowbus.totals.totals import Totals
 
 RATE = "value, low, high, n"
@@ -32,7 +32,7 @@ def summarize(totals: Totals, options: SummaryOptions, beside: Beside | None = N
         options: How they are read.
         beside: What a whole trial has beside its totals. None: they are of a segment or a window.
     """
-    view = View(totals, options, beside)
+    view = TotalsView(totals, options, beside)
     shown = {"windows"} | ({"segments"} if options.heavy else set()) | (set() if beside is None else {"trial"})
     return {metric.name: metric.read(view) for metric in METRICS if metric.where in shown}
 

@@ -47,7 +47,7 @@ def asked_of(scaled: Mapping[str, float]) -> tuple[float, float]:
     return asked, min(asked, max(0.0, scaled["shadow_errors"] - failed))
 
 
-class View:
+class TotalsView:
     """Some totals with what metrics have in common, worked out once.
 
     Attributes:

@@ -28,7 +28,7 @@ class Gates:
     """
 
     def __init__(self, settings: Settings, since_ms: int = 0) -> None:
-        self.settings, self.since_ms, self.terms = settings, since_ms, MetricDefinitions.of(settings)
+        self.settings, self.since_ms, self.definitions = settings, since_ms, MetricDefinitions.of(settings)
         self._known: dict[str, Gate] = {}
 
     def of(self, trial: str) -> Gate | None:
@@ -40,16 +40,16 @@ class Gates:
             self._known[shadow] = Gate.of(self.settings, shadow)
         return self._known[shadow]
 
-    def terms_of(self, trial: str, gate: Gate | None) -> MetricDefinitions:
+    def definitions_of(self, trial: str, gate: Gate | None) -> MetricDefinitions:
         """On what terms a trial is counted by a gate, which may be one of before, or another worker's."""
         mine = self.of(trial)
         if gate is None or (mine is not None and mine.hash == gate.hash):
-            return self.terms
+            return self.definitions
         return MetricDefinitions.of(gate.applied(self.settings))
 
 
 @dataclass(slots=True)
-class Span:
+class GateSpan:
     """One span of a trial in one source partition.
 
     Attributes:
@@ -80,11 +80,11 @@ class Span:
         """Whether a worker with this gate, which started then, has to begin another one."""
         return mine is not None and self.gate is not None and mine.hash != self.gate.hash and since_ms > self.since_ms
 
-    def next(self, gate: Gate, since_ms: int, totals: Totals) -> "Span":
+    def next(self, gate: Gate, since_ms: int, totals: Totals) -> "GateSpan":
         """The one that begins after these totals were counted."""
         changed = gate.changes(self.gate) if self.gate is not None else []
         before, number = self.all_of(totals)
-        return Span(gate, self.number + 1, since_ms, changed=changed, before=before, number_before=number)
+        return GateSpan(gate, self.number + 1, since_ms, changed=changed, before=before, number_before=number)
 
     def all_of(self, totals: Totals) -> tuple[dict[str, int], int]:
         """Comparisons by status, in all spans, and the highest running number."""
@@ -121,7 +121,7 @@ def of_one_gate(partials: Sequence[Partial]) -> list[Partial]:
 
     Of several gates it is the one whose worker started last.
     """
-    spans = [Span.from_record(partial.span) for partial in partials]
+    spans = [GateSpan.from_record(partial.span) for partial in partials]
     gated = [(span.since_ms, span.number, span.gate.hash) for span in spans if span.gate is not None]
     if not gated:
         return list(partials)
@@ -130,7 +130,7 @@ def of_one_gate(partials: Sequence[Partial]) -> list[Partial]:
     return [one if span.gate is None or span.gate.hash == now else _emptied(one, span) for one, span in pairs]
 
 
-def _emptied(partial: Partial, span: Span) -> Partial:
+def _emptied(partial: Partial, span: GateSpan) -> Partial:
     before, number = span.all_of(Totals.from_record(partial.totals))
     return replace(
         partial,
@@ -139,7 +139,7 @@ def _emptied(partial: Partial, span: Span) -> Partial:
         noise={},
         beginning={},
         first_offsets=dict(partial.next_offsets),
-        span=Span(number=span.number, before=before, number_before=number, elsewhere=True).to_record(),
+        span=GateSpan(number=span.number, before=before, number_before=number, elsewhere=True).to_record(),
     )
 
 
@@ -157,9 +157,9 @@ def told(partials: Sequence[Partial], gate: Gate, former: Mapping[str, Any] | No
         gate: It.
         former: The verdict by the gate of before: `verdict`, `since_ms` and the `hash` of that gate.
     """
-    spans = {one.partition: Span.from_record(one.span) for one in partials}
+    spans = {one.partition: GateSpan.from_record(one.span) for one in partials}
     counting = [span for span in spans.values() if not span.elsewhere]
-    last = max(counting, key=lambda span: (span.number, -span.began_ms), default=Span())
+    last = max(counting, key=lambda span: (span.number, -span.began_ms), default=GateSpan())
     out = sorted(partition for partition, span in spans.items() if span.elsewhere)
     changed = {"changed_ms": last.began_ms, "changed": last.changed} if last.number > 1 else {}
     return {

@@ -208,17 +208,22 @@ def topic_names(namespace: str, shadows: tuple[str, ...]) -> dict[str, Topic]:
 
 
 def mermaid() -> str:
-    """The flow as a Mermaid diagram, one arrow per stage and topic."""
-    lines = ["flowchart LR", "    service([production service]) --> capture"]
-    lines += [f"    {stage.name}-source([{stage.outside}]) -.-> {stage.name}" for stage in STAGES if stage.opt_in]
-    lines += [f'    {stage.name}["<b>{stage.name}</b><br/>{stage.does}"]' for stage in STAGES]
-    shown = {name for stage in STAGES for name in stage.reads} | {"aggregates", "verdicts", "dead-letters"}
-    lines += [f"    {topic.name}[({topic.name})]" for topic in TOPICS if topic.name in shown]
+    """The flow as a Mermaid diagram: one line per stage, with an arrow from what it reads and to what it writes."""
+    drawn = {"dead-letters"}
+
+    def topics(names: tuple[str, ...]) -> str:
+        """Topics side by side; the first mention of each draws its shape."""
+        shown = [name if name in drawn else f"{name}[({name})]" for name in names if name != "dead-letters"]
+        drawn.update(names)
+        return " & ".join(shown)
+
+    lines = ["flowchart LR"]
     for stage in STAGES:
-        lines += [f"    {topic} --> {stage.name}" for topic in stage.reads]
+        source = topics(stage.reads) or f"{stage.name}-source([{stage.outside or 'production service'}])"
+        box = f'{stage.name}["<b>{stage.name}</b><br/>{stage.does}"]'
         arrow = "-.->" if stage.opt_in else "-->"
-        lines += [f"    {stage.name} {arrow} {topic}" for topic in stage.writes if topic != "dead-letters"]
+        lines.append(f"    {source} {arrow} {box} {arrow} {topics(stage.writes)}")
     strays = [stage.name for stage in STAGES if "dead-letters" in stage.writes]
-    lines.append(f"    {' & '.join(strays)} -.-> dead-letters")
+    lines.append(f"    {' & '.join(strays)} -.-> dead-letters[(dead-letters)]")
     lines.append("    aggregates & verdicts --> people([status · tail · verdict · your own agents])")
     return "\n".join(lines) + "\n"

@@ -10,10 +10,10 @@ import pytest
 
 from shadowbus.aggregate.fold import Folded, fold
 from shadowbus.aggregate.state import RunningTotals
-from shadowbus.aggregate.vocabulary import MOST_SEGMENTS, MOST_WINDOWED
+from shadowbus.aggregate.vocabulary import MOST_WINDOWED
 from shadowbus.records import STATUSES
 from shadowbus.stage import RecordBatch
-from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.definitions import MOST_SEGMENTS, MetricDefinitions
 from shadowbus.totals.key import Key
 
 WINDOW_MS = 1_000

@@ -9,13 +9,13 @@ import orjson
 import pytest
 
 from shadowbus.aggregate.fold import fold
-from shadowbus.aggregate.paired_timings import LARGEST_RATIO, MOST_ROWS, Timings
+from shadowbus.aggregate.paired_timings import MOST_ROWS, Timings
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.aggregate.state import RunningTotals
 from shadowbus.records import Partial, decode
 from shadowbus.settings import GateSettings, Settings, ShadowSettings
 from shadowbus.stage import RecordBatch
-from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.definitions import LARGEST_RATIO, MetricDefinitions
 from shadowbus.totals.key import Key
 from shadowbus.verdict.counts import Counts, Evidence
 from shadowbus.verdict.gate import decide

@@ -5,7 +5,6 @@ memory is bounded, as each trial keeps the rows it timed last; and what is paire
 came in batches and after which crash, as these rows are kept with the names of the trial.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -15,16 +14,13 @@ import numpy as np
 
 from shadowbus.statistics.logarithm import log
 from shadowbus.statistics.moments import CorrectedMoments, Moments
+from shadowbus.totals.definitions import LARGEST_SLOWDOWN
 from shadowbus.totals.noise_floor import controls_of
 from shadowbus.totals.totals import Totals
 
 MOST_ROWS = 300
 """So many rows each trial keeps that may still meet the other side's: shadow and control are seconds apart."""
 
-LARGEST_RATIO = 16.0
-"""A row that takes more than so many times as long counts as one that takes so many times, in either direction."""
-
-REACH = math.log(LARGEST_RATIO)
 LEAST_MS = 1e-6
 
 
@@ -91,7 +87,7 @@ def paired(
 
 def _totals(pairs: list[tuple[float, float]]) -> Totals:
     ours, theirs = np.maximum(np.array(pairs, np.float64).T, LEAST_MS)
-    slowdown = (log(ours) - log(theirs)).clip(-REACH, REACH)
+    slowdown = (log(ours) - log(theirs)).clip(-LARGEST_SLOWDOWN, LARGEST_SLOWDOWN)
     return Totals(
         slowdown=CorrectedMoments(Moments.of(slowdown)), control_gap=CorrectedMoments(Moments.of(ours - theirs))
     )

@@ -14,13 +14,15 @@ from shadowbus.aggregate.failures import Failures
 from shadowbus.aggregate.names import NameCodes
 from shadowbus.aggregate.paired_timings import Timings
 from shadowbus.compare.class_name import class_name
-from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.definitions import (
+    MOST_CLASSES,
+    MOST_FEATURES,
+    MOST_SEGMENT_NAMES,
+    MOST_SEGMENTS,
+    MetricDefinitions,
+)
 from shadowbus.totals.key import ALL
 
-MOST_CLASSES = 20
-MOST_FEATURES = 100
-MOST_SEGMENTS = 200
-MOST_SEGMENT_NAMES = 50
 MOST_WINDOWED = 20
 MOST_SPELLINGS = 1_000
 LONGEST = 100

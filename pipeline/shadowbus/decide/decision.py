@@ -12,14 +12,13 @@ from typing import Any
 
 import orjson
 
-from shadowbus.aggregate.vocabulary import MOST_CLASSES, MOST_SEGMENT_NAMES, MOST_SEGMENTS
 from shadowbus.decide.evidence import evidence_of, noise_of, verdict_of
 from shadowbus.decide.faults import stood
 from shadowbus.gates import Gate
 from shadowbus.records import Partial, PreviousVerdict, Verdict
 from shadowbus.records.published import ranges_of
 from shadowbus.settings import Settings
-from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.definitions import MOST_CLASSES, MOST_SEGMENT_NAMES, MOST_SEGMENTS, MetricDefinitions
 from shadowbus.totals.key import COUNTED
 from shadowbus.totals.span import by_another_gate, carried, gate_of, told
 from shadowbus.totals.totals import Totals

@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shadowbus.aggregate.paired_timings import REACH
 from shadowbus.cutoff import latest
 from shadowbus.decide.reconciliation import Counted, close_books
 from shadowbus.records import Aggregate, Partial, PreviousVerdict, Verdict
@@ -18,7 +17,7 @@ from shadowbus.statistics.contingency_table import OTHER, ContingencyTable
 from shadowbus.summary.metrics import summarize
 from shadowbus.summary.resources import resources
 from shadowbus.summary.view import Beside, SummaryOptions, asked_of, requests_of
-from shadowbus.totals.definitions import MetricDefinitions
+from shadowbus.totals.definitions import LARGEST_SLOWDOWN, MetricDefinitions
 from shadowbus.totals.key import ALL, Key
 from shadowbus.totals.noise_floor import NoiseFloor
 from shadowbus.totals.reasons import ABOUT
@@ -159,7 +158,7 @@ def evidence_of(
         by_live=covered(totals),
         scores=bins(totals),
         value_reach=terms.reach,
-        slowdown_reach=REACH,
+        slowdown_reach=LARGEST_SLOWDOWN,
         floor=None if alone else (noise or NoiseFloor()).floor,
         cpu_ms_per_row=taken.get("cpu_ms_per_row"),
         memory_mb=largest / MIB if largest else None,

@@ -1,5 +1,6 @@
 """What is counted of each trial: what kind of answers its shadow gives, the latency budget, what decisions cost."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -8,6 +9,23 @@ from shadowbus.compare.class_name import class_name, classes_of
 from shadowbus.settings import Settings
 from shadowbus.totals.windows import Windows
 from shadowbus.trials import shadow_of
+
+MOST_CLASSES = 20
+"""How many classes of a trial one source partition counts apart."""
+
+MOST_FEATURES = 100
+"""How many missing features."""
+
+MOST_SEGMENTS = 200
+"""How many segments, such as `country=DE`."""
+
+MOST_SEGMENT_NAMES = 50
+"""And how many names of segments, such as `country`."""
+
+LARGEST_RATIO = 16.0
+"""Where the shadow takes more than 16 times as long as the control, or less than a 16th, it counts as that."""
+
+LARGEST_SLOWDOWN = math.log(LARGEST_RATIO)
 
 KINDS = {"classification": "classes", "regression": "numbers"}
 """By task; answers of any other task are neither."""

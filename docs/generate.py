@@ -88,6 +88,16 @@ RECORDS: dict[str, type] = {
 BESIDE: dict[str, type] = {"verdicts/told": records.Told, "verdicts/promotion": records.Promotion}
 """What else lies in a topic, under keys of its own."""
 
+CANDIDATES = {
+    "shadowbus": "**shadowbus**",
+    "raw-copy": "only a transactional copy, in one Python process",
+    "bytewax-batched": "Bytewax, batched",
+    "plain": "a plain confluent-kafka script",
+    "quix-stateful": "Quix Streams",
+    "faust": "Faust, one by one",
+}
+"""The benchmark's candidates that the README shows, and what it calls them."""
+
 WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "comparisons": {"status": records.STATUSES},
     "verdicts": {"verdict": ("PROMOTE", "SEND_BACK", "KEEP_WATCHING")},
@@ -370,8 +380,29 @@ def metrics() -> str:
     return "\n".join(_metrics(*part) for part in parts)
 
 
+def speed() -> str:
+    """The measured speed of the main candidates as a table, from the last `make bench`."""
+    found = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    measured = {row["name"]: row for row in found["rows"]}
+    ours = measured["shadowbus"]["pairs_per_s"]
+    rows = ["| | comparisons/s | shadowbus is | guarantee |", "|---|---|---|---|"]
+    for name, called in CANDIDATES.items():
+        row = measured[name]
+        ratio = found["ratio"]["median"] if name == "raw-copy" else ours / row["pairs_per_s"]
+        times = "" if name == "shadowbus" else f"{ratio:.1f} times as fast"
+        rows.append(f"| {called} | {row['pairs_per_s']:,.0f} | {times} | {row['guarantee']} |")
+    (latency,) = [row for row in found["latency"] if row["wanted_pairs_per_s"] == 500]
+    rows += [
+        "",
+        f"At 500 requests/s a comparison is committed {latency['p50_ms']:.0f} ms after its prediction (median; 99 %: "
+        f"{latency['p99_ms']:.0f} ms).",
+    ]
+    return "\n".join(rows) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "flow": flow,
+    "speed": speed,
     "stages": stages,
     "topics": topics,
     "settings": settings,

@@ -41,6 +41,7 @@ from shadowbus.settings.webhook import NotifySettings
 from shadowbus.summary import metrics as summary
 from shadowbus.summary.metric import Metric
 from shadowbus.topology import STAGES, TOPICS, mermaid
+from shadowbus.verdict.criteria import CRITERIA
 from shadowbus.verdict.states import MOVES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,16 +155,7 @@ MEANINGS = {
     "gate.alpha": "The chance of a wrong verdict, over all looks together.",
     "gate.min_requests": "No PROMOTE before so many requests have their comparison, whatever its status.",
     "gate.min_labels": "No PROMOTE before so many labels have met their comparison.",
-    "gate.max_error_rate": "The shadow may fail at most this share of requests.",
     "gate.latency_budget_ms": "What one request may take; goes together with `max_over_budget`.",
-    "gate.max_over_budget": "At most this share of requests may take longer than the budget.",
-    "gate.max_slowdown": "How many times as long as the control it may take for the same rows; needs a control.",
-    "gate.min_agreement": "At least this share of answers has to be the live model's.",
-    "gate.accuracy_margin": "The shadow may be less accurate than the live model by at most this; needs labels.",
-    "gate.min_accuracy_gain": "The shadow has to be more accurate than the live model by at least this; needs labels.",
-    "gate.max_loss_increase": "Its mean loss may be above the live one by at most this (below 0: has to be below it).",
-    "gate.min_value_gain": "Its decisions have to be worth this much more, each, by `[[cost]]`; below 0: a margin.",
-    "gate.max_calibration_error": "Its expected calibration error may be at most this; needs labels and scores.",
     "gate.max_cpu_ms_per_row": "It may take at most so much CPU time for a row, as measured.",
     "gate.max_memory_mb": "Its largest model process may hold at most so many MiB, as measured.",
     "gate.min_days": "No PROMOTE before there was traffic on so many days; 7 is a full week. At most 400.",
@@ -370,6 +362,13 @@ def _summary(part: tuple[Metric, ...]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def criteria() -> str:
+    """The criteria of a verdict as a table."""
+    rows = ["| name | asks | setting | counted among |", "|---|---|---|---|"]
+    rows += [f"| `{one.name}` | {one.asks} | `{one.settings[0]}` | {one.among} |" for one in CRITERIA]
+    return "\n".join(rows) + "\n"
+
+
 def metrics() -> str:
     """Every exported metric as tables."""
     parts = (
@@ -406,6 +405,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "stages": stages,
     "topics": topics,
     "settings": settings,
+    "criteria": criteria,
     "metrics": metrics,
     **summaries(),
     "moves": moves,
@@ -457,7 +457,7 @@ def _table(prefix: str, kind: type) -> str:
     for field in dataclasses.fields(kind):
         name = f"{prefix}.{field.name}".lstrip(".")
         if name in wanted:
-            rows.append(f"| `{field.name}` | {_type(kind, field.name)} | {_default(field)} | {MEANINGS[name]} |")
+            rows.append(f"| `{field.name}` | {_type(kind, field.name)} | {_default(field)} | {_meaning(name, field)} |")
     return "\n".join(rows) + "\n"
 
 
@@ -478,6 +478,15 @@ def _type(kind: type, name: str) -> str:
         return "text, number, true or false"
     plain = arms[0] if arms and type(None) in typing.get_args(hint) else hint
     return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(plain, "table")
+
+
+def limits() -> Iterator[str]:
+    """The settings whose meaning stands beside them: the limits of criteria."""
+    return (f"gate.{field.name}" for field in dataclasses.fields(GateSettings) if "meaning" in field.metadata)
+
+
+def _meaning(name: str, field: "dataclasses.Field[typing.Any]") -> str:
+    return str(field.metadata["meaning"]) if "meaning" in field.metadata else MEANINGS[name]
 
 
 def _default(field: "dataclasses.Field[typing.Any]") -> str:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import fields
 
 from shadowbus.errors import SettingsError
 from shadowbus.limits import MOST_DAYS
@@ -21,16 +22,15 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 NAMED = "may hold letters, digits, '.', '_' and '-'"
 MAX_PORT = 65_535
 
-RATES = ("max_error_rate", "max_over_budget", "min_agreement", "max_calibration_error")
-"""Limits of the gate on a share: no number of requests shows one of 0 or 1, or it is shown by none."""
-
-DIFFERENCES = ("accuracy_margin", "min_accuracy_gain")
-"""Limits of the gate on a difference of two shares."""
-
-NUMBERS = ("max_loss_increase", "min_value_gain", "max_cpu_ms_per_row", "max_memory_mb")
-"""Limits of the gate that are any number."""
-
 _EXACT = "however many requests there are, a share of exactly 0 or 1 cannot be shown, only one that is close"
+_LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "share": (lambda limit: 0 < limit < 1, f"has to be more than 0 and less than 1: {_EXACT}"),
+    "difference": (lambda limit: 0 <= limit < 1, "has to be at least 0 and less than 1"),
+    "number": (math.isfinite, "has to be a finite number"),
+    "ratio": (lambda limit: 1 / 8 <= limit <= 8, "has to be between 0.125 and 8: times as long"),
+}
+"""What the limit of a criterion may be, by the kind that `tables.py` gives it."""
+
 _REACH = "with these costs no decision can be worth more, or less"
 
 Need = Callable[[bool, str, str], None]
@@ -101,20 +101,13 @@ def _shadows(settings: Settings, need: Need) -> None:
 
 def _gate(gate: GateSettings, need: Need) -> None:
     need(0 < gate.alpha < 1, "gate.alpha", "has to be between 0 and 1")
-    for key in RATES:
-        limit = getattr(gate, key)
-        need(limit is None or 0 < limit < 1, f"gate.{key}", f"has to be more than 0 and less than 1: {_EXACT}")
-    for key in DIFFERENCES:
-        limit = getattr(gate, key)
-        need(limit is None or 0 <= limit < 1, f"gate.{key}", "has to be at least 0 and less than 1")
-    for key in NUMBERS:
-        limit = getattr(gate, key)
-        need(limit is None or math.isfinite(limit), f"gate.{key}", "has to be a finite number")
+    for one in fields(gate):
+        limit, rule = getattr(gate, one.name), _LIMITS.get(one.metadata.get("limit", ""))
+        if limit is not None and rule is not None:
+            need(rule[0](limit), f"gate.{one.name}", rule[1])
     for key in ("max_cpu_ms_per_row", "max_memory_mb", "latency_budget_ms"):
         limit = getattr(gate, key)
         need(limit is None or 0 < limit < math.inf, f"gate.{key}", "has to be a finite number, more than 0")
-    most = gate.max_slowdown
-    need(most is None or 1 / 8 <= most <= 8, "gate.max_slowdown", "has to be between 0.125 and 8: times as long")
     need(not gate.prove_segments or gate.guard_segments, "gate.prove_segments", "needs gate.guard_segments")
     need(0 <= gate.min_days <= MOST_DAYS, "gate.min_days", f"has to be between 0 and {MOST_DAYS}, which are counted")
     need(

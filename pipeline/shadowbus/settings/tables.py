@@ -2,6 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Limit = Literal["share", "difference", "number", "ratio"]
+"""What the limit of a criterion may be: more than 0 and less than 1; from 0 to less than 1; any number; 1/8 to 8."""
+
+
+def _limit(of: Limit, meaning: str) -> Any:
+    """The limit of a criterion, off unless it is set; docs/settings.md has its meaning."""
+    return field(default=None, metadata={"limit": of, "meaning": meaning})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +40,30 @@ class GateSettings:
     alpha: float = 0.05
     min_requests: int = 1000
     min_labels: int = 0
-    max_error_rate: float | None = None
+    max_error_rate: float | None = _limit("share", "The shadow may fail at most this share of requests.")
     latency_budget_ms: float | None = None
-    max_over_budget: float | None = None
-    max_slowdown: float | None = None
-    min_agreement: float | None = None
-    accuracy_margin: float | None = None
+    max_over_budget: float | None = _limit("share", "At most this share of requests may take longer than the budget.")
+    max_slowdown: float | None = _limit(
+        "ratio", "How many times as long as the control it may take for the same rows; needs a control."
+    )
+    min_agreement: float | None = _limit("share", "At least this share of answers has to be the live model's.")
+    accuracy_margin: float | None = _limit(
+        "difference", "The shadow may be less accurate than the live model by at most this; needs labels."
+    )
     guard_segments: bool = True
     prove_segments: bool = False
-    min_accuracy_gain: float | None = None
-    max_loss_increase: float | None = None
-    min_value_gain: float | None = None
-    max_calibration_error: float | None = None
+    min_accuracy_gain: float | None = _limit(
+        "difference", "The shadow has to be more accurate than the live model by at least this; needs labels."
+    )
+    max_loss_increase: float | None = _limit(
+        "number", "Its mean loss may be above the live one by at most this (below 0: has to be below it)."
+    )
+    min_value_gain: float | None = _limit(
+        "number", "Its decisions have to be worth this much more, each, by `[[cost]]`; below 0: a margin."
+    )
+    max_calibration_error: float | None = _limit(
+        "share", "Its expected calibration error may be at most this; needs labels and scores."
+    )
     max_cpu_ms_per_row: float | None = None
     max_memory_mb: float | None = None
     min_days: float = 0.0

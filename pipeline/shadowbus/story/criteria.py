@@ -3,43 +3,23 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from shadowbus.story.fields import Table, number, words
 from shadowbus.story.figures import FORMATS, between, counted
-
-Unit = Literal["share", "points", "count", "ms", "number"]
-Side = Literal["at most", "at least", "limit"]
+from shadowbus.verdict.criteria import CRITERIA
+from shadowbus.verdict.criterion import Scale, Side, Wording
 
 STATES = {"holds": "shown", "fails": "broken", "open": "open"}
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """How one criterion is spoken of, and what it rests on; empty where it is that count itself."""
-
-    title: str
-    unit: Unit
-    side: Side
-    of: str = ""
-
-
 WORDINGS = {
+    **{rule.name: rule.wording for rule in CRITERIA},
     "requests": Wording("Enough requests", "count", "at least"),
     "labels": Wording("Enough labels", "count", "at least"),
     "vocabulary": Wording("Sides without a class in common", "count", "at most", "answer"),
     "learned": Wording("Right before it was bundled", "share", "at most", "label"),
     "running": Wording("Requests before it runs", "count", "at most", "request"),
     "books": Wording("Records unaccounted for", "count", "at most", "request"),
-    "error_rate": Wording("Requests it fails on", "share", "at most", "request"),
-    "over_budget": Wording("Answers slower than the budget", "share", "at most", "single row"),
-    "slower_than_control": Wording("Times as long as the control for the same row", "number", "at most", "paired row"),
-    "agreement": Wording("Same answer as the live model", "share", "at least", "compared request"),
-    "accuracy": Wording("Accuracy, compared with live", "points", "at least", "label"),
-    "accuracy_gain": Wording("Accuracy gained over live", "points", "at least", "label"),
-    "loss": Wording("Loss, compared with live", "number", "at most", "label"),
-    "value": Wording("Value of a decision, compared with live", "number", "at least", "label"),
-    "calibration": Wording("Calibration error", "share", "at most", "label"),
     "days": Wording("Enough days", "number", "at least", "request"),
     "cpu_ms_per_row": Wording("Processor time a request", "ms", "at most", "request"),
     "memory_mb": Wording("Memory, in MB", "number", "at most", "worker"),
@@ -83,7 +63,7 @@ class Criterion:
     high: float | None
     limit: float | None
     state: str
-    unit: Unit
+    unit: Scale
     side: Side
     value_text: str
     interval_text: str

@@ -12,6 +12,18 @@ Verdict = Literal["PROMOTE", "SEND_BACK", "KEEP_WATCHING"]
 Unit = Literal["requests", "labels"]
 Reason = tuple[str, int]
 """A text, and how often it came."""
+Scale = Literal["share", "points", "count", "ms", "number"]
+Side = Literal["at most", "at least", "limit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How one criterion is spoken of, and what it rests on; empty where it is that count itself."""
+
+    title: str
+    unit: Scale
+    side: Side
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +102,8 @@ class Question:
     """A criterion, and what it would take to answer it.
 
     `trials` were seen among so many requests or labels (`seen`); `shown(n)` says whether `n` trials in the same
-    proportions would show what the criterion leans to. `waits`: PROMOTE waits for it to be answered.
+    proportions would show what the criterion leans to. `waits`: PROMOTE waits for it to be answered. `lacks` says what
+    is missing where nothing was seen though enough came.
     """
 
     criterion: Criterion
@@ -100,6 +113,7 @@ class Question:
     leans: State
     shown: Callable[[float], bool]
     waits: bool = False
+    lacks: str = "nothing has been seen of it"
 
     @property
     def answer(self) -> Criterion:

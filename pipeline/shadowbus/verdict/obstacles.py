@@ -28,18 +28,6 @@ _STATUSES = {
     "shadow_unavailable": "came while the shadow was not asked",
 }
 
-_LACKS = {
-    "error_rate": "no request has been counted",
-    "over_budget": "no answer was timed on its own; recorded predictions need a latency",
-    "agreement": "no two answers could be held against each other",
-    "accuracy": "no label says who was right",
-    "accuracy_gain": "no label says who was right",
-    "loss": "no label has a loss of both answers",
-    "value": "no label and answers have a cost",
-    "calibration": "no answer of the shadow has scores",
-}
-"""What a criterion has seen nothing of, though enough came."""
-
 
 def obstacles(evidence: Evidence, questions: Sequence[Question]) -> tuple[Obstacle, ...]:
     """What is in the way, the worst first; of the questions, those that PROMOTE needs answered."""
@@ -115,8 +103,7 @@ def _of_judging(evidence: Evidence) -> Iterator[Obstacle]:
 def _of_criteria(questions: Sequence[Question]) -> Iterator[Obstacle]:
     for question in filter(unseen, questions):
         name, unit = question.criterion.name, question.unit
-        lacks = _LACKS.get(name, "nothing has been seen of it")
-        told = f"{name} can never be shown: {lacks}, though {question.seen:,} {unit} came."
+        told = f"{name} can never be shown: {question.lacks}, though {question.seen:,} {unit} came."
         yield Obstacle(f"unseen:{name}", question.seen, question.seen, (), told)
 
 

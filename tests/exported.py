@@ -8,11 +8,11 @@ from typing import cast
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
+from downstream import Downstream
 from fakes.instant_model import Doubler, InstantModel
 from promql import Sample, samples_of
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.compare import make_comparator
-from shadowbus.decide.board import Board
 from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials
@@ -29,6 +29,10 @@ from shadowbus.stage import Outputs, RecordBatch, Stage
 
 TRIAL, CONTROL = "live@1~new@1", "live@1~same@1"
 REQUESTS, LABELS, FIRST_MS = 400, 300, 1_700_000_000_000
+
+
+LAST = {"verdicts": "decide", "aggregates": "agents"}
+"""Who writes which topic at the end."""
 
 
 def settings_in(folder: Path) -> Settings:
@@ -128,16 +132,19 @@ def run_in_process(folder: Path) -> tuple[dict[str, str], list[Sample]]:
     ] + records["comparisons"]
     aggregate.run(("comparisons", "outcomes", "vitals"), records)
     judge.stage.close()
-    agents, trials = Meter("agents", worker="agents-0"), Trials()
-    board = Board({}, settings)
+    by_topic = {topic: (Meter(stage, worker=f"{stage}-0"), Trials()) for topic, stage in LAST.items()}
+    downstream = Downstream(settings)
     for key, value in aggregate.written["partials"]:
-        board.accept(key, value)
-        agents.read["partials"] += 1
-    for publication in board.publish(lambda _: True):
+        downstream.take(key, value)
+        for meter, _ in by_topic.values():
+            meter.read["partials"] += 1
+    for publication in downstream.publish():
+        meter, trials = by_topic[publication.topic]
         trials.take(*publication)
-        agents.written[publication.topic] += 1
+        meter.written[publication.topic] += 1
     shown = {worker.meter.stage: expose(WorkerCollector(worker.meter)) for worker in (replay, judge, aggregate)}
-    shown["agents"] = expose(WorkerCollector(agents), TrialCollector(trials))
+    for meter, trials in by_topic.values():
+        shown[meter.stage] = expose(WorkerCollector(meter), TrialCollector(trials))
     return shown, [sample for stage, text in shown.items() for sample in samples_of(text, f"{stage}:9400")]
 
 

@@ -31,6 +31,7 @@ STAGES = {
     "replay": ("replay", "--shadow", "challenger"),
     "judge": ("judge",),
     "aggregate": ("aggregate",),
+    "decide": ("decide",),
     "agents": ("agents",),
     "notify": ("notify",),
 }
@@ -44,7 +45,8 @@ INPUTS = {
     "replay": ("churn.requests", "churn.predictions"),
     "judge": ("churn.comparisons", "churn.labels"),
     "aggregate": ("churn.comparisons",),
-    "agents": ("churn.partials",),
+    "decide": ("churn.partials",),
+    "agents": (),
     "notify": (),
 }
 
@@ -181,11 +183,11 @@ def provoke(house: House, stage: str, name: str) -> None:
         one = json.loads(next(value for value in reader.raw if value and value.startswith(b"{")))
         house.produce("churn.comparisons", name, json.dumps({**one, "request_id": name}).encode())
         house.produce("churn.labels", name, json.dumps(label(name)).encode())
-    elif stage == "agents":
+    elif stage in ("decide", "agents"):
         partials = [
             one for one in log_of(house.guarded.open, "churn.partials") if one.value and one.key.count(b"|") == 3
         ]
-        newest = partials[-1]  # once more: it goes into the table
+        newest = partials[-1]
         house.produce("churn.partials", newest.key.decode(), newest.value or b"", newest.partition)
     elif stage == "notify":
         other = ("PROMOTE", "SEND_BACK")[int(name.rpartition("-")[2]) % 2]  # another than the last, which may be told

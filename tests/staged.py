@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import orjson
 
+from downstream import Downstream, Publication
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.decide.board import Board, Publication
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.stage import RecordBatch
 
@@ -80,8 +80,7 @@ class Staged:
         self.rng = np.random.default_rng(self.seed)
         self.stage = AggregateStage(frozenset({0}), self.settings)
         self.partials: dict[bytes | None, bytes | None] = {}
-        self.table: dict[bytes, bytes] = {}
-        self.board = Board(self.table, self.settings)
+        self.downstream = Downstream(self.settings)
         self.count = 0
         self.offsets = {"comparisons": 0, "outcomes": 0, "vitals": 0}
         self.statuses: dict[str, dict[str, int]] = {name: {} for name in self.cast}
@@ -103,9 +102,9 @@ class Staged:
         self._take("vitals", [orjson.dumps(self._vitals(name, now_ms)) for name in self.cast], now_ms)
         outputs = self.stage.checkpoint(now_ms)
         for _partition, key, value in outputs.records.get("partials", []):
-            self.board.accept(key, value)
+            self.downstream.take(key, value)
             self.partials[key] = value
-        return list(self.board.publish(lambda _: True))
+        return self.downstream.publish()
 
     def restart(self, settings: Settings | None = None) -> None:
         """The stage goes on from what it has published, as after a crash; perhaps with other settings."""

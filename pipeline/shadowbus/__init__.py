@@ -7,7 +7,8 @@ The flow, a line for each stage:
     replay     asks the shadow the same, and joins the two answers
     judge      meets each comparison with its label
     aggregate  folds them into running totals
-    agents     merges partitions and decides
+    decide     decides on each trial
+    agents     merges partitions for people and dashboards
 
 `topology.py` has it as data, `records/` what travels. From outside: `capture.Tap` in a service, `reading` for the
 topics with types, and everything else through the command line, `shadowbus`.

@@ -111,7 +111,6 @@ VERDICTS = Topic("verdicts", "PROMOTE, SEND BACK or KEEP WATCHING", cleanup="com
 DEAD_LETTERS = Topic("dead-letters", "records that could not be used, and why", retention_ms=30 * DAY_MS)
 REPLAY_CHANGELOG = Topic("replay-changelog", "halves still waiting", cleanup="compact", per_shadow=True)
 JUDGE_BOOKS = Topic("judge-changelog", "the judge's account books", cleanup="compact")
-AGENTS_TABLE = Topic("agents-newest-changelog", "the agents' table of partials", cleanup="compact")
 
 TOPICS = (
     REQUESTS,
@@ -126,7 +125,6 @@ TOPICS = (
     DEAD_LETTERS,
     REPLAY_CHANGELOG,
     JUDGE_BOOKS,
-    AGENTS_TABLE,
 )
 
 TRANSACTIONS = "confluent-kafka transactions"
@@ -183,19 +181,30 @@ AGGREGATE = Stage(
     guarantee="exactly once",
     reads_back=("partials",),
 )
+DECIDE = Stage(
+    name="decide",
+    does="decides on each trial",
+    reads=("partials",),
+    writes=("verdicts", "dead-letters"),
+    state="the newest partials, and the verdicts",
+    engine=TRANSACTIONS,
+    guarantee="exactly once",
+    reads_back=("partials", "verdicts"),
+    measures=("requests", "predictions", "comparisons", "outcomes", "vitals"),
+)
 AGENTS = Stage(
     name="agents",
-    does="merges partitions and decides",
+    does="merges partitions for people and dashboards",
     reads=("partials",),
-    writes=("aggregates", "verdicts", "dead-letters"),
+    writes=("aggregates",),
     state="the newest partial of each source partition",
     engine="Faust",
     guarantee="at least once over idempotent partials",
-    reads_back=("agents-newest-changelog", "verdicts"),
+    reads_back=("partials",),
     measures=("requests", "predictions", "comparisons", "outcomes", "vitals"),
 )
 
-STAGES = (CAPTURE, REKEY, REPLAY, JUDGE, AGGREGATE, AGENTS)
+STAGES = (CAPTURE, REKEY, REPLAY, JUDGE, AGGREGATE, DECIDE, AGENTS)
 
 
 def topic_names(namespace: str, shadows: tuple[str, ...]) -> dict[str, Topic]:

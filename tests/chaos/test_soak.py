@@ -59,9 +59,10 @@ STAGES = {
     "replay": ("replay", "--shadow", "challenger"),
     "judge": ("judge",),
     "aggregate": ("aggregate",),
+    "decide": ("decide",),
     "agents": ("agents",),
 }
-COMING_AND_GOING = ("replay", "judge", "aggregate")
+COMING_AND_GOING = ("replay", "judge", "aggregate", "decide")
 COMPACTED = ("partials", "aggregates")
 STEADY = "champion@1~challenger@2"
 

@@ -29,6 +29,8 @@ TRIAL = "live@1~new@2"
 RUN = {
     "aggregate": "from shadowbus.aggregate.worker import run_aggregate as run; stop = threading.Event();"
     "signal.signal(signal.SIGTERM, lambda *_: stop.set()); run(settings, stop, 'a')",
+    "decide": "from shadowbus.decide.worker import run_decide as run; stop = threading.Event();"
+    "signal.signal(signal.SIGTERM, lambda *_: stop.set()); run(settings, stop, 'c')",
     "agents": "from shadowbus.agents.agents import run_agents as run; run(settings, worker_id='b')",
 }
 SEGMENTS = ("DE", "FR", "PL")
@@ -191,7 +193,7 @@ def assert_all_is_counted(flow: Flow, aggregates: dict[str, Any]) -> None:
 def test_aggregates_and_verdict_equal_what_was_sent_and_workers_end_gracefully(flow: Flow) -> None:
     flow.send(3_000)
     flow.report_books()
-    with flow.worker("aggregate"), flow.worker("agents") as agents:
+    with flow.worker("aggregate"), flow.worker("decide"), flow.worker("agents") as agents:
         assert_all_is_counted(flow, flow.until_counted())
         wait_for(lambda: flow.newest("verdicts").get(TRIAL, {}).get("verdict") == "PROMOTE")
         verdict = flow.newest("verdicts")[TRIAL]
@@ -226,7 +228,7 @@ def test_a_lost_comparison_is_named_while_the_traffic_goes_on(flow: Flow) -> Non
         return books
 
     sender = threading.Thread(target=traffic, daemon=True)
-    with flow.worker("aggregate"), flow.worker("agents"):
+    with flow.worker("aggregate"), flow.worker("decide"), flow.worker("agents"):
         sender.start()
         try:
             wait_for(lambda: newest_books().get("gap") == 1)
@@ -240,7 +242,7 @@ def test_a_lost_comparison_is_named_while_the_traffic_goes_on(flow: Flow) -> Non
 
 def test_windows_add_up_to_the_whole_trial(flow: Flow) -> None:
     flow.send(500)
-    with flow.worker("aggregate"), flow.worker("agents"):
+    with flow.worker("aggregate"), flow.worker("decide"), flow.worker("agents"):
         aggregates = flow.until_counted()
     windows = [value for key, value in aggregates.items() if key.startswith(f"{TRIAL}|all|") and key[-3:] != "all"]
     assert sum(sum(window["totals"]["statuses"].values()) for window in windows) == 500
@@ -279,7 +281,7 @@ def test_a_restart_comes_back_soon_with_its_table(flow: Flow) -> None:
 
 def test_partials_of_an_aborted_transaction_are_never_seen(flow: Flow) -> None:
     flow.send(200)
-    with flow.worker("aggregate"), flow.worker("agents"):
+    with flow.worker("aggregate"), flow.worker("decide"), flow.worker("agents"):
         before = flow.until_counted()
         partials = flow.history("partials")
         cheat = Producer({"bootstrap.servers": flow.bootstrap, "transactional.id": f"{flow.namespace}-cheat"})
@@ -304,7 +306,7 @@ def test_garbage_among_the_partials_becomes_dead_letters_and_stops_nothing(flow:
         flow.put("partials", number % PARTITIONS, garbage, key=b"a|all|all|0")
     flow.put("partials", 1, b"{}", key=b"what")
     flow.send(300)
-    with flow.worker("aggregate"), flow.worker("agents"):
+    with flow.worker("aggregate"), flow.worker("decide"), flow.worker("agents"):
         # The first one is in a partition's way before all else, the aggregate worker has nothing to do with it.
         assert_all_is_counted(flow, flow.until_counted())
         wait_for(lambda: sum(map(len, flow.history("dead-letters").values())) >= 5)
@@ -315,7 +317,7 @@ def test_garbage_among_the_partials_becomes_dead_letters_and_stops_nothing(flow:
 def test_a_verdict_is_written_again_only_when_something_changed(flow: Flow) -> None:
     flow.send(300)
     flow.report_books()
-    with flow.worker("aggregate"), flow.worker("agents"):
+    with flow.worker("aggregate"), flow.worker("decide"), flow.worker("agents"):
         flow.until_counted()
         wait_for(lambda: flow.newest("verdicts").get(TRIAL, {}).get("books", {}).get("settled") is True)
         for _ in range(3):
@@ -329,7 +331,7 @@ def test_a_verdict_is_written_again_only_when_something_changed(flow: Flow) -> N
 def test_a_forged_partial_with_offsets_that_kafka_does_not_have_freezes_nothing(flow: Flow) -> None:
     flow.send(1_000)
     flow.report_books()
-    with flow.worker("aggregate"), flow.worker("agents") as agents:
+    with flow.worker("aggregate"), flow.worker("decide"), flow.worker("agents") as agents:
         flow.until_counted()
         wait_for(lambda: flow.newest("verdicts").get(TRIAL, {}).get("verdict") == "PROMOTE")
         forged = {key: value for key, value in flow.newest("partials").items() if key.startswith(f"{TRIAL}|all|all|")}

@@ -29,7 +29,7 @@ from traffic import Reader, Stream, admin
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 TRIAL = "champion@3~challenger@4"
-VERBS = ("replay", "judge", "aggregate", "agents")
+VERBS = ("replay", "judge", "aggregate", "decide", "agents")
 
 
 @dataclass

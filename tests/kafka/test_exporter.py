@@ -15,7 +15,7 @@ from traffic import Stream, end
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 COUNT, TRIAL = 120, "champion@1~linear@2"
-WORKERS = ("replay", "judge", "aggregate", "agents")
+WORKERS = ("replay", "judge", "aggregate", "decide", "agents")
 SETTINGS = """
 [gate]
 min_requests = 10
@@ -88,7 +88,7 @@ def test_workers_show_what_they_did_and_every_query_is_answered(bootstrap: str, 
         eventually(done, 90)
     finally:
         assert end(up) == 0, stream.logs()
-    for number, stage in enumerate(("replay-challenger-0", "judge-0", "aggregate-0", "agents-0")):
+    for number, stage in enumerate(("replay-challenger-0", "judge-0", "aggregate-0", "decide-0", "agents-0")):
         assert f"metrics of {stage}: http://127.0.0.1:{first + number}/metrics" in stream.logs()
     read = {topic: total(samples, "shadowbus_records_read_total", topic=topic) for topic in ("requests", "predictions")}
     assert read == {"requests": COUNT, "predictions": COUNT + 1}

@@ -111,7 +111,7 @@ def test_whatever_a_record_holds_every_request_has_one_comparison_the_books_clos
         send(f"good again {number}")
     stream.producer.flush()
     with ExitStack() as workers:
-        for stage in (("replay", "--shadow", "large"), ("judge",), ("aggregate",), ("agents",)):
+        for stage in (("replay", "--shadow", "large"), ("judge",), ("aggregate",), ("decide",), ("agents",)):
             workers.enter_context(stream.worker(*stage))
         comparisons.until(len(ids), 150)
         found = comparisons.values

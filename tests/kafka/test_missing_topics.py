@@ -11,6 +11,7 @@ import pytest
 from patiently import members, until
 from shadowbus.agents.agents import run_agents
 from shadowbus.aggregate.worker import run_aggregate
+from shadowbus.decide.worker import run_decide
 from shadowbus.errors import BrokerError
 from shadowbus.judge.worker import run_judge
 from shadowbus.kafka.clients import make_admin
@@ -27,11 +28,13 @@ WORKERS: dict[str, Callable[[Settings, threading.Event], None]] = {
     "replay": lambda settings, stop: run_replay(settings, "challenger", stop),
     "judge": run_judge,
     "aggregate": run_aggregate,
+    "decide": run_decide,
     "agents": run_agents,
 }
-NEEDS = {"replay": "predictions", "judge": "labels", "aggregate": "vitals", "agents": "partials"}
+NEEDS = {"replay": "predictions", "judge": "labels", "aggregate": "vitals", "decide": "verdicts"}
+NEEDS["agents"] = "partials"
 ARGUMENTS = {"replay": ("replay", "--shadow", "challenger"), "judge": ("judge",), "aggregate": ("aggregate",)}
-ARGUMENTS["agents"] = ("agents",)
+ARGUMENTS |= {"decide": ("decide",), "agents": ("agents",)}
 
 
 def delete_at_once(stream: Stream, topics: Iterable[str]) -> None:
@@ -65,7 +68,8 @@ def test_a_worker_that_starts_without_its_topic_names_it_within_three_seconds(st
 
 
 def test_topics_that_go_missing_end_every_worker_with_their_names(stream: Stream) -> None:
-    groups = {"replay": "challenger.replay", "judge": "judge", "aggregate": "aggregate", "agents": "agents"}
+    groups = {"replay": "challenger.replay", "judge": "judge", "aggregate": "aggregate"}
+    groups |= {"decide": "decide", "agents": "agents"}
     workers = {stage: stream.start(*arguments) for stage, arguments in ARGUMENTS.items()}
     try:
         stream.send_pairs([f"request-{number}" for number in range(200)])

@@ -39,7 +39,8 @@ TAKEN = {
     "replay": Right("TOPIC", "churn.comparisons", "WRITE"),
     "judge": Right("TOPIC", "churn.labels", "READ"),
     "aggregate": Right("GROUP", "churn.aggregate", "READ"),
-    "agents": Right("TOPIC", "churn.verdicts", "WRITE"),
+    "decide": Right("TOPIC", "churn.verdicts", "WRITE"),
+    "agents": Right("TOPIC", "churn.aggregates", "WRITE"),
     "notify": Right("TOPIC", "churn.verdicts", "READ"),
 }
 
@@ -140,7 +141,7 @@ def test_a_worker_names_at_its_start_whatever_it_may_not_do_to_a_topic(house: Ho
         assert str(caught.value).startswith(f"Kafka does not let this user {right}: ")
 
 
-@pytest.mark.parametrize("stage", ["aggregate", "agents", "notify"])
+@pytest.mark.parametrize("stage", ["aggregate", "decide", "agents", "notify"])
 def test_a_worker_names_the_group_and_the_transactional_id_that_it_may_not_use(house: House, stage: str) -> None:
     rights = house.needed(stage)
     for right in [right for right in rights if right.kind in ("GROUP", "TRANSACTIONAL_ID")]:

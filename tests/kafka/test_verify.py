@@ -62,11 +62,11 @@ def settled(stream: Stream, labels: int) -> bool:
 
 @pytest.fixture(scope="module")
 def stream(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Stream:
-    """Traffic through two replays, judge, aggregate and agents, of which two were killed on the way; all have ended."""
+    """Traffic through two replays, judge, aggregate and decide, of which two were killed on the way; all have ended."""
     folder = tmp_path_factory.mktemp("verify")
     shadows = ("challenger", "twin")
     stream = Stream(bootstrap, f"verify{time.time_ns()}", folder, shadows, extra=GATE + PACE)
-    started = {verb: stream.start(verb) for verb in ("judge", "aggregate", "agents")}
+    started = {verb: stream.start(verb) for verb in ("judge", "aggregate", "decide")}
     started |= {name: stream.start("replay", "--shadow", name) for name in shadows}
     try:
         for place, chunk in enumerate((IDS[:200], IDS[200:])):
@@ -76,7 +76,7 @@ def stream(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Stream:
             eventually(lambda: settled(stream, wanted))  # noqa: B023
             if not place:
                 label(stream, chunk[::20], False)  # corrected
-                for verb in ("aggregate", "agents"):
+                for verb in ("aggregate", "decide"):
                     started[verb].kill()
                     started[verb].wait()
                     started[verb] = stream.start(verb)
@@ -173,7 +173,7 @@ def put(stream: Stream, record: dict[str, Any]) -> None:
 def test_workers_with_a_changed_gate_begin_a_new_span_that_is_had_again(stream: Stream) -> None:
     config = stream.folder / "shadow.toml"
     config.write_text(config.read_text().replace("max_error_rate = 0.5", "max_error_rate = 0.4"))
-    processes = [stream.start(verb) for verb in ("judge", "aggregate", "agents")]
+    processes = [stream.start(verb) for verb in ("judge", "aggregate", "decide")]
     processes.append(stream.start("replay", "--shadow", "challenger"))
     try:
         stream.send_pairs([f"s{number}" for number in range(50)])

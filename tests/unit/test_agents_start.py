@@ -1,6 +1,8 @@
 """The agents while Faust starts: a start that will not end is not waited for."""
 
 import asyncio
+import importlib
+import inspect
 import threading
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,8 @@ def test_a_start_that_does_not_end_is_given_up_when_kafka_is_there(
 ) -> None:
     monkeypatch.setattr(agents, "STUCK_SECONDS", 0.3)
     monkeypatch.setattr(agents, "WATCH_SECONDS", 0.05)
-    monkeypatch.setattr(agents, "end_offsets", lambda *_: {})
+    monkeypatch.setattr(agents, "require_topics", lambda *_: None)
+    monkeypatch.setattr(agents._Agents, "_limits", lambda _: {})
     with pytest.raises(BrokerError, match=r"Faust has waited .*start them again"):
         serve(tmp_path, threading.Event())
     assert stopped == ["stopped"]
@@ -66,7 +69,8 @@ def test_a_start_is_waited_for_while_kafka_is_away(
 
     monkeypatch.setattr(agents, "STUCK_SECONDS", 0.1)
     monkeypatch.setattr(agents, "WATCH_SECONDS", 0.05)
-    monkeypatch.setattr(agents, "end_offsets", away)
+    monkeypatch.setattr(agents, "require_topics", lambda *_: None)
+    monkeypatch.setattr(agents._Agents, "_limits", away)
     serve(tmp_path, stop)
     assert asked >= 10
     assert stopped == ["stopped"]
@@ -83,3 +87,34 @@ def test_ctrl_c_while_it_starts_ends_it(tmp_path: Path, stopped: list[str]) -> N
 def test_faust_takes_every_replication_that_the_settings_take(asked: int, copies: int, tmp_path: Path) -> None:
     settings = parse_settings({**SETTINGS, "replication": asked}, tmp_path / "shadow.toml", {})
     assert faust_app.make_app(settings, "agents", declare=False).conf.topic_replication_factor == copies
+
+
+@pytest.mark.parametrize("name", faust_app.PRIVATE_NAMES)
+def test_the_private_names_of_faust_that_are_used_are_still_there(name: str) -> None:
+    module, _, path = name.partition(":")
+    owner, _, attribute = path.partition(".")
+    kind = getattr(importlib.import_module(module), owner)
+    assert hasattr(kind, attribute) or f"self.{attribute} = " in inspect.getsource(kind)
+
+
+def test_what_faust_does_not_bring_is_read_again_and_in_the_end_the_agents_give_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(agents, "monotonic", lambda: now)
+
+    async def run() -> None:
+        nonlocal now
+        one = agents._Agents(parse_settings(SETTINGS, tmp_path / "shadow.toml", {}), "", owns_process=False)
+        one.owned, one.assigned, one.whole, one.read_to = frozenset({0}), True, True, {0: 7}
+        now += agents.LATE_SECONDS
+        assert (one._late({0: range(8)}), one.whole) == ("", True)  # behind the last record is a marker
+        now += agents.LATE_SECONDS + 1
+        assert (one._late({0: range(20)}), one.whole) == ("", False)
+        assert one.meter.lags == {("partials", 0): 12}
+        now += agents.STUCK_SECONDS
+        assert "has brought no partial" in one._late({0: range(20)})
+        one.assigned = False
+        assert "has waited for its group" in one._late({0: range(20)})
+
+    asyncio.run(run())

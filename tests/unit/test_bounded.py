@@ -4,9 +4,9 @@ Each object is fed by one round, and what it holds after some rounds is compared
 many: by the number of entries of all dicts, sets, lists and deques that hang on it.
 """
 
-import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,19 +14,20 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from downstream import Downstream
 from fakes.instant_model import InstantModel
 from judge_log import HOUR_MS, Log, label, left_in_store
 from judge_log import comparison as comparison_to_judge
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.compare import Comparators, make_comparator
 from shadowbus.dashboard.store import Store
-from shadowbus.decide.board import Board
+from shadowbus.decide.claims import Real
 from shadowbus.decide.reconciliation import close_books
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import AggregateSettings, Settings, parse_settings
-from shadowbus.stage import RecordBatch
+from shadowbus.stage import Input, RecordBatch
 
 SETTINGS = Settings("test", 1, aggregate=AggregateSettings(window_seconds=300, keep_windows=12))
 REPLAY = parse_settings(
@@ -97,8 +98,8 @@ class Line:
 
     def __init__(self, way: str, *, restarts: bool) -> None:
         self.way, self.restarts, self.round = WAYS[way], restarts, 0
-        self.stage, self.table = AggregateStage(frozenset({0}), SETTINGS), dict[bytes, bytes]()
-        self.board, self.store, self.trials = Board(self.table, SETTINGS), Store(), Trials()
+        self.stage, self.downstream = AggregateStage(frozenset({0}), SETTINGS), Downstream(SETTINGS)
+        self.store, self.trials = Store(), Trials()
         self.topics: dict[str, dict[bytes, bytes]] = {"partials": {}, "aggregates": {}}
 
     def play(self, rounds: int) -> None:
@@ -110,9 +111,9 @@ class Line:
                 self.stage.process([RecordBatch(name, 0, [b"k"], [record], [now_ms], [self.round])], now_ms)
             for _, key, value in self.stage.checkpoint(now_ms).records.get("partials", []):
                 assert key is not None
-                self.board.accept(key, value)
+                self.downstream.take(key, value)
                 self._keep("partials", key, value)
-            for topic, key, published in self.board.publish(lambda _: True):
+            for topic, key, published in self.downstream.publish():
                 self.trials.take(topic, key, published)
                 self.store.take([RecordBatch(topic, 0, [key], [published], [now_ms], [self.round])])
                 if topic == "aggregates":
@@ -126,7 +127,8 @@ class Line:
         rows = self.topics["partials"]
         self.stage.restore(RecordBatch("partials", 0, [*rows], [*rows.values()], [0] * len(rows), [0] * len(rows)))
         self.stage.resume_at({("comparisons", 0): self.round, ("outcomes", 0): 0})
-        self.board.reload()
+        self.downstream.restart()
+        self.downstream.publish()
 
     def _keep(self, topic: str, key: bytes, value: bytes | None) -> None:
         """As Kafka keeps it: the newest of each key."""
@@ -139,7 +141,9 @@ class Line:
         registry.register(TrialCollector(self.trials))
         shown = len(generate_latest(registry).splitlines())
         return {
-            **{name: held(getattr(self, name)) for name in ("stage", "board", "store", "trials")},
+            **{name: held(getattr(self, name)) for name in ("stage", "store", "trials")},
+            "decide": held(self.downstream.decide),
+            "agents": held(self.downstream.agents),
             "the partials topic": len(self.topics["partials"]),
             "the aggregates topic": len(self.topics["aggregates"]),
             "what Prometheus reads": shown,
@@ -167,17 +171,29 @@ def test_a_shadow_that_is_not_in_the_settings_leaves_nothing_behind() -> None:
     assert len(known) == 0
 
 
-def test_partials_that_wait_to_be_proved_are_few() -> None:
-    from shadowbus.decide.claims import Real
+def test_of_partials_that_wait_for_a_check_no_more_are_read_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shadowbus.decide.stage.MOST_WAITING_BYTES", 10_000)
+    asked: list[Future[Mapping[Input, int]]] = []
 
-    board, rng = Board({}, SETTINGS), random.Random(1)
-    board.real = Real({}, 0)
+    def ask() -> Future[Mapping[Input, int]]:
+        asked.append(Future())
+        return asked[-1]
+
     line = Line("days of windows", restarts=False)
     line.play(3)
-    rows = list(line.topics["partials"].items())
-    for _ in range(500):
-        board.accept(*rng.choice(rows))
-    assert held(board) < 60 * len(rows)
+    (row,) = [one for one in line.topics["partials"].items() if one[0].endswith(b"|all|all|0")]
+    downstream = Downstream(SETTINGS, Real({}, 0), ask)
+    while not (full := downstream.decide.paused()):
+        downstream.take(*row)
+        downstream.tick()
+    assert full == {("partials", 0)}
+    assert (len(asked), downstream.positions) == (1, {("partials", 0): 0}), "none of it is accounted for yet"
+    asked[0].set_result({("comparisons", 0): 1_000})
+    downstream.now_ms = START_MS + 100 * WINDOW_MS
+    downstream.tick()
+    assert downstream.decide.paused() == frozenset()
+    assert downstream.positions == {("partials", 0): downstream.offsets[0]}
+    assert downstream.letters == []
 
 
 class Shadowed:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from shadowbus.cli.verdict import EXIT_CODES
-from shadowbus.decide.board import Board
 from shadowbus.notify.due import changes
 from shadowbus.promotion.course import NotAllowed, Standing, check_verdict
 from shadowbus.records import Verdict, decode, encode
@@ -77,10 +76,9 @@ def test_a_shadow_that_was_removed_keeps_its_last_verdict() -> None:
     staged = Staged(settings())
     before = newest(staged, 1_000)
     left: list[dict[str, Any]] = [one for one in SETTINGS["shadow"] if one["name"] != "better"]
-    after = Board(staged.table, settings(shadow=left, gate={"max_error_rate": 0.5, "min_requests": 1}))
-    after.recall({name.encode(): encode(one) for name, one in before.items()})
-    after.reload()
-    decided = {one.key.decode() for one in after.publish(lambda _: True) if one.topic == "verdicts"}
+    verdicts = {name.encode(): encode(dataclasses.replace(one, criteria=[])) for name, one in before.items()}
+    staged.downstream.restart(settings(shadow=left, gate={"max_error_rate": 0.5, "min_requests": 1}), verdicts)
+    decided = {one.key.decode() for one in staged.downstream.publish() if one.topic == "verdicts"}
     assert BETTER not in decided
     assert CONTROL in decided
 

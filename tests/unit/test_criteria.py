@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from downstream import Downstream
 from shadowbus.aggregate.fold import fold
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.aggregate.vocabulary import Vocabulary
-from shadowbus.decide.board import Board
 from shadowbus.decide.evidence import counts_of, evidence_of
 from shadowbus.settings import CostSettings, GateSettings, Settings, ShadowSettings
 from shadowbus.stage import RecordBatch
@@ -338,13 +338,11 @@ def test_whoever_merges_a_trial_has_the_floor_without_the_controls_partials() ->
         stage.process([slice_of(values, partition)], 9_000)
         stage.process([slice_of([comparison(NEW, agree=n >= 50) for n in range(1_000)], partition, 1_050)], 9_000)
     rows = [(key or b"", value) for _, key, value in stage.checkpoint(9_500).records["partials"]]
-    board = Board({}, CONTROLLED)
+    board = Downstream(CONTROLLED)
     for key, value in rows:
         if key.startswith(NEW.encode()):
-            board.accept(key, value)
-    published = {
-        one.topic: orjson.loads(one.value or b"") for one in board.publish(lambda _: True) if b"|5" not in one.key
-    }
+            board.take(key, value)
+    published = {one.topic: orjson.loads(one.value or b"") for one in board.publish() if b"|5" not in one.key}
     (found,) = [one for one in published["verdicts"]["criteria"] if one["name"] == "agreement"]
     assert found["value"] == pytest.approx(1 - (100 - 40) / 2_000)
     noise = published["aggregates"]["summary"]["noise"]

@@ -19,7 +19,8 @@ from shadowbus.aggregate.fold import fold
 from shadowbus.aggregate.vocabulary import Vocabulary
 from shadowbus.cli.program import run
 from shadowbus.cutoff import Cutoff, sentence
-from shadowbus.decide.evidence import evidence_of, verdict_of
+from shadowbus.decide.decision import verdict_of
+from shadowbus.decide.evidence import evidence_of
 from shadowbus.errors import BundleError, SettingsError
 from shadowbus.judge.dictionary import FieldDictionary, SharedFields
 from shadowbus.labelling.candidate import candidates_of

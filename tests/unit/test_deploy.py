@@ -27,7 +27,7 @@ WORKLOADS = [manifest for manifest in MANIFESTS if "template" in manifest.get("s
 THEIRS = {"kafka", "prometheus", "grafana"}
 OURS = {name: service for name, service in COMPOSE["services"].items() if name not in THEIRS}
 PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
-RUN = {"replay", "judge", "aggregate", "agents"}
+RUN = {"replay", "judge", "aggregate", "decide", "agents"}
 KEEPING = {"agents", "judge"}
 """The stages that write to the folder of `judge.state_dir`."""
 

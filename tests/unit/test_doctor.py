@@ -136,7 +136,7 @@ def test_missing_topics_are_created_and_a_missing_source_is_corrected() -> None:
     topics = facts()
     del topics["churn.verdicts"], topics["churn.new.replay-changelog"]
     found = only(evidence(topics=topics))
-    assert found.what.startswith("2 of 13 topics are missing")
+    assert found.what.startswith("2 of 12 topics are missing")
     assert "`shadowbus topics --create`" in found.fix
     settings = dataclasses.replace(SETTINGS, rekey=RekeySettings(labels="raw"))
     assert "rekey.labels" in only(evidence(settings=settings)).fix

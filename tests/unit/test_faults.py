@@ -1,17 +1,21 @@
 """One trial that cannot be merged or decided is that trial's matter: it is named, and all others go on."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import orjson
 import pytest
 
-from shadowbus.decide.board import Board, Publication
-from shadowbus.decide.claims import Beyond, Real
-from shadowbus.errors import Malformed
+from downstream import Downstream, answered, taken
+from shadowbus.decide.claims import Real
+from shadowbus.decide.stage import DecideStage
+from shadowbus.errors import Retry
+from shadowbus.partitioners import partition_of
 from shadowbus.records import Partial, encode
 from shadowbus.settings import GateSettings, Settings
+from shadowbus.stage import Input, RecordBatch
 from shadowbus.totals.totals import INDEX, Totals
 
 TRIALS = ("live@1~aa@1", "live@1~bad@2", "live@1~zz@3")
@@ -41,29 +45,14 @@ def vitals(trial: str, at: int = 1, **changes: Any) -> Row:
     return f"{trial}|vitals|replay|0".encode(), orjson.dumps(document)
 
 
-def published(board: Board) -> list[Publication]:
-    return list(board.publish(lambda _: True))
-
-
-def verdicts(board: Board) -> dict[str, dict[str, Any]]:
-    return {one.key.decode(): orjson.loads(one.value or b"") for one in published(board) if one.topic == "verdicts"}
+def verdicts(behind: Downstream) -> dict[str, dict[str, Any]]:
+    made = [one for one in behind.publish() if one.topic == "verdicts"]
+    return {one.key.decode(): orjson.loads(one.value or b"") for one in made}
 
 
 def contradictory() -> list[Row]:
-    """More that were only right than there are: a confidence sequence refuses it."""
+    """More that agreed than there are."""
     return [row(record(BAD, compared=5, agreed=9, disagreed=-4))]
-
-
-def odd_deaths() -> list[Row]:
-    return [row(record(BAD)), vitals(BAD, model={"deaths": {"killed": "often"}, "rows": 1})]
-
-
-def odd_statuses() -> list[Row]:
-    document = record(BAD)
-    document["totals"]["statuses"] = {"compared": 2**62, "shadow_error": 2**62}
-    other = record(BAD, source=1)
-    other["totals"]["statuses"] = {"compared": 2**62, "shadow_error": 2**62}
-    return [row(document), row(other)]
 
 
 def odd_segment() -> list[Row]:
@@ -73,14 +62,10 @@ def odd_segment() -> list[Row]:
 ODD: list[Callable[[], list[Row]]] = [contradictory, odd_segment]
 
 
-def board_with(*bad: Row) -> Board:
-    board = Board({}, SETTINGS)
-    for key, value in bad:
-        board.accept(key, value)
-    for trial in (TRIALS[0], TRIALS[2]):
-        board.accept(*vitals(trial))
-        board.accept(*row(record(trial)))
-    return board
+def among_others(*bad: Row) -> Downstream:
+    return taken(
+        SETTINGS, [*bad, *(one for trial in (TRIALS[0], TRIALS[2]) for one in (vitals(trial), row(record(trial))))]
+    )
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -88,8 +73,8 @@ def test_a_trial_that_cannot_be_decided_is_named_and_stops_no_other(
     odd: Callable[[], list[Row]], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
-    board = board_with(*odd())
-    first = verdicts(board)
+    behind = among_others(*odd())
+    first = verdicts(behind)
     assert {trial: one["verdict"] for trial, one in first.items()} == {
         TRIALS[0]: "PROMOTE",
         BAD: "KEEP_WATCHING",
@@ -99,12 +84,13 @@ def test_a_trial_that_cannot_be_decided_is_named_and_stops_no_other(
     assert first[BAD]["fault"] in first[BAD]["note"]
     assert (first[BAD]["criteria"], first[TRIALS[0]]["fault"]) == ([], "")
     for at in range(20, 90, 10):
-        board.accept(*row(record(TRIALS[2], at, compared=2_000 + at, agreed=2_000)))
-        assert set(verdicts(board)) == {TRIALS[2]}, "what is at fault is not worked out again before its next partial"
+        behind.take(*row(record(TRIALS[2], at, compared=2_000 + at, agreed=2_000)))
+        assert set(verdicts(behind)) == {TRIALS[2]}, "what is at fault is not worked out again before its next partial"
     for key, value in odd():
-        board.accept(key, value.replace(b'"comparisons":10', b'"comparisons":20'))
-    verdicts(board)
-    assert len([one for one in caplog.records if BAD in one.message]) == 1, "it is logged once"
+        behind.take(key, value.replace(b'"comparisons":10', b'"comparisons":20'))
+    verdicts(behind)
+    logged = sorted(one.name for one in caplog.records if BAD in one.message)
+    assert logged == ["shadowbus.agents", "shadowbus.decide"], "each logs it once"
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -112,50 +98,38 @@ def test_a_trial_that_cannot_be_decided_is_named_and_stops_no_other(
 def test_it_goes_on_from_what_stood_before_once_it_can_be_decided(
     odd: Callable[[], list[Row]], restarted: bool
 ) -> None:
-    board = Board({}, SETTINGS)
-    board.accept(*vitals(BAD))
-    board.accept(*row(record(BAD, 5, compared=200, shadow_error=1_800, shadow_errors=1_800)))
-    before = verdicts(board)[BAD]
+    behind = Downstream(SETTINGS)
+    behind.take(*vitals(BAD))
+    behind.take(*row(record(BAD, 5, compared=200, shadow_error=1_800, shadow_errors=1_800)))
+    before = verdicts(behind)[BAD]
     assert before["verdict"] == "SEND_BACK"
     for one in odd():
-        board.accept(*one)
-    fault = verdicts(board)[BAD]
+        behind.take(*one)
+    fault = verdicts(behind)[BAD]
     assert (fault["verdict"], fault["previous"]) == (
         "KEEP_WATCHING",
         {"verdict": "SEND_BACK", "since_ms": before["since_ms"]},
     )
     assert (fault["requests"], fault["books"]) == (before["requests"], before["books"])
     if restarted:
-        board = Board(board.table, SETTINGS)
-        board.reload()
-        board.recall({BAD.encode(): orjson.dumps(fault)})
+        behind.restart()
     for key, value in odd():
         good = orjson.loads(value)
         good["totals"] = record(BAD, compared=90_000, agreed=90_000)["totals"]
         good["next_offsets"] = {"comparisons": 30}
-        board.accept(key, orjson.dumps(good))
-    after = verdicts(board)[BAD]
+        behind.take(key, orjson.dumps(good))
+    after = verdicts(behind)[BAD]
     assert (after["verdict"], after["shown"], after["fault"]) == ("SEND_BACK", "PROMOTE", "")
     assert after["since_ms"] == before["since_ms"]
 
 
 def test_a_record_larger_than_kafka_takes_is_a_fault_of_its_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shadowbus.decide.board.MAX_RECORD_BYTES", 9_000)
+    monkeypatch.setattr("shadowbus.decide.stage.MAX_OUTPUT_BYTES", 9_000)
     document = record(BAD)
     document["totals"]["confusion"] = [[f"a class with a name {number}", "b", 1] for number in range(300)]
-    found = verdicts(board_with(row(document)))
+    found = verdicts(among_others(row(document)))
     assert found.keys() == set(TRIALS)
     assert "and no record may" in found[BAD]["fault"]
-
-
-def test_what_kafka_did_not_take_is_tried_again_after_all_others() -> None:
-    board = board_with(row(record(BAD)))
-    lost = next(one for one in published(board) if one.key == BAD.encode())
-    board.unpublish(lost)
-    board.accept(*row(record(TRIALS[0], 20, compared=2_001, agreed=2_000)))
-    assert [one.key.decode() for one in published(board) if one.topic == "verdicts"][-1] == BAD
-    board.unpublish(lost, "too large")
-    assert verdicts(board)[BAD]["fault"] == "It cannot be published: too large."
 
 
 REAL = Real({("comparisons", 0): 100, ("outcomes", 0): 5, ("vitals", 0): 9, ("requests", 0): 50}, NOW_MS)
@@ -190,149 +164,124 @@ MALFORMED = {
 }
 
 
-REFUSED = {**dict.fromkeys(BEYOND, Beyond), **dict.fromkeys(MALFORMED, Malformed)}
+FORGED = {**BEYOND, **MALFORMED}
 
 
-@pytest.mark.parametrize(("name", "kind"), REFUSED.items(), ids=REFUSED)
-def test_a_partial_that_cannot_be_so_is_refused_and_holds_up_nothing(name: str, kind: type[Exception]) -> None:
-    forged = {**BEYOND, **MALFORMED}[name]
-    board = Board({}, SETTINGS)
-    board.real = REAL
-    board.accept(*vitals(BAD))
-    board.accept(*row(record(BAD, 10)))
-    assert verdicts(board)[BAD]["verdict"] == "PROMOTE"
-    if kind is Beyond:
-        assert board.accept(*forged, "from there")
-        assert verdicts(board) == {}, "it waits to be proved"
-        ((origin, why),) = board.prove()
-        assert origin == "from there"
-    else:
-        with pytest.raises(Malformed) as caught:
-            board.accept(*forged)
-        why = str(caught.value)
-        board.refuse(forged[0], why)
-    found = verdicts(board)[BAD]
+def checked(*rows: Row) -> Downstream:
+    """Decide, before a Kafka that has what `REAL` says; at first nothing of it is known."""
+    behind = Downstream(SETTINGS, Real({}, NOW_MS), answered(REAL.ends))
+    for one in rows:
+        behind.take(*one)
+    return behind
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_partial_that_cannot_be_so_is_set_aside_once_and_holds_up_nothing(name: str) -> None:
+    forged = FORGED[name]
+    behind = checked(vitals(BAD), row(record(BAD, 10)))
+    assert verdicts(behind)[BAD]["verdict"] == "PROMOTE"
+    behind.take(*forged)
+    found = verdicts(behind)[BAD]
     assert (found["verdict"], found["requests"]) == ("KEEP_WATCHING", 2_000)
-    assert why in found["fault"]
+    (letter,) = map(orjson.loads, behind.letters)
+    assert letter["reason"] in found["fault"]
     assert "all, all" in found["fault"] or "vitals" in found["fault"]
-    board.accept(*vitals(BAD, 3))
-    board.accept(*row(record(BAD, 20, compared=3_000, agreed=3_000)))
-    found = verdicts(board)[BAD]
+    behind.restart()
+    assert verdicts(behind) == {}, "the same fault is not written again"
+    behind.take(*vitals(BAD, 3))
+    behind.take(*row(record(BAD, 20, compared=3_000, agreed=3_000)))
+    found = verdicts(behind)[BAD]
     assert (found["verdict"], found["fault"], found["requests"]) == ("PROMOTE", "", 3_000)
+    assert len(behind.letters) == 1
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_what_counts_more_than_is_known_waits_until_it_is_known(order: tuple[int, int]) -> None:
-    board = Board({}, SETTINGS)
-    board.real = Real({}, 0)
     true, forged = row(record(BAD, 20, compared=3_000, agreed=3_000)), changed(next_offsets={"comparisons": 10**9})
+    asked = Future[Mapping[Input, int]]()
+    behind = Downstream(SETTINGS, Real({}, NOW_MS), lambda: asked)
     for one in (vitals(BAD), *((true, forged)[number] for number in order)):
-        board.accept(*one)
-    assert published(board) == []
-    board.real = REAL
-    assert len(board.prove()) == 1
-    assert verdicts(board)[BAD]["requests"] == (3_000 if order == (1, 0) else 0)
-    board.accept(*row(record(BAD, 30, compared=3_500, agreed=3_500)))
-    assert verdicts(board)[BAD]["requests"] == 3_500
-    assert board.instead == {}
+        behind.take(*one)
+    home = behind.home(BAD.encode())
+    assert behind.publish() == []
+    assert behind.positions["partials", home] == 0
+    asked.set_result(REAL.ends)
+    found = verdicts(behind)[BAD]
+    assert bool(found["fault"]) == (order == (0, 1)), "until its next partial"
+    assert (len(behind.letters), behind.positions["partials", home]) == (1, 3)
+    behind.take(*row(record(BAD, 30, compared=3_500, agreed=3_500)))
+    assert verdicts(behind)[BAD]["requests"] == 3_500
+
+
+def test_while_kafka_does_not_say_where_topics_end_partials_wait() -> None:
+    answers: list[Retry | Mapping[Input, int]] = [Retry("away"), REAL.ends]
+
+    def ask() -> Future[Mapping[Input, int]]:
+        future, answer = Future[Mapping[Input, int]](), answers.pop(0)
+        if isinstance(answer, Retry):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+        return future
+
+    behind = Downstream(SETTINGS, Real({}, NOW_MS), ask)
+    behind.take(*row(record(BAD, 10)))
+    assert verdicts(behind) == {}
+    assert verdicts(behind)[BAD]["requests"] == 2_000
 
 
 def test_a_refusal_makes_no_trial() -> None:
-    board = Board({}, SETTINGS)
-    board.refuse(b"made@1~up@2|all|all|0", "why")
-    board.refuse(b"nonsense", "why")
-    assert published(board) == []
+    behind = checked((b"made@1~up@2|all|all|0", b"{"), (b"nonsense", b"{"))
+    assert behind.publish() == []
+    assert len(behind.letters) == 2
 
 
-@pytest.mark.parametrize("forged", BEYOND.values(), ids=BEYOND)
-def test_what_was_believed_is_not_any_more_once_it_is_known_what_there_is(forged: Row) -> None:
-    believing = Board({}, SETTINGS)
-    truth = [vitals(BAD), row(record(BAD, 10))]
-    for one in (*truth, forged):
-        believing.accept(*one)
-    board = Board(believing.table, SETTINGS)
-    board.reload()
-    board.real = REAL
-    assert board.doubt()
-    board.mend([*truth, forged])
-    board.recall({})
-    found = verdicts(board)[BAD]
-    if forged[0].endswith(b"|7"):
-        assert "no earlier one is left" in found["fault"]
-    else:
-        assert (found["requests"], found["fault"]) == (2_000, "")
-    board.accept(*vitals(BAD, 4))
-    board.accept(*row(record(BAD, 20, compared=3_000, agreed=3_000)))
-    assert verdicts(board)[BAD]["verdict"] == "PROMOTE"
-
-
-@pytest.mark.parametrize("forged", BEYOND.values(), ids=BEYOND)
-def test_what_comes_before_it_is_known_what_there_is_does_not_hide_what_was_believed(forged: Row) -> None:
-    truth = [vitals(BAD), row(record(BAD, 10))]
-    board = Board(dict([*truth, forged]), SETTINGS)
-    board.reload()
-    board.real = Real({}, 0)
-    later = [vitals(BAD, 4), row(record(BAD, 20, compared=3_000, agreed=3_000))]
-    for one in later:
-        assert board.accept(*one)
-    board.real = REAL
-    assert board.doubt()
-    board.mend([*truth, forged, *later])
-    board.recall({})
-    board.prove()
-    found = verdicts(board)[BAD]
-    if not forged[0].endswith(b"|7"):
-        assert (found["verdict"], found["fault"], found["requests"]) == ("PROMOTE", "", 3_000)
-
-
-def test_a_table_with_odd_records_is_restored_without_them() -> None:
-    table = {b"nonsense": b"x", row(record(BAD))[0]: b"{", row(record(TRIALS[0]))[0]: row(record(TRIALS[0]))[1]}
-    board = Board(table, SETTINGS)
-    board.reload()
-    board.real = REAL
-    assert board.doubt()
-    board.mend([])
-    assert verdicts(board).keys() == {TRIALS[0]}
+def test_a_partial_in_the_partition_of_another_trial_is_set_aside() -> None:
+    stage = DecideStage(frozenset({0, 1}), SETTINGS)
+    (key, value), home = row(record(BAD)), partition_of(BAD.encode(), 2)
+    outputs = stage.process([RecordBatch("partials", 1 - home, [key], [value], [0], [7])], NOW_MS)
+    ((partition, _, letter),) = outputs.records["dead-letters"]
+    assert (partition, outputs.positions) == (1 - home, {("partials", 1 - home): 8})
+    assert f"belongs to partition {home}" in orjson.loads(letter or b"")["reason"]
 
 
 @pytest.mark.parametrize("stood", ["SEND_BACK", "PROMOTE"])
 def test_a_verdict_that_rests_on_more_than_there_is_says_only_what_stood_before_it(stood: str) -> None:
-    board = Board({}, SETTINGS)
-    board.accept(*vitals(BAD))
-    board.accept(*row(record(BAD, 10)))
-    honest = verdicts(board)[BAD]
+    behind = checked(vitals(BAD), row(record(BAD, 10)))
+    honest = verdicts(behind)[BAD]
     evidence = {**honest["evidence"], "offsets": {"comparisons": {"0": [0, 10**9]}}}
     forged = {**honest, "evidence": evidence, "previous": {"verdict": stood, "since_ms": 7}}
-    again = Board(board.table, SETTINGS)
-    again.reload()
-    again.real = REAL
-    again.recall({BAD.encode(): orjson.dumps(forged)})
-    found = verdicts(again)[BAD]
+    behind.real = REAL
+    behind.restart(verdicts={BAD.encode(): orjson.dumps(forged)})
+    found = verdicts(behind)[BAD]
     assert (found["verdict"], found["previous"]) == (stood, forged["previous"])
 
 
-def test_what_comes_while_a_trial_is_published_is_published_next() -> None:
-    board = Board({}, SETTINGS)
-    board.accept(*vitals(BAD))
-    board.accept(*row(record(BAD, 10)))
-    under_way = board.publish(lambda _: True)
-    next(under_way)
-    board.accept(*row(record(BAD, 20, "country=DE")))  # in the midst of a commit
-    list(under_way)
-    board.accept(*row(record(BAD, 20, compared=3_000, agreed=3_000)))
-    assert verdicts(board)[BAD]["requests"] == 3_000
+def test_what_takes_long_leaves_the_rest_for_the_next_commit_and_rests() -> None:
+    spent = iter(float(number) for number in range(1_000))
+    stage = DecideStage(frozenset({0, 1}), SETTINGS, spent=lambda: next(spent))
+    for trial in TRIALS:
+        key, value = row(record(trial))
+        stage.process([RecordBatch("partials", partition_of(trial.encode(), 2), [key], [value], [0], [0])], NOW_MS)
+    stage.tick(NOW_MS, {("partials", 0): 0, ("partials", 1): 0})
+    decided: list[str] = []
+    for now_ms in (NOW_MS, NOW_MS + 4_999, NOW_MS + 5_000, NOW_MS + 10_000, NOW_MS + 15_000):
+        rows = stage.checkpoint(now_ms).records.get("verdicts", [])
+        assert len(rows) == (0 if now_ms in (NOW_MS + 4_999, NOW_MS + 15_000) else 1)
+        decided += [(key or b"").decode() for _, key, _ in rows]
+    assert sorted(decided) == sorted(TRIALS), "each once, and none twice while another waits"
 
 
 def test_a_commit_that_stays_half_written_is_a_fault_in_the_end() -> None:
-    board = Board({}, SETTINGS)
-    board.accept(*row(record(BAD, 10)))
-    verdicts(board)
-    board.accept(*row(record(BAD, 20, "country=DE")))
+    behind = Downstream(SETTINGS)
+    behind.take(*row(record(BAD, 10)))
+    verdicts(behind)
+    behind.take(*row(record(BAD, 20, "country=DE")))
     looks = 0
-    while not (found := verdicts(board)):
+    while not (found := verdicts(behind)):
         looks += 1
         assert looks < 1_000
     assert looks > 10
     assert "count further" in found[BAD]["fault"]
-    board.accept(*row(record(BAD, 20, compared=3_000, agreed=3_000)))
-    assert verdicts(board)[BAD]["fault"] == ""
+    behind.take(*row(record(BAD, 20, compared=3_000, agreed=3_000)))
+    assert verdicts(behind)[BAD]["fault"] == ""

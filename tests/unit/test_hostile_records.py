@@ -13,7 +13,7 @@ from fakes.instant_model import InstantModel
 from hostile import NOW_MS, record, values, variants
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.compare import make_comparator
-from shadowbus.decide.evidence import books_of
+from shadowbus.decide.reconciliation import books_of
 from shadowbus.judge.stage import JudgeStage
 from shadowbus.limits import MAX_LIVE_MODELS
 from shadowbus.models.model import Predictions, Row

@@ -17,7 +17,7 @@ STAGES = {"capture", "rekey", "replay", "judge", "aggregate"}
 KAFKA_FOLDERS = {"kafka", "broker", "capture"}
 """Where the Kafka client may be imported. Workers hand their stage to `kafka/worker/loop.py` and need no client."""
 
-FAUST_FILES = {"agents/agents.py", "agents/faust_app.py"}
+FAUST_FILES = {"agents/faust_app.py"}
 
 CLOCK_FILES = {"clock.py"}
 

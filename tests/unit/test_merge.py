@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from shadowbus.agents.faust_kafka import faust_kafka
-from shadowbus.decide.board import Board
+from downstream import Downstream
+from shadowbus.agents.aggregates import Aggregates
+from shadowbus.agents.faust_app import faust_kafka
 from shadowbus.decide.evidence import counts_of
 from shadowbus.decide.reconciliation import STILL_MS, Counted, close_books
 from shadowbus.errors import Malformed, SettingsError
@@ -51,20 +52,12 @@ def vitals_row(source: int, at: int, record: dict[str, Any]) -> tuple[bytes, byt
     return f"{TRIAL}|vitals|replay|{source}".encode(), orjson.dumps({**record, "next_offsets": {"vitals": at}})
 
 
-def ours(_: str) -> bool:
-    return True
-
-
-def theirs(_: str) -> bool:
-    return False
-
-
-def everything(board: Board) -> dict[tuple[str, str], Any]:
+def everything(board: Downstream) -> dict[tuple[str, str], Any]:
     return {
         (publication.topic, publication.key.decode()): None
         if publication.value is None
         else orjson.loads(publication.value)
-        for publication in board.publish(ours)
+        for publication in board.publish()
     }
 
 
@@ -153,9 +146,9 @@ class TestBooks:
 
 class TestBoard:
     def test_partitions_add_up(self) -> None:
-        board = Board({}, SETTINGS)
-        board.accept(*partial(0, 5, compared=4, shadow_error=1, agreed=3, disagreed=1))
-        board.accept(*partial(1, 9, compared=6, agreed=6))
+        board = Downstream(SETTINGS)
+        board.take(*partial(0, 5, compared=4, shadow_error=1, agreed=3, disagreed=1))
+        board.take(*partial(1, 9, compared=6, agreed=6))
         aggregate = everything(board)["aggregates", f"{TRIAL}|all|all"]
         assert aggregate["totals"]["statuses"] == {"compared": 10, "shadow_error": 1}
         assert aggregate["summary"]["requests"] == 11
@@ -166,71 +159,76 @@ class TestBoard:
     def test_any_order_and_any_redelivery_end_in_the_same(self) -> None:
         rng = random.Random(1)
         stream = [partial(source, at, compared=at) for at in range(1, 8) for source in (0, 1)]
-        straight = Board({}, SETTINGS)
+        straight = Downstream(SETTINGS)
         for key, value in stream:
-            straight.accept(key, value)
+            straight.take(key, value)
         expected = everything(straight)
         for _ in range(20):
             shuffled = [*stream, *rng.choices(stream, k=10)]
             rng.shuffle(shuffled)
-            board = Board({}, SETTINGS)
+            board = Downstream(SETTINGS)
             for key, value in shuffled:
-                board.accept(key, value)
+                board.take(key, value)
             assert everything(board) == expected
 
     def test_what_has_not_changed_is_not_published_again(self) -> None:
-        board = Board({}, SETTINGS)
+        board = Downstream(SETTINGS)
         row = partial(0, 5, compared=4)
-        assert board.accept(*row)
+        board.take(*row)
         assert {topic for topic, _ in everything(board)} == {"aggregates", "verdicts"}
-        assert board.accept(*row)
+        board.take(*row)
         assert everything(board) == {}
-        assert not board.accept(*partial(0, 4, compared=3))
+        board.take(*partial(0, 4, compared=3))
         assert everything(board) == {}
 
-    def test_what_could_not_be_published_is_published_again(self) -> None:
-        board = Board({}, SETTINGS)
-        board.accept(*partial(0, 5, compared=4))
-        first = list(board.publish(ours))
-        for publication in first:
-            board.unpublish(publication)
-        assert list(board.publish(ours)) == first
+    def test_an_aggregate_that_could_not_be_published_is_published_again(self) -> None:
+        agents = Aggregates(SETTINGS)
+        agents.take(*partial(0, 5, compared=4))
+        first = list(agents.changes(lambda _: True))
+        for key, _ in first:
+            agents.forget(key)
+        assert list(agents.changes(lambda _: True)) == first
 
     def test_only_trials_that_are_owned_are_published_and_the_others_wait(self) -> None:
-        board = Board({}, SETTINGS)
-        board.accept(*partial(0, 5, compared=4))
-        assert list(board.publish(theirs)) == []
-        assert everything(board)
+        agents = Aggregates(SETTINGS)
+        agents.take(*partial(0, 5, compared=4))
+        assert list(agents.changes(lambda _: False)) == []
+        assert list(agents.changes(lambda _: True))
+
+    def test_a_trial_that_cannot_be_merged_stops_no_other_one(self, caplog: pytest.LogCaptureFixture) -> None:
+        agents = Aggregates(SETTINGS)
+        other = partial(0, 5, Key("live@1~odd@1"), compared=4, agreed=9, disagreed=-5)
+        for row in (other, partial(0, 5, compared=4)):
+            agents.take(*row)
+        assert [key.decode().split("|")[0] for key, _ in agents.changes(lambda _: True)] == [TRIAL]
+        assert "live@1~odd@1 cannot be merged" in caplog.text
 
     def test_a_window_without_partials_is_deleted(self) -> None:
-        board = Board({}, SETTINGS)
+        board = Downstream(SETTINGS)
         window = Key(TRIAL, "all", "60000")
         for source in (0, 1):
-            board.accept(*partial(source, 5, compared=4))
-            board.accept(*partial(source, 5, window, compared=4))
+            board.take(*partial(source, 5, compared=4))
+            board.take(*partial(source, 5, window, compared=4))
         assert everything(board)["aggregates", window.text()]["totals"]["statuses"] == {"compared": 8}
-        board.accept(f"{window.text()}|0".encode(), None)
+        board.take(f"{window.text()}|0".encode(), None)
         assert everything(board)["aggregates", window.text()]["totals"]["statuses"] == {"compared": 4}
-        board.accept(f"{window.text()}|1".encode(), None)
+        board.take(f"{window.text()}|1".encode(), None)
         assert everything(board) == {("aggregates", window.text()): None}
 
-    def test_a_board_over_the_same_table_publishes_the_same_bytes(self) -> None:
-        table: dict[bytes, bytes] = {}
-        board = Board(table, SETTINGS)
+    def test_agents_over_the_same_partials_publish_the_same_bytes(self) -> None:
+        board = Downstream(SETTINGS)
         for source in (0, 1):
-            board.accept(*partial(source, 500, compared=400, agreed=300, disagreed=100))
-            board.accept(*vitals_row(source, 1, vitals(page(400), page(400), {TRIAL: {"compared": 400}})))
-        first = set(board.publish(ours))
-        again = Board(table, SETTINGS)
-        again.reload()
-        assert set(again.publish(ours)) == first
-        assert {publication.topic for publication in first} == {"aggregates", "verdicts"}
+            board.take(*partial(source, 500, compared=400, agreed=300, disagreed=100))
+            board.take(*vitals_row(source, 1, vitals(page(400), page(400), {TRIAL: {"compared": 400}})))
+        first = {one for one in board.publish() if one.topic == "aggregates"}
+        board.restart()
+        assert set(board.publish()) == first  # and no verdict: it says the same
 
     def test_a_gap_in_the_books_blocks_promote_and_is_named(self) -> None:
         for read, verdict in ((900, "PROMOTE"), (901, "KEEP_WATCHING")):
-            board = Board({}, SETTINGS)
-            board.accept(*partial(0, 900, compared=900, agreed=900))
-            board.accept(*vitals_row(0, 1, vitals(page(read), page(900), {TRIAL: {"compared": 900}})))
+            board = Downstream(SETTINGS)
+            board.take(*partial(0, 900, compared=900, agreed=900))
+            board.take(*vitals_row(0, 1, vitals(page(read), page(900), {TRIAL: {"compared": 900}})))
             record = everything(board)["verdicts", TRIAL]
             assert record["verdict"] == verdict
             assert record["books"]["gap"] == read - 900
@@ -239,9 +237,9 @@ class TestBoard:
 
     def test_segments_are_part_of_the_evidence(self) -> None:
         gate = GateSettings(min_requests=0, accuracy_margin=0.01)
-        board = Board({}, Settings("test", 2, gate=gate))
-        board.accept(*partial(0, 5, compared=9, labels=2000, both_right=1000, live_only=0, shadow_only=1000))
-        board.accept(*partial(0, 5, Key(TRIAL, "country=DE"), labels=1000, live_only=900, both_right=100))
+        board = Downstream(Settings("test", 2, gate=gate))
+        board.take(*partial(0, 5, compared=9, labels=2000, both_right=1000, live_only=0, shadow_only=1000))
+        board.take(*partial(0, 5, Key(TRIAL, "country=DE"), labels=1000, live_only=900, both_right=100))
         record = everything(board)["verdicts", TRIAL]
         assert record["verdict"] == "SEND_BACK"
         assert {c["name"]: c["state"] for c in record["criteria"]}["accuracy:country=DE"] == "fails"
@@ -258,11 +256,12 @@ class TestBoard:
         ],
     )
     def test_what_is_no_partial_is_refused_and_changes_nothing(self, key: bytes | None, value: bytes) -> None:
-        board = Board({}, SETTINGS)
-        with pytest.raises(Malformed):
-            board.accept(key, value)
-        assert board.table == {}
+        board = Downstream(SETTINGS)
+        board.take(key, value)
+        assert len(board.letters) == 1
         assert everything(board) == {}
+        with pytest.raises(Malformed):
+            Aggregates(SETTINGS).take(key, value)
 
 
 def test_the_summary_is_ready_to_read() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
+from downstream import Downstream
 from shadowbus.aggregate import failures, startup
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.cli.verdict import needed_sentence
-from shadowbus.decide.board import Board
 from shadowbus.decide.verify import Recount
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.trials import check_trials, going, unmet
@@ -58,8 +58,8 @@ class Trial:
     def __init__(self, partitions: int = 1, **changes: Any) -> None:
         self.settings, self.held = settings(**changes), frozenset(range(partitions))
         self.stage = AggregateStage(self.held, self.settings)
-        self.table: dict[bytes, bytes] = {}
-        self.board = Board(self.table, self.settings)
+        self.board = Downstream(self.settings)
+        self.table = self.board.partials
         self.said = 0
         self.rows, self.offsets = 0, dict.fromkeys([(t, p) for t in ("comparisons", "outcomes") for p in self.held], 0)
         self.statuses = {partition: Counter[str]() for partition in self.held}
@@ -132,8 +132,8 @@ class Trial:
         self.stage.process(batch, 1_000)
         outputs = self.stage.checkpoint(1_000)
         for _, key, value in outputs.records["partials"]:
-            self.board.accept(key, value)
-        for one in self.board.publish(lambda _: True):
+            self.board.take(key, value)
+        for one in self.board.publish():
             if one.topic == "verdicts" and one.value is not None:
                 self.value = one.value
                 self.found.append(decode(Verdict, one.value))

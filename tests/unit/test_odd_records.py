@@ -16,6 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
+from downstream import Downstream
 from shadowbus import reading
 from shadowbus.cli import overview, status, verdict
 from shadowbus.cli.console import as_line
@@ -23,7 +24,6 @@ from shadowbus.clock import Deadline
 from shadowbus.dashboard import charts as page_charts
 from shadowbus.dashboard import time_charts
 from shadowbus.dashboard.store import Store
-from shadowbus.decide.board import Board
 from shadowbus.errors import ShadowbusError
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials
@@ -177,10 +177,10 @@ def by_readers(tables: Tables) -> str:
         return " ".join([*reading.newest(SETTINGS, Aggregate), *reading.newest(SETTINGS, Verdict)])
 
 
-def by_agents(tables: Tables) -> str:
-    board = Board({}, SETTINGS)
-    board.recall(tables["verdicts"])
-    return " ".join(board.standing)
+def by_decide(tables: Tables) -> str:
+    behind = Downstream(SETTINGS)
+    behind.restart(verdicts=tables["verdicts"])
+    return " ".join(behind.decide.standing)
 
 
 READERS: dict[str, Callable[[Tables], str]] = {

@@ -21,11 +21,7 @@ from shadowbus.topology import TOPICS as EVERY
 def test_every_topic_of_records_has_a_type_of_its_own() -> None:
     named = [topic.name for topic in TOPICS.values()]
     assert len(set(named)) == len(named)
-    assert {topic.name for topic in EVERY} - set(named) == {
-        "replay-changelog",
-        "agents-newest-changelog",
-        "judge-changelog",
-    }
+    assert {topic.name for topic in EVERY} - set(named) == {"replay-changelog", "judge-changelog"}
     assert topic_of(Settings("churn"), Label) == "churn.labels"
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
+from downstream import Downstream
 from random_log import SETTINGS, SOURCES, TRIAL, Log
 from recomputed import Recomputed
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.decide.board import Board
 
 
 def readable(log: Log, topic: str) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def readable(log: Log, topic: str) -> list[dict[str, Any]]:
 
 
 def test_aggregates_equal_a_recomputation_with_pandas() -> None:
-    log, rng, board = Log(11, 200), random.Random(11), Board({}, SETTINGS)
+    log, rng, board = Log(11, 200), random.Random(11), Downstream(SETTINGS)
     stage = AggregateStage(frozenset(SOURCES), SETTINGS)
     for topic, source in log.topics:
         done = 0
@@ -33,8 +33,8 @@ def test_aggregates_equal_a_recomputation_with_pandas() -> None:
             stage.process([piece], 1_000)
             done += len(piece.offsets)
     for _, key, value in stage.checkpoint(1_000).records["partials"]:
-        board.accept(key, value)
-    aggregates = {one.key.decode(): orjson.loads(one.value or b"null") for one in board.publish(lambda _: True)}
+        board.take(key, value)
+    aggregates = {one.key.decode(): orjson.loads(one.value or b"null") for one in board.publish()}
     oracle = Recomputed(readable(log, "comparisons"), readable(log, "outcomes"), SETTINGS.gate.latency_budget_ms)
     for segment in ("all", "country=c0", "country=c1", "country=c2"):
         oracle.agrees_with(aggregates[f"{TRIAL}|{segment}|all"]["totals"], TRIAL, segment)

@@ -6,9 +6,9 @@ import random
 import orjson
 import pytest
 
+from downstream import Downstream
 from random_log import DOCUMENT, SETTINGS, SOURCES, TRIAL, TWIN, WITHOUT_GUARDS, Log, settings
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.decide.board import Board
 from shadowbus.decide.verify import Recount
 from shadowbus.errors import Malformed
 from shadowbus.gates import Gate
@@ -17,7 +17,7 @@ from shadowbus.settings import Settings
 from shadowbus.stage import RecordBatch
 
 
-def aggregated(log: Log, rng: random.Random, most: int, board: Board, looks: float = 0.0) -> list[bytes]:
+def aggregated(log: Log, rng: random.Random, most: int, board: Downstream, looks: float = 0.0) -> list[bytes]:
     """All of a log through the stage in random batches, with restarts, and the partials before a board.
 
     The last record of each input comes in the last commit.
@@ -39,9 +39,9 @@ def aggregated(log: Log, rng: random.Random, most: int, board: Board, looks: flo
             rows = stage.checkpoint(1_000).records.get("partials", [])
             kept.update({name: (target, value) for target, name, value in rows})
             for _, name, value in rows:
-                board.accept(name, value)
+                board.take(name, value)
             if rng.random() < looks:
-                found += [one.value for one in board.publish(lambda _: True) if one.key == TRIAL.encode() and one.value]
+                found += [one.value for one in board.publish() if one.key == TRIAL.encode() and one.value]
             if rng.random() < 0.2:
                 stage = AggregateStage(frozenset(SOURCES), SETTINGS)
                 for target in range(SETTINGS.partitions):
@@ -52,8 +52,8 @@ def aggregated(log: Log, rng: random.Random, most: int, board: Board, looks: flo
                 stage.resume_at({key: 2 * number for key, number in done.items()})
     stage.process([log.slice(*key, end, end + 1) for key, end in ends.items()], 1_000)
     for _, name, value in stage.checkpoint(1_000).records["partials"]:
-        board.accept(name, value)
-    rest = board.publish(lambda _: True)
+        board.take(name, value)
+    rest = board.publish()
     return found + [one.value for one in rest if one.key == TRIAL.encode() and one.topic == "verdicts" and one.value]
 
 
@@ -78,7 +78,7 @@ def test_the_bytes_of_a_verdict_do_not_depend_on_batches_order_between_inputs_or
     log = Log(1, 100)
     results = set()
     for seed, most in enumerate((1, 7, 50, 300)):
-        (value,) = aggregated(log, random.Random(seed), most, Board({}, SETTINGS))
+        (value,) = aggregated(log, random.Random(seed), most, Downstream(SETTINGS))
         verdict = orjson.loads(value)
         verdict["evidence"]["clocks"] = {}  # how long ago books last changed, which is not of the records
         results.add(orjson.dumps(verdict))
@@ -96,7 +96,7 @@ def test_the_bytes_of_a_verdict_do_not_depend_on_batches_order_between_inputs_or
 
 def test_every_verdict_that_was_published_is_had_again_from_the_records_it_names() -> None:
     log, rng = Log(3, 150), random.Random(3)
-    published = aggregated(log, rng, 40, Board({}, SETTINGS), looks=1.0)
+    published = aggregated(log, rng, 40, Downstream(SETTINGS), looks=1.0)
     assert len(published) > 3
     for value in published:
         assert read_again(log, value, rng) == value
@@ -104,7 +104,7 @@ def test_every_verdict_that_was_published_is_had_again_from_the_records_it_names
 
 def test_where_more_names_come_up_than_are_kept_apart_it_does_not_matter_which_were_read_first() -> None:
     log, rng = Log(4, 400, values=300, classes=40), random.Random(4)
-    (value,) = aggregated(log, rng, 100, Board({}, WITHOUT_GUARDS))
+    (value,) = aggregated(log, rng, 100, Downstream(WITHOUT_GUARDS))
     assert {source: [*kinds] for source, kinds in orjson.loads(value)["evidence"]["full"].items()} == {
         "0": ["segments", "classes"],
         "1": ["segments", "classes"],
@@ -116,7 +116,7 @@ def test_a_trial_begins_at_its_first_record_or_that_of_the_control_beside_it() -
     log = Log(5, 60)
     for source in SOURCES:
         log.topics["comparisons", source][:20] = [b"{}"] * 20
-    (value,) = aggregated(log, random.Random(1), 9, Board({}, SETTINGS))
+    (value,) = aggregated(log, random.Random(1), 9, Downstream(SETTINGS))
     for source in SOURCES:
         first, after = orjson.loads(value)["evidence"]["offsets"]["comparisons"][str(source)]
         ours = [
@@ -130,7 +130,7 @@ def test_a_trial_begins_at_its_first_record_or_that_of_the_control_beside_it() -
 @pytest.mark.parametrize("topic", ["comparisons", "outcomes", "vitals"])
 def test_one_record_that_is_another_gives_another_verdict(topic: str) -> None:
     log, rng = Log(6, 100), random.Random(6)
-    (value,) = aggregated(log, rng, 50, Board({}, SETTINGS))
+    (value,) = aggregated(log, rng, 50, Downstream(SETTINGS))
     mine = [number for number, one in enumerate(log.topics[topic, 0]) if TRIAL.encode() in one]
     changed = orjson.loads(log.topics[topic, 0][mine[-1]])
     if topic == "comparisons":
@@ -145,7 +145,7 @@ def test_one_record_that_is_another_gives_another_verdict(topic: str) -> None:
 
 def test_a_verdict_is_had_again_with_its_own_gate_whatever_the_settings_say_now() -> None:
     log, rng = Log(7, 100), random.Random(7)
-    (value,) = aggregated(log, rng, 50, Board({}, SETTINGS))
+    (value,) = aggregated(log, rng, 50, Downstream(SETTINGS))
     other = settings(gate={**DOCUMENT["gate"], "alpha": 0.01}, cost=[])
     assert read_again(log, value, rng, other) == value
     moved = [{**shadow, "model": "elsewhere", "memory_mb": 77} for shadow in DOCUMENT["shadow"]]

@@ -19,16 +19,16 @@ TESTS = Path(__file__).resolve().parents[1]
 PROGRAM = """
 import random
 from random_log import SETTINGS, SOURCES, Log
-from shadowbus.decide.board import Board
+from downstream import Downstream
 from shadowbus.aggregate.stage import AggregateStage
 import numpy as np
 log = Log(5, 40)  # so few that no sketch of a partial throws dice
-stage, board = AggregateStage(frozenset(SOURCES), SETTINGS), Board({}, SETTINGS)
+stage, board = AggregateStage(frozenset(SOURCES), SETTINGS), Downstream(SETTINGS)
 for (topic, source), values in log.topics.items():
     stage.process([log.slice(topic, source, 0, len(values))], 1_000)
 for _, key, value in stage.checkpoint(1_000).records["partials"]:
-    board.accept(key, value)
-for one in board.publish(lambda _: True):
+    board.take(key, value)
+for one in board.publish():
     print(one.topic, one.key, one.value)
 """
 NATIVE = subprocess.run(

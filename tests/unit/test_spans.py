@@ -8,14 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
+from downstream import Downstream
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.cli.overview import gate_notes
 from shadowbus.cli.verdict import show
-from shadowbus.decide.board import Board
 from shadowbus.decide.verify import Recount
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.flow import check_verdicts
-from shadowbus.errors import Malformed
 from shadowbus.gates import Gate, differs, sentence
 from shadowbus.notify.due import Change
 from shadowbus.notify.messages import chat
@@ -114,18 +113,18 @@ class World:
         found: dict[str, Any] = orjson.loads(self.kept[f"{trial}|all|all|{source}".encode()][1])
         return found
 
-    def board(self, board: Board) -> Iterable[Verdict]:
+    def board(self, board: Downstream) -> Iterable[Verdict]:
         """The verdicts on the trial that follow."""
         for key, (_, value) in sorted(self.kept.items(), key=lambda item: b"|all|all|" in item[0]):
-            board.accept(key, value)
-        for one in [*board.publish(lambda _: True)]:
+            board.take(key, value)
+        for one in [*board.publish()]:
             if one.topic == "verdicts" and one.key == TRIAL.encode():
                 yield decode(Verdict, one.value)
 
     def decided(self, used: Settings, before: Verdict | None = None) -> Verdict:
-        board = Board({}, used)
+        board = Downstream(used)
         if before is not None:
-            board.recall({TRIAL.encode(): encode(before)})
+            board.restart(verdicts={TRIAL.encode(): encode(before)})
         (verdict,) = self.board(board)
         again = Recount(verdict, settings(gate={}))  # whatever the settings of today are
         for (topic, source), (first, after) in again.ranges.items():
@@ -294,9 +293,10 @@ def test_a_partial_with_a_span_that_is_none_is_refused(odd: dict[str, Any]) -> N
     world.run(world.worker(OLD, 500, 0, 1))
     key = f"{TRIAL}|all|all|0".encode()
     record = world.partial()
-    board = Board({}, OLD)
-    with pytest.raises(Malformed, match=r"span|gate"):
-        board.accept(key, orjson.dumps({**record, "span": {**record["span"], **odd}}))
+    board = Downstream(OLD)
+    board.take(key, orjson.dumps({**record, "span": {**record["span"], **odd}}))
+    (letter,) = board.letters
+    assert any(word in orjson.loads(letter)["reason"] for word in ("span", "gate"))
 
 
 def test_a_change_is_said_wherever_the_verdict_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -305,7 +305,7 @@ def test_a_change_is_said_wherever_the_verdict_is(capsys: pytest.CaptureFixture[
     world.run(world.worker(OLD, 500, 0, 1))
     world.write(40, at_ms=3_000)
     world.run(world.worker(NEW, 2_000, 0, 1), now_ms=1_764_504_000_000)
-    verdict = world.decided(NEW, world.decided(OLD))
+    verdict = world.decided(NEW)
     told = sentence(verdict.gate)
     assert told.startswith("The gate changed at 2025-11-30 12:00 UTC (gate.latency_budget_ms: 9.0 → 3.0)")
     (trial,) = tell([Told(TRIAL, history=[verdict])]).trials

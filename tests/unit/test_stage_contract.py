@@ -3,6 +3,7 @@
 A stage joins the suite with one line in `CASES`.
 """
 
+import dataclasses
 import json
 import random
 from collections import Counter
@@ -18,6 +19,7 @@ import random_log
 from fakes.instant_model import InstantModel
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.compare import make_comparator
+from shadowbus.decide.stage import DecideStage
 from shadowbus.rekey.stage import RekeyStage
 from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.stage import ReplayStage
@@ -93,11 +95,26 @@ def judged() -> Topics:
     return {topic: [(b"k", value) for value in values] for (topic, source), values in log.topics.items() if not source}
 
 
+ONE = dataclasses.replace(random_log.SETTINGS, partitions=1)
+
+
+def partials() -> Topics:
+    stage, found = AggregateStage(frozenset({0}), ONE), list[tuple[bytes, bytes | None]]()
+    for topic, records in judged().items():
+        for start in range(0, len(records), 20):
+            values = [value for _, value in records[start : start + 20]]
+            nothing, offsets = [NOW_MS] * len(values), [*range(start, start + len(values))]
+            stage.process([RecordBatch(topic, 0, [b"k"] * len(values), [*values], nothing, offsets)], NOW_MS)
+            found += [(key or b"", value) for _, key, value in stage.checkpoint(NOW_MS).records.get("partials", [])]
+    return {"partials": found}
+
+
 CASES = [
     Case("rekey", lambda _: RekeyStage(REKEY), raw),
     Case("replay", replay_stage, pairs, "replay-changelog"),
     Case("judge", judge_log.open_stage, labelled, "judge-changelog"),
     Case("aggregate", lambda _: AggregateStage(frozenset({0}), random_log.SETTINGS), judged, "partials"),
+    Case("decide", lambda _: DecideStage(frozenset({0}), ONE, spent=lambda: 0.0), partials, "verdicts"),
 ]
 every_stage = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

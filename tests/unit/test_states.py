@@ -5,7 +5,7 @@ import typing
 
 import pytest
 
-from shadowbus.decide.evidence import verdict_of
+from shadowbus.decide.decision import verdict_of
 from shadowbus.records import PreviousVerdict
 from shadowbus.settings import GateSettings
 from shadowbus.verdict.criterion import Verdict

@@ -11,7 +11,7 @@ from shadowbus.topology import MAX_RECORD_BYTES, STAGES, TOPICS, mermaid, topic_
 OUTSIDE_READERS = {"aggregates", "verdicts", "dead-letters"}
 """Topics that people and other programs read."""
 
-OWN_STATE = {"replay-changelog", "judge-changelog", "agents-newest-changelog"}
+OWN_STATE = {"replay-changelog", "judge-changelog"}
 """Topics that one stage writes for itself, to read back at a start."""
 
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.json import Decoder
 
+from shadowbus.agents.aggregates import Aggregates
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.backtest.judging import ONE, Judging
 from shadowbus.backtest.results import Folder
-from shadowbus.decide.board import Board
 from shadowbus.decide.reconciliation import STILL_MS
+from shadowbus.decide.stage import DecideStage
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, RecordBatch, Row
@@ -35,7 +36,7 @@ _timed = Decoder(_Timed).decode
 
 
 class Flow:
-    """Replay of every shadow, the judge, the aggregate and the board.
+    """Replay of every shadow, the judge, aggregate, decide and the agents.
 
     Args:
         settings: With one partition.
@@ -54,7 +55,7 @@ class Flow:
         self.settings, self.replays, self.judge, self.folder = settings, replays, judge, folder
         self.aggregate = AggregateStage(ONE, settings)
         self.made: Counter[str] = Counter()
-        self.board = Board({}, settings)
+        self.deciding, self.agents = DecideStage(ONE, settings, spent=lambda: 0.0), Aggregates(settings)
         self.published: dict[tuple[str, bytes], bytes] = {}
         self.lags: Mapping[Input, int] = {}
         self._forget_at, self._look_at = FORGET_EVERY, float(LOOK_FIRST)
@@ -112,18 +113,26 @@ class Flow:
             replay.close()
 
     def _publish(self, now_ms: int) -> None:
-        for _, key, value in self.aggregate.checkpoint(now_ms).records.get("partials", ()):
-            self.board.accept(key, value)
+        rows = self.aggregate.checkpoint(now_ms).records.get("partials", [])
+        for _, key, value in rows:
+            self.agents.take(key, value)
+        if rows:
+            self.deciding.process([self._slice("partials", rows, [now_ms] * len(rows))], now_ms)
+        self.deciding.tick(now_ms, {("partials", 0): 0})
 
     def _look(self, now_ms: int) -> None:
         self._publish(now_ms)
-        for topic, key, value in self.board.publish(lambda _: True):
-            if topic == "verdicts":
-                self.folder.write("looks", [value])
-            if value is None:
-                self.published.pop((topic, key), None)
-            else:
-                self.published[topic, key] = value
+        for key, value in self.agents.changes(lambda _: True):
+            self._keep("aggregates", key, value)
+        for _, name, verdict in self.deciding.checkpoint(now_ms).records.get("verdicts", ()):
+            self.folder.write("looks", [verdict or b""])
+            self._keep("verdicts", name or b"", verdict)
+
+    def _keep(self, topic: str, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.published.pop((topic, key), None)
+        else:
+            self.published[topic, key] = value
 
     def _pass_on(self, outputs: Outputs, now_ms: int) -> None:
         for topic, rows in outputs.records.items():

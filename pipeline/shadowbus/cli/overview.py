@@ -133,7 +133,7 @@ def stale_notes(stale: Mapping[str, float]) -> Iterator[str]:
     """Trials whose newest totals are not published."""
     for trial, seconds in stale.items():
         yield (
-            f"{trial}: the verdict is older than what it rests on; new totals have waited for {seconds:,.0f} s. "
+            f"{trial}: its aggregates are late; new totals have waited for {seconds:,.0f} s. Its verdict goes on. "
             "Read the log of the agents, or start `shadowbus agents` again."
         )
 

@@ -103,6 +103,7 @@ VERBS: tuple[tuple[str, str, Callable[..., object]], ...] = (
     (RUN, "replay", workers.replay),
     (RUN, "judge", workers.judge),
     (RUN, "aggregate", workers.aggregate),
+    (RUN, "decide", workers.decide),
     (RUN, "agents", workers.agents),
     (RUN, "notify", notify.notify),
     (RUN, "up", up.up),

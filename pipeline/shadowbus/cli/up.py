@@ -92,7 +92,7 @@ def commands(settings: Settings, workers: int, debug: bool = False) -> Iterator[
 
     >>> from shadowbus.settings import ShadowSettings
     >>> [command.name for command in commands(Settings("churn", shadow=(ShadowSettings("new", "models/4"),)), 1)]
-    ['replay-new-0', 'judge-0', 'aggregate-0', 'agents-0']
+    ['replay-new-0', 'judge-0', 'aggregate-0', 'decide-0', 'agents-0']
     """
     flags = ("--debug",) if debug else ()
     if settings.rekey.sources:
@@ -102,7 +102,7 @@ def commands(settings: Settings, workers: int, debug: bool = False) -> Iterator[
         for number in range(workers):
             name = f"replay-{shadow.name}-{number}"
             yield Command(name, (*flags, "replay", "--shadow", shadow.name, "--worker-id", name))
-    for stage in ("judge", "aggregate", "agents"):
+    for stage in ("judge", "aggregate", "decide", "agents"):
         for number in range(workers):
             yield Command(f"{stage}-{number}", (*flags, stage, "--worker-id", f"{stage}-{number}"))
 

@@ -51,8 +51,8 @@ class Odd:
     def sentence(self) -> str:
         """What is wrong, and what to do."""
         return (
-            f"The verdict on {self.trial} cannot be used: {self.why}. Something else than the agents has written it: "
-            "start them again, and they write it anew."
+            f"The verdict on {self.trial} cannot be used: {self.why}. Something else than "
+            "`shadowbus decide` has written it: start that again, and it writes it anew."
         )
 
 

@@ -44,7 +44,7 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
     if not record.gate:
         raise CannotVerify(
             f"The verdict on {record.trial} does not say by which gate: an older release has written it. With the next "
-            "records, `shadowbus aggregate` and `shadowbus agents` of this release write one that does."
+            "records, `shadowbus aggregate` and `shadowbus decide` of this release write one that does."
         )
     try:
         again = Recount(record, settings)

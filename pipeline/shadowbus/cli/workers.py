@@ -1,4 +1,4 @@
-"""`shadowbus replay | judge | aggregate | agents`: one worker of one stage, until SIGTERM or Ctrl-C.
+"""`shadowbus replay | judge | aggregate | decide | agents`: one worker of one stage, until SIGTERM or Ctrl-C.
 
 Each stage is imported inside its verb: one that is not asked for costs no start-up time.
 """
@@ -57,8 +57,17 @@ def aggregate(context: typer.Context, worker_id: WorkerId = "", metrics_port: Me
         run_aggregate(settings, stop, worker_id)
 
 
+def decide(context: typer.Context, worker_id: WorkerId = "", metrics_port: MetricsPort = None) -> None:
+    """Decide on each trial: PROMOTE, SEND BACK or KEEP WATCHING."""
+    settings = begin(context, worker_id or "decide", metrics_port)
+    from shadowbus.decide.worker import run_decide
+
+    with stop_on_signals() as stop:
+        run_decide(settings, stop, worker_id)
+
+
 def agents(context: typer.Context, worker_id: WorkerId = "", metrics_port: MetricsPort = None) -> None:
-    """Merge the totals of all partitions, and decide."""
+    """Merge the totals of all partitions into aggregates, for people and dashboards."""
     settings = begin(context, worker_id or "agents", metrics_port)
     from shadowbus.agents.agents import run_agents
 

@@ -5,7 +5,7 @@ is let through can be read again later, is about what its key says, and counts n
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shadowbus.errors import Malformed
@@ -31,19 +31,40 @@ class Beyond(Malformed):
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a partial, or vitals among the partials, say.
+
+    Attributes:
+        key: Of which trial, segment and window.
+        source: Of which source partition.
+        value: The record; None deletes.
+        offsets: How far it counts, by topic.
+        inputs: Up to which offset it says that partitions were read.
+        times: When it says that something was, in milliseconds since the epoch, by the name of the field.
+    """
+
+    key: Key
+    source: int
+    value: bytes | None = None
+    offsets: Mapping[str, int] = field(default_factory=dict)
+    inputs: Mapping[Input, int] = field(default_factory=dict)
+    times: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Real:
-    """What claims are held against: where each partition ends, and the time."""
+    """What claims are checked against: where each partition ends, and the time."""
 
     ends: Mapping[Input, int]
     now_ms: int
 
-    def check(self, claims: Mapping[Input, int], times: Mapping[str, int]) -> None:
+    def check(self, inputs: Mapping[Input, int], times: Mapping[str, int]) -> None:
         """Refuse what cannot be so.
 
         Raises:
             Beyond: An offset lies behind the end of its partition, or a time in the future.
         """
-        for (topic, partition), offset in claims.items():
+        for (topic, partition), offset in inputs.items():
             end = self.ends.get((topic, partition), 0)
             if offset > end:
                 raise Beyond(f"it counts {topic}, partition {partition}, up to offset {offset}, and that ends at {end}")
@@ -67,47 +88,45 @@ def parse_key(key: bytes | None) -> tuple[Key, int]:
         raise Malformed(f"the key {key!r:.100} is not trial|segment|window|partition") from None
 
 
-def reaches(name: Key, value: bytes) -> dict[str, int]:
-    """How far a partial, or vitals among the partials, counts, by topic.
+def read_claim(key: Key, source: int, value: bytes | None) -> Claim:
+    """What a record says.
+
+    Args:
+        key: Of what its key says that it is.
+        source: And of which source partition.
+        value: The record's bytes.
 
     Raises:
-        Malformed: It does not say, or names topics that it does not count.
+        Malformed: It is neither a partial nor vitals, or could not be merged later.
     """
-    offsets = next_offsets(parse_object(value))
-    if strangers := offsets.keys() - ({VITALS} if name.segment == VITALS else set(COUNTED)):
-        raise Malformed(f"its 'next_offsets' name {', '.join(sorted(strangers))!r:.100}, which it does not count")
-    return offsets
-
-
-def hold(name: Key, source: int, value: bytes, real: Real) -> None:
-    """Hold what a partial or vitals claim against what there is.
-
-    Raises:
-        Malformed: It makes no claims.
-        Beyond: It cannot be so.
-    """
+    if value is None:
+        return Claim(key, source)
     record = parse_object(value)
-    claims = {(topic, source): offset for topic, offset in next_offsets(record).items()}
-    times = ["updated_ms"]
-    if name.segment == VITALS:
-        claims |= {(side, source): offset for side, offset in _read_by_replay(record).items()}
+    offsets = _offsets(record, "next_offsets")
+    if strangers := offsets.keys() - ({VITALS} if key.segment == VITALS else set(COUNTED)):
+        raise Malformed(f"its 'next_offsets' name {', '.join(sorted(strangers))!r:.100}, which it does not count")
+    inputs, times = {(topic, source): offset for topic, offset in offsets.items()}, ["updated_ms"]
+    if key.segment == VITALS:
+        inputs |= {(side, source): offset for side, offset in _read_by_replay(record).items()}
         times = ["claimed_since_ms", "written_ms"]
-    real.check(claims, {one: at for one in times if isinstance(at := record.get(one), int)})
+    else:
+        _check_partial(key, source, record, offsets)
+    named = {one: at for one in times if isinstance(at := record.get(one), int)}
+    return Claim(key, source, value, offsets, inputs, named)
 
 
-def check_partial(name: Key, source: int, value: bytes) -> None:
-    """Refuse now what could not be merged later.
+def newer(offsets: Mapping[str, int], before: Mapping[str, int]) -> bool:
+    """Whether it is at least as far as what came before, in every input."""
+    return all(offsets.get(topic, 0) >= offset for topic, offset in before.items())
 
-    Raises:
-        Malformed: It is no partial, or not the one that its key says.
-    """
-    if name.segment == VITALS:
-        return
-    partial = from_object(Partial, parse_object(value))
-    if (partial.trial, partial.segment, partial.window, partial.partition) != (*name, source):
+
+def _check_partial(key: Key, source: int, record: dict[str, Any], offsets: Mapping[str, int]) -> None:
+    """Refuse now what could not be merged later."""
+    partial = from_object(Partial, record)
+    if (partial.trial, partial.segment, partial.window, partial.partition) != (*key, source):
         raise Malformed("it is of another trial, segment, window or partition than its key says")
     firsts = _offsets({"first_offsets": partial.first_offsets}, "first_offsets")
-    if not newer(reaches(name, value), {topic: first for topic, first in firsts.items() if first}):
+    if not newer(offsets, {topic: first for topic, first in firsts.items() if first}):
         raise Malformed("its first offset lies behind its last one")
     if not all(isinstance(one, list) and all(isinstance(text, str) for text in one) for one in partial.names.values()):
         raise Malformed("the field 'names' has to be an object of lists of text")
@@ -117,20 +136,6 @@ def check_partial(name: Key, source: int, value: bytes) -> None:
         GateSpan.from_record(partial.span)
     except _UNREADABLE as error:
         raise Malformed(f"its totals cannot be read: {error!r:.200}") from None
-
-
-def next_offsets(record: Mapping[str, Any]) -> dict[str, int]:
-    """How far a record counts, by topic.
-
-    Raises:
-        Malformed: It does not say.
-    """
-    return _offsets(record, "next_offsets")
-
-
-def newer(offsets: Mapping[str, int], before: Mapping[str, int]) -> bool:
-    """Whether it is at least as far as what came before, in every input."""
-    return all(offsets.get(topic, 0) >= offset for topic, offset in before.items())
 
 
 def _offsets(record: Mapping[str, Any], name: str) -> dict[str, int]:

@@ -1,32 +1,34 @@
 """What a verdict rests on, and the verdict that follows from it. Pure.
 
-The agents have it from partials, `shadowbus verdict --verify` from the records that these were folded from; from there
-on both go the same way, through `decided`. What the topics do not hold, because it was seen on a clock, stands in the
-verdict's evidence and is taken from there: when partials were written, and for how long books have said the same.
+The decide stage gets it from partials, `shadowbus verdict --verify` from the records that these were folded from; from
+there on both go the same way. What no topic holds, because it was seen on a clock, the verdict's evidence holds: when
+partials were written, and for how long books have said the same. So the same partials and the same previous verdict
+give the same verdict, byte for byte, whoever works it out and whenever.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from shadowbus.decide.evidence import evidence_of, noise_of, verdict_of
+from shadowbus.decide.evidence import evidence_of, noise_of
 from shadowbus.decide.faults import stood
 from shadowbus.gates import Gate
 from shadowbus.records import Partial, PreviousVerdict, Verdict
-from shadowbus.records.published import ranges_of
-from shadowbus.settings import Settings
+from shadowbus.settings import GateSettings, Settings
 from shadowbus.totals.definitions import MOST_CLASSES, MOST_SEGMENT_NAMES, MOST_SEGMENTS, MetricDefinitions
 from shadowbus.totals.key import COUNTED
 from shadowbus.totals.span import by_another_gate, carried, gate_of, told
 from shadowbus.totals.totals import Totals
 from shadowbus.trials import shadow_of
-from shadowbus.verdict.gate import Evidence
+from shadowbus.verdict.gate import Evidence, Needed, decide
+from shadowbus.verdict.learned import suspicious
+from shadowbus.verdict.states import move
 
 OBSERVED = ("claimed_since_ms", "behind", "written_ms")
 """What the aggregate has seen of a partition's books, by its clock and by where its inputs ended."""
+
+NOTHING_MORE = Needed(0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,36 +64,32 @@ def decided(seen: Seen, books: Mapping[str, Any], settings: Settings, before: Ve
 
     Args:
         seen: What is known of it.
-        books: Its account books, as `merge.books_of` has them.
+        books: Its account books, from `books_of`.
         settings: All but the gate, which is the one that the trial is counted by.
-        before: The verdict that stands. One that rests on the very same evidence is worked out once more, from what
-            stood before it, so that whoever repeats a step writes the same bytes again.
+        before: The verdict that was published last, from which this one follows.
     """
-    gate = seen.gate(settings)
-    former = None if before is None else before.gate.get("before")
-    if by_another_gate(before, gate):
-        former, before = _former(before), None
-    return _decided(seen, books, settings, lambda basis: _previous(before, basis), former)
+    former, previous = None if before is None else before.gate.get("before"), stood(before)
+    if by_another_gate(before, seen.gate(settings)):
+        former, previous = _former(before), None
+    return _decided(seen, books, settings, previous, former)
 
 
 def decided_again(seen: Seen, books: Mapping[str, Any], settings: Settings, verdict: Verdict) -> Verdict:
-    """The same verdict on a trial, from what stood before it as it says itself."""
-    return _decided(seen, books, settings, lambda _: verdict.previous, verdict.gate.get("before"))
+    """The same verdict on a trial, from the previous verdict that its record names."""
+    return _decided(seen, books, settings, verdict.previous, verdict.gate.get("before"))
 
 
 def _decided(
-    seen: Seen,
-    books: Mapping[str, Any],
-    settings: Settings,
-    previous: Callable[[Mapping[str, Any]], PreviousVerdict | None],
-    former: Any,
+    seen: Seen, books: Mapping[str, Any], settings: Settings, previous: PreviousVerdict | None, former: object
 ) -> Verdict:
     gate = seen.gate(settings)
     settings = gate.applied(settings)
-    evidence, basis = _looked_at(seen, books, settings, gate)
-    stands = previous(basis)
+    evidence = evidence_of(
+        seen.trial, seen.whole, books, MetricDefinitions.of(settings), noise_of(seen.partials), seen.vitals
+    )
     gate_told = told(seen.partials, gate, former if isinstance(former, Mapping) else None)
-    return verdict_of(evidence, settings.gate, books, seen.as_of_ms, stands, basis, gate_told)
+    basis = _basis(seen, gate, _inputs(evidence))
+    return verdict_of(evidence, settings.gate, books, seen.as_of_ms, previous, basis, gate_told)
 
 
 def _former(before: Verdict | None) -> dict[str, Any] | None:
@@ -102,33 +100,70 @@ def _former(before: Verdict | None) -> dict[str, Any] | None:
     return {"verdict": stands.verdict, "since_ms": stands.since_ms, "hash": before.gate.get("hash")}
 
 
-def behind(seen: Seen, before: Verdict) -> bool:
-    """Whether a verdict rests on more than is known now, which is so for a moment after partitions have moved."""
-    now = _offsets(seen)
-    return any(
-        now.get(topic, {}).get(partition, (0, 0))[1] < end
-        for topic, ranges in ranges_of(before.evidence).items()
-        for partition, (_, end) in ranges.items()
-    )
-
-
 def without_positions(verdict: Verdict) -> Verdict:
     """What of a verdict makes it worth to be published anew: not how far was read, and not what stood before."""
     evidence = {name: part for name, part in verdict.evidence.items() if name in ("models", "settings")}
     return dataclasses.replace(verdict, decided_ms=0, previous=None, note="", evidence=evidence)
 
 
-def _looked_at(seen: Seen, books: Mapping[str, Any], settings: Settings, gate: Gate) -> tuple[Evidence, dict[str, Any]]:
-    evidence = evidence_of(
-        seen.trial, seen.whole, books, MetricDefinitions.of(settings), noise_of(seen.partials), seen.vitals
+def verdict_of(
+    evidence: Evidence,
+    gate: GateSettings,
+    books: Mapping[str, Any],
+    as_of_ms: int,
+    previous: PreviousVerdict | None = None,
+    basis: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """The verdict record of a trial.
+
+    Args:
+        evidence: What the gate looks at.
+        gate: Its settings.
+        books: The account books.
+        as_of_ms: The time of the newest of the evidence.
+        previous: What stood before; None where there was no verdict.
+        basis: The record's field `evidence`.
+        told: Its field `gate`.
+
+    Raises:
+        ValueError: What stood before is no verdict.
+    """
+    decision = decide(evidence, gate)
+    taken = move(None if previous is None else previous.verdict, decision.verdict)
+    stays = previous is not None and previous.verdict == taken.becomes
+    return Verdict(
+        trial=evidence.trial,
+        verdict=taken.becomes,
+        criteria=[dataclasses.asdict(criterion) for criterion in decision.criteria],
+        requests=decision.requests,
+        labels=decision.labels,
+        needed=dataclasses.asdict(NOTHING_MORE if taken.refused else decision.needed),
+        decided_ms=as_of_ms,
+        books=dict(books),
+        shown=decision.verdict,
+        since_ms=previous.since_ms if previous is not None and stays else as_of_ms,
+        previous=previous,
+        note=taken.note,
+        evidence=dict(basis or {}),
+        control=evidence.control,
+        training=_training(evidence),
+        obstacles=[one.to_record() for one in decision.obstacles],
+        gate=dict(told or {}),
     )
-    return evidence, _basis(seen, gate, _inputs(evidence))
 
 
-def _previous(before: Verdict | None, basis: Mapping[str, Any]) -> PreviousVerdict | None:
-    if before is None:
-        return None
-    return before.previous if orjson.dumps(before.evidence) == orjson.dumps(basis) else stood(before)
+def _training(evidence: Evidence) -> dict[str, object]:
+    """The record's field `training`: until when the model was trained, and what of the evidence is from before."""
+    counts, cutoff, seen = evidence.counts, evidence.cutoff, evidence.learned
+    learned: dict[str, object] = {}
+    if suspicious(evidence):
+        right = {"right_before": seen.right_before / seen.before, "right_after": seen.right_after / seen.after}
+        learned = {**right, "suspicious": seen.counted}
+    if cutoff is None and not learned and not counts.requests_before + counts.labels_before:
+        return {}
+    told = {} if cutoff is None else {"until_ms": cutoff.until_ms, "from": cutoff.source}
+    return {**told, "requests_before": counts.requests_before, "labels_before": counts.labels_before, **learned}
 
 
 def _basis(seen: Seen, gate: Gate, inputs: Mapping[str, Any]) -> dict[str, Any]:

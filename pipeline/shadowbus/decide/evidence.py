@@ -1,35 +1,24 @@
-"""The partials of all source partitions of a trial merged: an aggregate, the evidence, and the verdict on it. Pure.
+"""What the gate looks at, from the merged totals of a trial, its books and its vitals. Pure."""
 
-The times that come out are those of the newest partial that went in, so the same partials give the same verdict, byte
-for byte, whoever works it out and whenever.
-"""
-
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shadowbus.cutoff import latest
-from shadowbus.decide.reconciliation import Counted, close_books
-from shadowbus.records import Aggregate, Partial, PreviousVerdict, Verdict
-from shadowbus.settings import GateSettings, Settings
+from shadowbus.records import Partial
 from shadowbus.statistics.calibration_histogram import PARTS
 from shadowbus.statistics.contingency_table import OTHER, ContingencyTable
-from shadowbus.summary.metrics import summarize
+from shadowbus.summary.labelled import RIGHT
 from shadowbus.summary.resources import resources
-from shadowbus.summary.view import Beside, SummaryOptions, asked_of, requests_of
+from shadowbus.summary.view import asked_of, requests_of
 from shadowbus.totals.definitions import LARGEST_SLOWDOWN, MetricDefinitions
-from shadowbus.totals.key import ALL, Key
+from shadowbus.totals.key import ALL
 from shadowbus.totals.noise_floor import NoiseFloor
 from shadowbus.totals.reasons import ABOUT
-from shadowbus.totals.span import GateSpan
 from shadowbus.totals.totals import Totals
 from shadowbus.trials import shadow_of
 from shadowbus.verdict.counts import Bin, Covered, Learned, Rows, Vocabularies
-from shadowbus.verdict.gate import Counts, Evidence, Needed, decide
-from shadowbus.verdict.learned import suspicious
-from shadowbus.verdict.states import move
+from shadowbus.verdict.gate import Counts, Evidence
 
-NOTHING_MORE = Needed(0, 0, "")
 PLAIN = MetricDefinitions(1)
 MOST_REASONS = 3
 MIB = 1 << 20
@@ -40,40 +29,26 @@ def merged(partials: Iterable[Partial]) -> Totals:
     return Totals.union([Totals.from_record(partial.totals) for partial in partials])
 
 
-def aggregate(
-    key: Key,
-    totals: Totals,
-    partials: Iterable[Partial],
-    books: Mapping[str, Any],
-    settings: Settings,
-    vitals: Mapping[int, Mapping[str, Any]],
-) -> Aggregate:
-    """The aggregate of one trial, segment and window; intervals only where somebody decides on them."""
-    alpha = settings.gate.alpha if ALL in (key.segment, key.window) else None
-    beside = Beside(vitals, noise_of(partials)) if key == Key(key.trial) else None
-    options = SummaryOptions(alpha, MetricDefinitions.of(settings).costs, heavy=key.window == ALL)
-    summary = summarize(totals, options, beside)
-    updated_ms = max((partial.updated_ms for partial in partials), default=0)
-    return Aggregate(*key, totals.to_record(), summary, dict(books), updated_ms)
+def check_counts(totals: Totals) -> None:
+    """Refuse totals whose counts contradict each other, from which any verdict could follow.
 
-
-def books_of(trial: str, partials: Iterable[Partial], vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    """The account books of a trial, with the positions in its inputs up to which it is counted.
-
-    Args:
-        trial: Its name.
-        partials: Those of the whole trial, one for each source partition.
-        vitals: Replay's newest vitals, by source partition.
+    Raises:
+        ValueError: A part is larger than its whole, or less than nothing.
     """
-    partials = list(partials)
-    counted = {partial.partition: _counted(partial) for partial in partials}
-    offsets = {str(partial.partition): partial.next_offsets for partial in partials}
-    return {**close_books(trial, counted, vitals), "next_offsets": offsets}
-
-
-def _counted(partial: Partial) -> Counted:
-    statuses, number = GateSpan.from_record(partial.span).all_of(Totals.from_record(partial.totals))
-    return Counted(statuses, partial.updated_ms, number)
+    scaled = totals.scaled()
+    asked, failed = asked_of(scaled)
+    parts = {
+        "agreed": (scaled["agreed"], scaled["agreed"] + scaled["disagreed"]),
+        "failed": (failed, asked),
+        "timed out": (scaled["shadow_timeout"], asked + scaled["stalled"] + scaled["left_out"]),
+        "over budget": (scaled["over_budget"], scaled["latency_rows"]),
+    }
+    for name, (part, whole) in parts.items():
+        if not 0 <= part <= whole and whole:
+            raise ValueError(f"{part:g} of {whole:g} are {name}, and a part cannot be larger than its whole")
+    for name in RIGHT:
+        if scaled[name] < 0:
+            raise ValueError(f"{scaled[name]:g} are {name}, and no count is less than nothing")
 
 
 def noise_of(partials: Iterable[Partial]) -> NoiseFloor:
@@ -238,63 +213,3 @@ def bins(totals: Totals) -> tuple[Bin, ...]:
         return ()
     sums = (parts[:, 1:] / totals.weights.heaviest).tolist()
     return tuple(Bin(at / PARTS, (at + 1) / PARTS, *row) for at, row in enumerate(sums) if row[0] > 0)
-
-
-def verdict_of(
-    evidence: Evidence,
-    gate: GateSettings,
-    books: Mapping[str, Any],
-    as_of_ms: int,
-    previous: PreviousVerdict | None = None,
-    basis: Mapping[str, Any] | None = None,
-    told: Mapping[str, Any] | None = None,
-) -> Verdict:
-    """The verdict record of a trial.
-
-    Args:
-        evidence: What the gate looks at.
-        gate: Its settings.
-        books: The account books.
-        as_of_ms: The time of the newest of the evidence.
-        previous: What stood before; None where there was no verdict.
-        basis: The record's field `evidence`.
-        told: Its field `gate`.
-
-    Raises:
-        ValueError: What stood before is no verdict.
-    """
-    decision = decide(evidence, gate)
-    taken = move(None if previous is None else previous.verdict, decision.verdict)
-    stays = previous is not None and previous.verdict == taken.becomes
-    return Verdict(
-        trial=evidence.trial,
-        verdict=taken.becomes,
-        criteria=[dataclasses.asdict(criterion) for criterion in decision.criteria],
-        requests=decision.requests,
-        labels=decision.labels,
-        needed=dataclasses.asdict(NOTHING_MORE if taken.refused else decision.needed),
-        decided_ms=as_of_ms,
-        books=dict(books),
-        shown=decision.verdict,
-        since_ms=previous.since_ms if previous is not None and stays else as_of_ms,
-        previous=previous,
-        note=taken.note,
-        evidence=dict(basis or {}),
-        control=evidence.control,
-        training=_training(evidence),
-        obstacles=[one.to_record() for one in decision.obstacles],
-        gate=dict(told or {}),
-    )
-
-
-def _training(evidence: Evidence) -> dict[str, object]:
-    """The record's field `training`: until when the model was trained, and what of the evidence is from before."""
-    counts, cutoff, seen = evidence.counts, evidence.cutoff, evidence.learned
-    learned: dict[str, object] = {}
-    if suspicious(evidence):
-        right = {"right_before": seen.right_before / seen.before, "right_after": seen.right_after / seen.after}
-        learned = {**right, "suspicious": seen.counted}
-    if cutoff is None and not learned and not counts.requests_before + counts.labels_before:
-        return {}
-    told = {} if cutoff is None else {"until_ms": cutoff.until_ms, "from": cutoff.source}
-    return {**told, "requests_before": counts.requests_before, "labels_before": counts.labels_before, **learned}

@@ -50,5 +50,5 @@ def in_words(error: Exception) -> str:
     """What is said of a trial whose partials cannot be merged or decided."""
     return (
         f"Its partials cannot be merged or decided ({type(error).__name__}: {error}). "
-        "It is tried again with its next partial; the log of the agents has more."
+        "It is tried again with its next partial; the log of `shadowbus decide` has more."
     )

@@ -19,9 +19,13 @@ neither has changed for `STILL_MS`. This finds what the running numbers cannot: 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from shadowbus.records import Partial
+from shadowbus.totals.span import GateSpan
+from shadowbus.totals.totals import Totals
 
 STILL_MS = 30_000
 ENTRIES = ("read", "duplicates", "dead_lettered", "waiting", "sampled_out")
@@ -84,6 +88,25 @@ def close_books(trial: str, counted: Mapping[int, Counted], vitals: Mapping[int,
         "gap": findings.gap,
         "note": " ".join(findings.notes),
     }
+
+
+def books_of(trial: str, partials: Iterable[Partial], vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """The account books of a trial, with the positions in its inputs up to which it is counted.
+
+    Args:
+        trial: Its name.
+        partials: Those of the whole trial, one for each source partition.
+        vitals: Replay's newest vitals, by source partition.
+    """
+    partials = list(partials)
+    counted = {partial.partition: _counted(partial) for partial in partials}
+    offsets = {str(partial.partition): partial.next_offsets for partial in partials}
+    return {**close_books(trial, counted, vitals), "next_offsets": offsets}
+
+
+def _counted(partial: Partial) -> Counted:
+    statuses, number = GateSpan.from_record(partial.span).all_of(Totals.from_record(partial.totals))
+    return Counted(statuses, partial.updated_ms, number)
 
 
 def labels_page(vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, int]:

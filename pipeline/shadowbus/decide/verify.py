@@ -16,7 +16,8 @@ from shadowbus.aggregate.fold import fold
 from shadowbus.aggregate.paired_timings import paired
 from shadowbus.aggregate.vocabulary import Segments, Vocabulary
 from shadowbus.decide.decision import OBSERVED, Seen, decided_again
-from shadowbus.decide.evidence import books_of, merged
+from shadowbus.decide.evidence import merged
+from shadowbus.decide.reconciliation import books_of
 from shadowbus.errors import Malformed
 from shadowbus.gates import Gate
 from shadowbus.records import Partial, Verdict, parse_object

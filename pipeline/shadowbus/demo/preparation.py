@@ -60,7 +60,9 @@ def prepare(console: Console, patience: Patience, folder: Path, opened: contextl
         patience.result(patience.beside(lambda: create_topics(settings), "topics"), TOPICS_S, "the topics")
     supervisor = _workers(settings, folder, opened)
     actors = _actors(Stage(folder, settings.source, models.bundles["champion"].folder, page_port), opened)
-    with steps.step(f"Starting {len(supervisor.states())} workers: replay for each shadow, judge, aggregate, agents"):
+    with steps.step(
+        f"Starting {len(supervisor.states())} workers: replay for each shadow, judge, aggregate, decide, agents"
+    ):
         patience.until(Joined(settings, patience), JOIN_S, "every worker to join its group")
     with steps.step("Starting production, its twin without the tap, and the live page"):
         patience.until(actors.serving, SERVE_S, "the services and the page to answer")

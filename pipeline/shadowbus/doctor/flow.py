@@ -62,11 +62,11 @@ def check_held_up(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_verdicts(evidence: Evidence) -> Iterator[Finding]:
-    """Verdicts that are older than what they rest on, while everybody seems to keep up."""
+    """Aggregates that are late while everybody seems to keep up, and gates that changed."""
     if evidence.stale:
         trial, seconds = max(evidence.stale.items(), key=lambda one: one[1])
         yield problem(
-            "Verdicts are older than what they rest on.",
+            "Aggregates are late: what people and dashboards see is older than the verdicts.",
             f"new totals of {trial} have not been published for {seconds:.0f} s; {len(evidence.stale)} trials in all.",
             "Read the log of `shadowbus agents`; if it says nothing, start it again.",
         )

@@ -1,1 +1,1 @@
-"""What workers and agents show to Prometheus: numbers counted per batch, and trials as they were published."""
+"""What workers show to Prometheus: numbers counted per batch, and trials as they were published."""

@@ -31,7 +31,7 @@ def exported(
     Args:
         settings: Where; port 0 serves nothing, and imports nothing.
         meter: What a worker has done.
-        trials: What the agents have published.
+        trials: What was published of trials.
         patience: How many seconds one turn of the worker's loop may take before it counts as stuck.
     """
     if not settings.port:

@@ -1,4 +1,4 @@
-"""What the agents have published of trials and segments, kept as it came until Prometheus asks. Pure.
+"""What was published of trials and segments, kept as it came until Prometheus asks. Pure.
 
 Bounded: the newest `MOST_TRIALS` trials, of each the `MOST_SEGMENTS` segments with most requests and `MOST_CRITERIA`
 criteria. What is left out is counted. Windows are not kept: Prometheus has a time of its own.

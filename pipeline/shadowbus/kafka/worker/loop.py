@@ -30,6 +30,7 @@ from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import BrokerError, Fenced, Retry
 from shadowbus.exporter.meter import Meter
 from shadowbus.exporter.serve import exported
+from shadowbus.exporter.trials import Trials
 from shadowbus.kafka.clients import answers, make_admin, make_member, make_transactional_producer
 from shadowbus.kafka.error_classes import again, as_next_action
 from shadowbus.kafka.heard import Heard
@@ -70,7 +71,7 @@ READ_AHEAD = 8
 """How many batches may lie ready while a transaction ends; by so much a stage may get more than it asked for."""
 
 
-def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
+def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = "", trials: Trials | None = None) -> None:
     """Run a stage until `stop` is set; whatever passes by itself is waited out.
 
     Args:
@@ -78,6 +79,7 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
         settings: How to reach Kafka, and the worker's settings.
         stop: Set it to end after a last commit.
         worker_id: A stable name makes this a static member: a restart under the same name takes over at once.
+        trials: What Prometheus is to see of trials.
 
     Raises:
         BrokerError: A topic or a right is missing, Kafka refuses what the settings ask for, or starting again leads to
@@ -89,7 +91,7 @@ def run(job: Job, settings: Settings, stop: threading.Event, worker_id: str = ""
     reached = fault_of(os.environ)
     meter = Meter(job.name, job.shadow, worker_id)
     restarts = Restarts(job.name, settings.worker.restarts_without_progress, lambda: answers(settings))
-    with exported(settings.metrics, meter, patience=GIVE_UP_SECONDS + settings.worker.operation_seconds):
+    with exported(settings.metrics, meter, trials, GIVE_UP_SECONDS + settings.worker.operation_seconds):
         while not stop.is_set():
             membership = _Membership(job, settings, worker_id, reached, meter)
             try:

@@ -167,6 +167,31 @@ def test_the_crash_table_speaks_of_every_stage() -> None:
     assert {stage.name for stage in STAGES} <= rows
 
 
+def files_named(words: str) -> set[Path]:
+    """The files of the package that a part of docs/architecture.md links to."""
+    targets = {(ROOT / "docs" / link).resolve() for link in LINK.findall(words)}
+    return {path for path in targets if path.suffix == ".py"}
+
+
+def test_the_walk_names_at_most_twelve_files_which_exist_in_the_order_of_the_flow() -> None:
+    section = text("docs/architecture.md").partition("## One request, from capture to verdict")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\d+\. \[`([a-z_/]+\.py)`\]", section, re.MULTILINE)
+    assert len(steps) == len(files_named(section)) <= 12
+    assert all((ROOT / "pipeline" / "shadowbus" / step).is_file() for step in steps)
+    folders = list(dict.fromkeys(step.partition("/")[0] for step in steps))
+    assert folders == ["capture", "kafka", "replay", "judge", "aggregate", "decide", "verdict"]
+
+
+def test_to_add_something_at_most_three_files_change() -> None:
+    section = text("docs/architecture.md").partition("## To add something")[2].partition("\n## ")[0]
+    rows = [row for row in section.splitlines() if row.startswith("| a ")]
+    assert len(rows) == 5
+    for row in rows:
+        named = files_named(row.split("|")[2])
+        assert 1 <= len(named) <= 3, row
+        assert all(path.is_file() for path in named), row
+
+
 def test_decisions_are_numbered_without_a_gap_or_a_double() -> None:
     numbers = [int(page.name[:4]) for page in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
     assert numbers == list(range(1, len(numbers) + 1))

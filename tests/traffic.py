@@ -23,6 +23,7 @@ from shadowbus.kafka.topics import create_topics
 from shadowbus.models.make import write_bundle
 from shadowbus.settings import Settings, load_settings
 
+FAILING_WORKER = Path(__file__).with_name("failing_worker.py")
 FEATURES = [f"f{number:02d}" for number in range(30)]
 
 
@@ -110,8 +111,9 @@ class Stream:
             end(process)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a worker process; the caller ends it."""
-        command = [sys.executable, "-m", "shadowbus", "--config", str(self.folder / "shadow.toml"), *arguments]
+        """Start a worker process; the caller ends it. It fails where `SHADOWBUS_FAULT` says (`failing_worker.py`)."""
+        program = [str(FAILING_WORKER)] if os.environ.get("SHADOWBUS_FAULT") else ["-m", "shadowbus"]
+        command = [sys.executable, *program, "--config", str(self.folder / "shadow.toml"), *arguments]
         log = (self.folder / "workers.log").open("ab")
         with log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -5,7 +5,6 @@ if, and only if, both its halves lie before the committed positions; a half wait
 """
 
 import doctest
-import os
 import signal
 import time
 from collections import Counter
@@ -15,8 +14,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+import failing_worker
 from patiently import until
-from shadowbus.kafka.worker import failpoints
+from shadowbus.kafka.worker.failpoints import POINTS
 from topic_log import log_of
 from traffic import Stream, end, prediction, request
 
@@ -180,13 +180,10 @@ def assert_the_log_is_as_committed(scene: Scene, name: str) -> None:
 
 
 def test_the_docstrings_examples_are_true() -> None:
-    result = doctest.testmod(failpoints, optionflags=doctest.ELLIPSIS)
+    result = doctest.testmod(failing_worker, optionflags=doctest.ELLIPSIS)
     assert result.attempted
     assert not result.failed
 
 
-def test_without_a_fault_nothing_is_counted_and_nothing_fires() -> None:
-    reached = failpoints.fault_of({})
-    for point in failpoints.POINTS * 3:
-        reached(point)
-    assert reached is failpoints.fault_of({"SHADOWBUS_FAULT_MARK": os.devnull})
+def test_every_point_of_the_loop_is_failed_at() -> None:
+    assert {fault.partition(":")[0] for fault in FAULTS.values()} == set(POINTS)

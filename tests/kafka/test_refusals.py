@@ -12,9 +12,9 @@ from guarded import Guarded, guarded_kafka
 from patiently import until
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.kafka.worker.job import Job
-from shadowbus.kafka.worker.loop import run
 from shadowbus.stage import Outputs, RecordBatch, Stage
 from shadowbus.topology import COMPARISONS, REQUESTS
+from shadowbus.worker import run_worker
 from traffic import Reader, Stream, end, request
 
 pytestmark = pytest.mark.kafka
@@ -133,7 +133,7 @@ def test_restarts_that_lead_to_nothing_end_a_worker(bootstrap: str, namespace: s
 
     def work() -> None:
         try:
-            run(job, stream.settings, threading.Event())
+            run_worker(job, stream.settings, threading.Event())
         except BrokerError as error:
             failures.append(error)
 

@@ -12,11 +12,11 @@ from confluent_kafka import Consumer, TopicPartition
 
 from patiently import eventually, members
 from shadowbus.errors import Retry
-from shadowbus.kafka.worker import pace
+from shadowbus.kafka.worker import restore
 from shadowbus.kafka.worker.job import Job
-from shadowbus.kafka.worker.loop import run
 from shadowbus.stage import Outputs, RecordBatch, Stage
 from shadowbus.topology import COMPARISONS, REPLAY_CHANGELOG, REQUESTS
+from shadowbus.worker import run_worker
 from traffic import Reader, Stream, admin, request
 
 pytestmark = pytest.mark.kafka
@@ -83,7 +83,7 @@ class Scene:
 
         def work() -> None:
             try:
-                run(job, self.stream.settings, stop)
+                run_worker(job, self.stream.settings, stop)
             except BaseException as error:
                 self.failures.append(error)
 
@@ -120,7 +120,7 @@ def everything(scene: Scene) -> Counter[bytes | None]:
 def test_a_restore_that_takes_longer_than_max_poll_interval_ends_and_says_how_far_it_is(
     scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "SAY_S", 0.5)
+    monkeypatch.setattr(restore, "SAY_SECONDS", 0.5)
     with caplog.at_level(logging.INFO, "shadowbus.worker"):
         scene.start(1.5 * POLL_S / len(scene.kept))
         assert everything(scene) == Counter(key.encode() for key in scene.ids)

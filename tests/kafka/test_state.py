@@ -179,7 +179,7 @@ def test_an_input_that_was_made_anew_between_two_runs_is_an_error(stream: Stream
     with_state(stream)
     remake(stream, topic)
     stream.send_pairs(ids(2_000, 5000))  # as many as to go beyond every position of the old topic
-    refused(stream, REPLAY, "made anew", "another name")
+    refused(stream, REPLAY, "deleted and recreated", "another name")
     assert len(compared(stream)) == 200
 
 
@@ -195,8 +195,8 @@ def test_an_input_that_is_made_anew_under_a_running_worker_is_an_error(stream: S
     finally:
         end(process)
     assert process.returncode == 1
-    assert "made anew" in stream.logs().strip().splitlines()[-1]
-    refused(stream, REPLAY, "made anew")
+    assert "deleted and recreated" in stream.logs().strip().splitlines()[-1]
+    refused(stream, REPLAY, "deleted and recreated")
     # Where librdkafka goes on in the new topic, what it reads until the worker hears of it are requests as well.
     assert (
         {key.encode() for key in ids(300)}
@@ -403,7 +403,7 @@ def test_the_judges_books_are_counted_again_or_refused(stream: Stream) -> None:
     assert (books["read"], books["judged"], books["waiting"], books["expired"]) == (300, 150, 150, 0)
     remake(stream, "comparisons")
     send_comparisons(stream, ids(2_000, 5_000))
-    refused(stream, ("judge",), "made anew", "new namespace")
+    refused(stream, ("judge",), "deleted and recreated", "new namespace")
 
 
 def totals(stream: Stream) -> Counter[str]:

@@ -10,9 +10,9 @@ import pytest
 
 from patiently import members, until
 from shadowbus.kafka.worker.job import Job
-from shadowbus.kafka.worker.loop import run
 from shadowbus.stage import Outputs, RecordBatch, Stage
 from shadowbus.topology import COMPARISONS, REQUESTS
+from shadowbus.worker import run_worker
 from traffic import Reader, Stream, end, request
 
 pytestmark = pytest.mark.kafka
@@ -92,7 +92,7 @@ def test_a_worker_that_lost_its_partitions_in_the_middle_of_a_batch_commits_noth
     librdkafka has left the group by itself by then, and would name no member at all, which Kafka does not check.
     """
     if not ended:
-        monkeypatch.setattr("shadowbus.kafka.worker.loop._Membership._fence", lambda *_: None)
+        monkeypatch.setattr("shadowbus.kafka.worker.takeover.TakeOver._fence", lambda *_: None)
     quick = '[kafka.consumer]\n"max.poll.interval.ms" = 2000\n[worker]\nsession_timeout_ms = 2000\n'
     stream = Stream(bootstrap, namespace, tmp_path, extra=quick)
     wanted = [f"request-{number:03d}" for number in range(100)]
@@ -105,7 +105,7 @@ def test_a_worker_that_lost_its_partitions_in_the_middle_of_a_batch_commits_noth
 
     def work(stage: Copy) -> threading.Thread:
         job = Job("copy", (REQUESTS,), (COMPARISONS,), lambda _: stage)
-        thread = threading.Thread(target=run, args=(job, stream.settings, stop))
+        thread = threading.Thread(target=run_worker, args=(job, stream.settings, stop))
         thread.start()
         return thread
 

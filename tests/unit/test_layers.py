@@ -132,6 +132,19 @@ def test_the_kafka_client_stays_behind_its_door() -> None:
     assert not outside
 
 
+def test_kafka_knows_nothing_above_it() -> None:
+    """It runs any stage and any meter; who connects them imports it, never the other way round."""
+    above = {*STAGES, "agents", "backtest", "cli", "dashboard", "decide", "doctor", "exporter", "notify", "report"}
+    offending = {
+        (name, imported)
+        for name, path in zip(NAMES, FILES, strict=True)
+        if name.startswith(("kafka/", "broker/", "processes/"))
+        for imported in imports_of(path)
+        if imported.startswith("shadowbus.") and imported.split(".")[1] in {*above, "worker", "story", "promotion"}
+    }
+    assert not offending
+
+
 def test_transactions_are_in_one_file() -> None:
     calls = {"begin_transaction", "commit_transaction", "send_offsets_to_transaction", "init_transactions"}
     users = {
@@ -140,7 +153,7 @@ def test_transactions_are_in_one_file() -> None:
         for node in nodes_of(path)
         if isinstance(node, ast.Attribute) and node.attr in calls
     }
-    assert users == {"kafka/worker/loop.py", "kafka/transaction_probe.py"}
+    assert users == {"kafka/worker/transaction.py", "kafka/transaction_probe.py"}
 
 
 def test_faust_is_imported_where_agents_run() -> None:

@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 from shadowbus.errors import Retry, ShadowbusError, TooLarge
 from shadowbus.kafka.clients import make_producer
 from shadowbus.kafka.worker.job import Job
-from shadowbus.kafka.worker.output import Outgoing
+from shadowbus.kafka.worker.output import OutputWriter
 from shadowbus.settings import Settings, parse_settings
 from shadowbus.stage import Outputs, Stage
 from shadowbus.topology import COMPARISONS, MAX_OUTPUT_BYTES, REPLAY_CHANGELOG, REQUESTS, Topic
@@ -34,7 +34,7 @@ def hand_over(topic: Topic, value: bytes, *, stamped: bool, kafka: str = "") -> 
     else:
         outputs.add(topic.name, 0, b"the-key", value)
     producer = make_producer(settings(kafka))
-    Outgoing(job, settings(kafka)).hand_over(producer, outputs)
+    OutputWriter(job, settings(kafka)).hand_over(producer, outputs)
     return producer
 
 
@@ -58,7 +58,7 @@ def test_a_queue_that_stays_full_is_a_reason_to_start_again() -> None:
     producer = make_producer(settings('"queue.buffering.max.messages" = 1\n'))
     outputs = Outputs(records={"comparisons": [(0, b"1", b""), (0, b"2", b"")]})
     with pytest.raises(Retry, match="stays full"):
-        Outgoing(job, settings()).hand_over(producer, outputs)
+        OutputWriter(job, settings()).hand_over(producer, outputs)
 
 
 def test_no_error_about_a_record_is_one_that_a_restart_would_mend() -> None:

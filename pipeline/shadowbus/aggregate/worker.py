@@ -6,9 +6,9 @@ import threading
 from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.clock import now_ms
 from shadowbus.kafka.worker.job import Job
-from shadowbus.kafka.worker.loop import run
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, OUTCOMES, PARTIALS, VITALS
+from shadowbus.worker import run_worker
 
 
 def run_aggregate(settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
@@ -28,4 +28,4 @@ def run_aggregate(settings: Settings, stop: threading.Event, worker_id: str = ""
         changelog_whole=True,
         open_stage=lambda held: AggregateStage(held, settings, spoiled, since_ms),
     )
-    run(job, paced, stop, worker_id)
+    run_worker(job, paced, stop, worker_id)

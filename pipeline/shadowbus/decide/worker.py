@@ -11,9 +11,9 @@ from shadowbus.decide.stage import DecideStage
 from shadowbus.exporter.trials import Trials
 from shadowbus.kafka.read.ends import Ends
 from shadowbus.kafka.worker.job import Job
-from shadowbus.kafka.worker.loop import run
 from shadowbus.settings import Settings
 from shadowbus.topology import DEAD_LETTERS, PARTIALS, VERDICTS
+from shadowbus.worker import run_worker
 
 ASK_SECONDS = 5.0
 """How long Kafka may take to say where the topics end."""
@@ -49,4 +49,4 @@ def run_decide(settings: Settings, stop: threading.Event, worker_id: str = "") -
         open_stage=open_stage,
     )
     with ThreadPoolExecutor(1, "ends") as asking:
-        run(job, paced, stop, worker_id, trials)
+        run_worker(job, paced, stop, worker_id, trials)

@@ -37,11 +37,11 @@ class Meter:
         """The loop has gone round once more, with work or without."""
         self.turned_at = now
 
-    def took(self, batch: Iterable[RecordBatch]) -> None:
-        """A batch was read."""
+    def took(self, batches: Iterable[RecordBatch]) -> None:
+        """The stage is about to get this input."""
         self.batches += 1
-        for piece in batch:
-            self.read[piece.topic] += len(piece.offsets)
+        for batch in batches:
+            self.read[batch.topic] += len(batch.offsets)
 
     def wrote(self, outputs: Outputs) -> None:
         """Records were handed to Kafka."""
@@ -57,6 +57,14 @@ class Meter:
         self.commits[bisect_left(COMMIT_BUCKETS, seconds)] += 1
         self.commit_seconds += seconds
         self.last_commit_ms = now_ms
+
+    def lagging(self, lags: Mapping[Input, int]) -> None:
+        """The number of unread records by input, as far as known."""
+        self.lags = lags
+
+    def restarted(self) -> None:
+        """The worker starts again from what is committed."""
+        self.began_again += 1
 
     def holds(self, partitions: int) -> None:
         """These are the partitions now; what was known of others is forgotten."""

@@ -5,9 +5,9 @@ import threading
 from shadowbus.compare import Comparators, make_comparator
 from shadowbus.judge.stage import JudgeStage
 from shadowbus.kafka.worker.job import Job
-from shadowbus.kafka.worker.loop import run
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, JUDGE_BOOKS, LABELS, OUTCOMES, VITALS
+from shadowbus.worker import run_worker
 
 
 def run_judge(settings: Settings, stop: threading.Event, worker_id: str = "") -> None:
@@ -36,4 +36,4 @@ def run_judge(settings: Settings, stop: threading.Event, worker_id: str = "") ->
         changelog=JUDGE_BOOKS,
         open_stage=open_stage,
     )
-    run(job, settings, stop, worker_id)
+    run_worker(job, settings, stop, worker_id)

@@ -1,6 +1,6 @@
-"""What of transactions can only be found out by trying: whether this user may write in them, and why one failed."""
+"""Whether this user may write in transactions, which only a try can tell."""
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from shadowbus.kafka.clients import make_producer, plainly
 from shadowbus.settings import Settings
@@ -34,14 +34,3 @@ def try_transaction(settings: Settings, transactional_id: str, seconds: float) -
     finally:
         producer.purge()
     return "", ""
-
-
-def reason_of(producer: Producer, error: KafkaException) -> KafkaException:
-    """Why a transaction takes nothing more, where librdkafka only says that its state is erroneous; else the error."""
-    if error.args[0].code() != KafkaError._STATE:
-        return error
-    try:
-        producer.begin_transaction()  # refused, since one is open: with what made that one fail
-    except KafkaException as reason:
-        return reason
-    return error

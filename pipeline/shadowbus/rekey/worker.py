@@ -4,10 +4,10 @@ import threading
 
 from shadowbus.errors import SettingsError
 from shadowbus.kafka.worker.job import Job
-from shadowbus.kafka.worker.loop import run
 from shadowbus.rekey.stage import SOURCE, RekeyStage
 from shadowbus.settings import Settings
 from shadowbus.topology import DEAD_LETTERS, LABELS, PREDICTIONS, REQUESTS, Topic
+from shadowbus.worker import run_worker
 
 TARGETS = (REQUESTS, PREDICTIONS, LABELS)
 
@@ -33,4 +33,4 @@ def run_rekey(settings: Settings, stop: threading.Event, worker_id: str = "") ->
         ),
         open_stage=lambda _: RekeyStage(settings),
     )
-    run(job, settings, stop, worker_id)
+    run_worker(job, settings, stop, worker_id)

@@ -10,7 +10,6 @@ from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.read.subscribe import follow
 from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.kafka.worker.job import Job
-from shadowbus.kafka.worker.loop import run
 from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.partition import ANEW
 from shadowbus.replay.single_row_share import SingleRowShare
@@ -18,6 +17,7 @@ from shadowbus.replay.stage import ReplayStage
 from shadowbus.replay.trained_on import cutoff_of, with_live
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, PREDICTIONS, REPLAY_CHANGELOG, REQUESTS, VERDICTS, VITALS
+from shadowbus.worker import run_worker
 
 PATIENCE_SHARE = 0.6
 """The share of a transaction's timeout that a bad model may take in vain: what was begun has to end too."""
@@ -69,7 +69,7 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
     following = threading.Thread(target=_attend, args=(settings, attention, model, ended), daemon=True)
     following.start()
     try:
-        run(job, settings, stop, worker_id)
+        run_worker(job, settings, stop, worker_id)
     finally:
         ended.set()
         model.close()

@@ -6,9 +6,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Retry
+from shadowbus.kafka.client_errors import ClientErrors
 from shadowbus.kafka.clients import make_admin, make_reader
 from shadowbus.kafka.error_classes import HARMLESS_IN_NO_GROUP, again, as_next_action, next_action
-from shadowbus.kafka.heard import Heard
 from shadowbus.kafka.read.batches import batches_of
 from shadowbus.kafka.read.offsets import LATEST, offset_of
 from shadowbus.settings import Settings
@@ -69,15 +69,15 @@ def read_back(
     left = {key: end for key, (start, end) in ranges.items() if start < end}
     if not left:
         return 0
-    heard = Heard()
+    heard = ClientErrors()
     consumer = make_reader(settings, error_cb=heard.note)
     try:
-        with as_next_action(_READING, heard.lately):
+        with as_next_action(_READING, heard.recent):
             consumer.assign([TopicPartition(names[topic], p, ranges[topic, p][0]) for topic, p in left])
             return _read(consumer, {names[topic]: topic for topic, _ in left}, left, give, silence_s, look)
     except TimeoutError as error:
-        if (said := heard.lately()) is not None:
-            raise next_action(_READING, KafkaException(said), heard.lately) from KafkaException(said)
+        if (said := heard.recent()) is not None:
+            raise next_action(_READING, KafkaException(said), heard.recent) from KafkaException(said)
         raise Retry(str(error)) from error
     finally:
         consumer.close()

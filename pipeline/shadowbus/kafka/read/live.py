@@ -13,9 +13,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import BrokerError
+from shadowbus.kafka.client_errors import ClientErrors
 from shadowbus.kafka.clients import make_admin, make_reader, plainly
 from shadowbus.kafka.error_classes import HARMLESS_IN_NO_GROUP
-from shadowbus.kafka.heard import Heard
 from shadowbus.kafka.read.batches import batches_of
 from shadowbus.kafka.read.offsets import bounds
 from shadowbus.settings import Settings
@@ -61,7 +61,7 @@ class _State:
     unread: set[Input]
     sparse: dict[Input, _Sparse] = field(default_factory=dict)
     connected: bool = True
-    heard: Heard = field(default_factory=Heard)
+    heard: ClientErrors = field(default_factory=ClientErrors)
     heard_at: float = 0.0
     second_at: float = 0.0
 
@@ -126,7 +126,7 @@ def _next(consumer: Consumer, state: _State) -> News:
         state.heard_at, state.connected = now, True
     elif now - state.heard_at >= (SILENCE_S if state.connected else PROBE_S):
         state.connected, state.heard_at = _answers(consumer), monotonic()
-        if not state.connected and (said := state.heard.lately()) is not None:
+        if not state.connected and (said := state.heard.recent()) is not None:
             raise KafkaException(said)
     _thin(consumer, state, slices, now)
     return News(slices, state.connected, not state.unread)

@@ -12,9 +12,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError
+from shadowbus.kafka.client_errors import ClientErrors
 from shadowbus.kafka.clients import make_admin, make_reader
 from shadowbus.kafka.error_classes import HARMLESS_IN_NO_GROUP, action_for, as_next_action
-from shadowbus.kafka.heard import Heard
 from shadowbus.kafka.read.offsets import bounds
 from shadowbus.settings import Settings
 from shadowbus.topology import Topic
@@ -45,7 +45,7 @@ def follow(
     Raises:
         BrokerError: The topic is missing, Kafka did not answer at the beginning, or refuses to let it be read.
     """
-    limits, heard = bounds(make_admin(settings), [topic.full_name(settings.namespace)], deadline), Heard()
+    limits, heard = bounds(make_admin(settings), [topic.full_name(settings.namespace)], deadline), ClientErrors()
 
     def note(error: KafkaError) -> None:
         heard.note(error)
@@ -65,7 +65,7 @@ def follow(
         silence = Deadline.after(SILENCE_S)
         while not stop.is_set():
             values: list[bytes] = []
-            with as_next_action(refused, heard.lately):
+            with as_next_action(refused, heard.recent):
                 for message in consumer.consume(BATCH, POLL_S):
                     error, value, silence = message.error(), message.value(), Deadline.after(SILENCE_S)
                     if error is not None and error.code() not in HARMLESS_IN_NO_GROUP:
@@ -86,10 +86,10 @@ def _tell(topic: Topic, error: KafkaError) -> None:
     logger.warning("Following %s: %s", topic.name, error.str())
 
 
-def _look(consumer: Consumer, heard: Heard) -> None:
+def _look(consumer: Consumer, heard: ClientErrors) -> None:
     """Where nothing comes, see whether that is because Kafka refuses to talk; one that is away is waited for."""
     try:
         consumer.list_topics(timeout=PROBE_S)
     except KafkaException:
-        if heard.lately() is not None:
+        if heard.recent() is not None:
             raise

@@ -1,4 +1,4 @@
-"""One call in a thread of its own, so that the loop can go on meanwhile. Part of steps 1 and 5."""
+"""A call in a background thread, so that the loop can go on meanwhile: a restore (step 1) and a commit (step 5)."""
 
 import threading
 from collections.abc import Callable
@@ -7,12 +7,15 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Aside(Generic[Result]):
-    """A call that has begun; what it returns or raises comes out where it is waited for.
+class Background(Generic[Result]):
+    """A call that has begun; `wait` returns or raises what it did.
 
-    >>> Aside(lambda: 7).wait()
+    It is no `Future` of an executor for two reasons: the thread is a daemon, so a call into librdkafka that hangs does
+    not keep the process from ending; and a failure keeps none of the clients alive that its frames refer to.
+
+    >>> Background(lambda: 7).wait()
     7
-    >>> Aside(lambda: 1 / 0).wait()
+    >>> Background(lambda: 1 / 0).wait()
     Traceback (most recent call last):
     ...
     ZeroDivisionError: division by zero
@@ -22,21 +25,21 @@ class Aside(Generic[Result]):
         self._call = call
         self._results: list[Result] = []
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True, name="aside")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="background")
         self._thread.start()
 
     @property
     def under_way(self) -> bool:
-        """Whether it has not come back yet."""
+        """Whether the call has not returned yet."""
         return self._thread.is_alive()
 
     def wait(self) -> Result:
-        """Until it has come back."""
+        """Block until the call has returned; return its result or raise its error."""
         self._thread.join()
         if self._error is None:
             return self._results[0]
-        # Kept here or in this frame it would hold itself, and the clients of every frame it came through with it: the
-        # collector of cycles, which is told to look seldom, would let go of none of them.
+        # Kept in this object or this frame, the error would be part of a reference cycle, together with the clients of
+        # every frame in its traceback; the cycle collector, which runs seldom here, would free them late or never.
         error, self._error = self._error, None
         try:
             raise error

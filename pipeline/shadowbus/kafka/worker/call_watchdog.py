@@ -1,9 +1,9 @@
-"""Ends the process when a call into librdkafka does not come back.
+"""Ends the process when a call into librdkafka hangs.
 
-When a broker is killed in the middle of it, `send_offsets_to_transaction` of librdkafka 2.16 waits for ever, whatever
-timeout it was given (its issue 5456). Nothing inside the process can free that thread. The loop is made to be killed at
-any moment, so that is what happens: the exit status says "try again", and whoever started the worker (`shadowbus up`,
-Kubernetes, systemd) starts it anew.
+When a broker is killed during it, `send_offsets_to_transaction` of librdkafka 2.16 never returns, whatever its timeout
+(librdkafka issue 5456). Nothing in the process can free that thread. The loop is safe to kill at any moment, so the
+watchdog kills it: the exit status means "try again", and whoever started the worker (`shadowbus up`, Kubernetes,
+systemd) restarts it.
 """
 
 import contextlib
@@ -20,22 +20,22 @@ EXIT_STATUS = 75
 """EX_TEMPFAIL of sysexits.h: a later try may succeed."""
 
 
-class Patience:
-    """Watches other threads' calls from a thread of its own.
+class CallWatchdog:
+    """Watches calls of other threads from its own thread.
 
     Args:
-        seconds: How long a call may take that says nothing else, any timeout of its own included.
+        seconds: The longest time that a call may take, unless it names another; its own timeout is part of it.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._calls: dict[object, tuple[str, float, float]] = {}
         self._over = threading.Event()
-        threading.Thread(target=self._watch, daemon=True, name="patience").start()
+        threading.Thread(target=self._watch, daemon=True, name="call watchdog").start()
 
     @contextlib.contextmanager
     def during(self, call: str, seconds: float | None = None) -> Iterator[None]:
-        """Name the call that is made inside the block, and how long it may take."""
+        """Watch the call inside the block; `seconds` is the longest that it may take."""
         mine = object()
         self._calls[mine] = (call, monotonic(), self.seconds if seconds is None else seconds)
         try:
@@ -44,7 +44,7 @@ class Patience:
             del self._calls[mine]
 
     def end(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         self._over.set()
 
     def _watch(self) -> None:
@@ -52,7 +52,7 @@ class Patience:
             for call, since, seconds in list(self._calls.values()):
                 if monotonic() - since > seconds:
                     logger.critical(
-                        "%s has not come back for %.0f s; this worker ends, and is safe to start again.", call, seconds
+                        "%s has hung for %.0f s; exiting so that this worker can be restarted (safe)", call, seconds
                     )
                     logging.shutdown()
                     os._exit(EXIT_STATUS)

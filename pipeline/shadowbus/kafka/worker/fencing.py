@@ -74,14 +74,14 @@ def owners_of(group: str, committed: Iterable[TopicPartition]) -> dict[Partition
 
 
 def marked(
-    positions: Mapping[Input, int], names: Mapping[str, str], owner: str, ids: Mapping[str, str]
+    positions: Mapping[Input, int], owner: str, *, names: Mapping[str, str], ids: Mapping[str, str]
 ) -> list[TopicPartition]:
     """Positions as Kafka takes them; beside each, whose they are, and the id of the topic.
 
     Args:
         positions: By input.
-        names: Full topic names by their names in the topology.
         owner: A transactional id, or `NOBODY`.
+        names: Full topic names by their names in the topology.
         ids: The topics' ids by their names in the topology.
     """
     return [

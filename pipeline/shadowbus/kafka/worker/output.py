@@ -17,7 +17,7 @@ from shadowbus.topology import MAX_RECORD_BYTES
 SHOWN_KEY_BYTES = 100
 
 
-class Outgoing:
+class OutputWriter:
     """The writing side of the loop.
 
     Args:

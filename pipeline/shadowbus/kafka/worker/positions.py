@@ -1,4 +1,4 @@
-"""Where a worker stands in each of its inputs. Pure."""
+"""The positions of a worker in each of its inputs: read, produced, committed. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
@@ -8,61 +8,61 @@ from shadowbus.stage import Input, RecordBatch
 
 
 @dataclass(slots=True)
-class Progress:
-    """Where each input stands. Offsets only grow."""
+class Positions:
+    """Offsets by input; they only grow."""
 
-    next: dict[Input, int] = field(default_factory=dict)  # the next record to take
+    next: dict[Input, int] = field(default_factory=dict)  # the next record to read
     covered: dict[Input, int] = field(default_factory=dict)  # produced up to here
     committed: dict[Input, int] = field(default_factory=dict)
-    ends: dict[Input, int] = field(default_factory=dict)  # inputs read to their end, and where that was
+    ends: dict[Input, int] = field(default_factory=dict)  # the end of each input that was read to its end
 
     @classmethod
-    def at(cls, starts: Mapping[Input, int], committed: Mapping[Input, int]) -> "Progress":
-        """At the beginning of an assignment. Where records were lost, the next commit has to stand behind them."""
+    def at(cls, starts: Mapping[Input, int], committed: Mapping[Input, int]) -> "Positions":
+        """At the start of an assignment. Where records were lost, the next commit must be behind them."""
         return cls(dict(starts), dict(starts), dict(committed))
 
-    def take(self, slices: Iterable[RecordBatch], ends: Mapping[Input, int]) -> list[RecordBatch]:
+    def take(self, batches: Iterable[RecordBatch], ends: Mapping[Input, int]) -> list[RecordBatch]:
         """Note what was read.
 
         Args:
-            slices: What Kafka handed out. After a rebalance that may be partitions no longer held, and once more what
-                was taken before it.
-            ends: The partitions that were read to their end, with the offset of that end.
+            batches: Records from the consumer. After a rebalance they may belong to partitions no longer held, or
+                repeat earlier ones.
+            ends: The end offset of each partition that was read to its end.
 
         Returns:
-            What is new, as slices that are not empty.
+            The new records, in batches that are not empty.
         """
         fresh: list[RecordBatch] = []
-        for piece in slices:
-            if piece.input not in self.next:
+        for batch in batches:
+            if batch.input not in self.next:
                 continue
-            if known := bisect_left(piece.offsets, self.next[piece.input]):
-                for column in (piece.keys, piece.values, piece.timestamps, piece.offsets):
-                    del column[:known]
-            if piece.offsets:
-                self.next[piece.input] = piece.next_offset
-                self.ends.pop(piece.input, None)
-                fresh.append(piece)
+            if seen := bisect_left(batch.offsets, self.next[batch.input]):
+                for column in (batch.keys, batch.values, batch.timestamps, batch.offsets):
+                    del column[:seen]
+            if batch.offsets:
+                self.next[batch.input] = batch.next_offset
+                self.ends.pop(batch.input, None)
+                fresh.append(batch)
         self.ends.update({key: end for key, end in ends.items() if end >= self.next.get(key, end + 1)})
         return fresh
 
     def cover(self, positions: Mapping[Input, int]) -> None:
-        """Note that everything before these positions is accounted for.
+        """Note that all records before these positions are accounted for.
 
         Raises:
             AssertionError: A position moves back: the stage is wrong, and committing would repeat its output.
         """
         for key, offset in positions.items():
             if offset < self.covered.get(key, 0):
-                raise AssertionError(f"{key} was moved back from {self.covered[key]} to {offset}")
+                raise AssertionError(f"the position of {key} moved back from {self.covered[key]} to {offset}")
             self.covered[key] = offset
 
     def owing(self) -> bool:
-        """Whether something was taken that is not yet accounted for."""
+        """Whether records were read that are not yet accounted for."""
         return self.covered != self.next
 
     def uncommitted(self) -> dict[Input, int]:
-        """The positions a commit has to carry; at the end of an input, past the transaction markers behind it."""
+        """The positions for the next commit; at the end of an input, those behind its transaction markers."""
         target = dict(self.covered)
         for key, end in self.ends.items():
             if target.get(key) == self.next.get(key) and end > target.get(key, end):

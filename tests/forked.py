@@ -13,7 +13,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
         "shadowbus.cli.program",
-        "shadowbus.cli.overview",
+        "shadowbus.cli.read.overview",
         "shadowbus.replay.worker",
         "shadowbus.judge.worker",
         "shadowbus.aggregate.worker",

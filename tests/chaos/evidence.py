@@ -9,7 +9,7 @@ import orjson
 from chaos.forgery import BAD, Forgery
 from chaos.offered import BROKEN, LARGE, Offered
 from recomputed import Recomputed
-from shadowbus.cli.verify import verify
+from shadowbus.cli.read.verify import verify
 from shadowbus.records import Verdict, decode
 from topic_log import Record, log_of
 from traffic import Stream

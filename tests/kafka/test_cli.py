@@ -17,7 +17,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewTopic
 
-from shadowbus.cli.overview import group_name
+from shadowbus.cli.read.overview import group_name
 from shadowbus.clock import Deadline
 from shadowbus.kafka.read.table import read_table
 from shadowbus.kafka.topics import create_topics

@@ -16,7 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from shadowbus.broker.cluster import EmbeddedKafka
 from shadowbus.broker.folder import free_ports
-from shadowbus.cli.overview import look
+from shadowbus.cli.read.overview import look
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.doctor.checks import diagnose
 from shadowbus.doctor.gather import gather

@@ -14,7 +14,7 @@ from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # an i
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.cimpl import NewTopic
 
-from shadowbus.cli.overview import look
+from shadowbus.cli.read.overview import look
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.settings import RekeySettings
 from shadowbus.topology import DAY_MS

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from shadowbus.cli.alone import alone
+from shadowbus.cli.run.alone import alone
 from shadowbus.errors import ShadowbusError
 from shadowbus.settings import Settings
 
 HOLDS = """
 import subprocess, sys, threading
-from shadowbus.cli.alone import alone
+from shadowbus.cli.run.alone import alone
 from shadowbus.settings import Settings
 with alone(Settings("churn", kafka={"bootstrap.servers": sys.argv[1]})):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

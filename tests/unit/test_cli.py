@@ -22,7 +22,7 @@ from shadowbus.cli import logs
 from shadowbus.cli.console import clean
 from shadowbus.cli.logs import OneLine
 from shadowbus.cli.program import app, run
-from shadowbus.cli.tail import line_of
+from shadowbus.cli.read.tail import line_of
 from shadowbus.models.bundle import read_bundle
 from shadowbus.records import Answer, Comparison
 from shadowbus.settings import load_settings

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shadowbus.cli.verdict import EXIT_CODES
+from shadowbus.cli.read.verdict import EXIT_CODES
 from shadowbus.notify.due import changes
 from shadowbus.promotion.course import NotAllowed, Standing, check_verdict
 from shadowbus.records import Verdict, decode, encode

@@ -9,7 +9,7 @@ import pytest
 
 from exported import LABELS, REQUESTS, TRIAL, expose, run_in_process
 from promql import Sample, labels_of, samples_of
-from shadowbus.cli.up import with_ports
+from shadowbus.cli.run.up import with_ports
 from shadowbus.clock import monotonic
 from shadowbus.errors import SettingsError
 from shadowbus.exporter.families import families

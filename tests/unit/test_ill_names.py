@@ -19,9 +19,9 @@ from exported import expose
 from ill_names import NAMES
 from promql import samples_of
 from shadowbus.cli.console import cell, clean
-from shadowbus.cli.export import _write_columns, _write_lines
 from shadowbus.cli.program import run
-from shadowbus.cli.tail import line_of
+from shadowbus.cli.read.export import _write_columns, _write_lines
+from shadowbus.cli.read.tail import line_of
 from shadowbus.exporter.trial import TrialCollector
 from shadowbus.exporter.trials import Trials
 from shadowbus.labelling.csv_cells import FORMULA, request_id

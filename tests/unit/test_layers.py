@@ -26,7 +26,7 @@ SHOWS_TIMES = {
     "cutoff.py",
     "gates.py",
     "cli/logs.py",
-    "cli/tail.py",
+    "cli/read/tail.py",
     "backtest/cells/times.py",
     "dashboard/moments.py",
     "report/moment.py",
@@ -195,7 +195,7 @@ def test_a_backtest_drives_the_stages_and_only_the_command_line_runs_it() -> Non
         for name, path in zip(NAMES, FILES, strict=True)
         if any(imported.startswith("shadowbus.backtest") for imported in imports_of(path))
     }
-    assert {name for name in importing if not name.startswith("backtest/")} == {"cli/backtest.py"}
+    assert {name for name in importing if not name.startswith("backtest/")} == {"cli/run/backtest.py"}
     machinery = (
         "shadowbus.kafka",
         "shadowbus.cli",

@@ -9,7 +9,7 @@ from sklearn.metrics import brier_score_loss, confusion_matrix, f1_score, log_lo
 
 from shadowbus.aggregate.fold import fold
 from shadowbus.aggregate.state import RunningTotals
-from shadowbus.cli.overview import _trials
+from shadowbus.cli.read.overview import _trials
 from shadowbus.records import TIMED, Aggregate, encode
 from shadowbus.stage import RecordBatch
 from shadowbus.story.harness import resources as told

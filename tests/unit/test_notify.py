@@ -11,7 +11,7 @@ import pytest
 
 from outsiders import outsider, silent
 from receiver import Receiver, receiving
-from shadowbus.cli.up import beside
+from shadowbus.cli.run.up import beside
 from shadowbus.clock import Deadline
 from shadowbus.errors import SettingsError
 from shadowbus.notify import worker

@@ -12,7 +12,7 @@ import pytest
 from downstream import Downstream
 from shadowbus.aggregate import failures, startup
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.cli.verdict import needed_sentence
+from shadowbus.cli.read.verdict import needed_sentence
 from shadowbus.decide.verify import Recount
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.trials import check_trials, going, unmet

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from downstream import Downstream
 from shadowbus import reading
-from shadowbus.cli import overview, status, verdict
 from shadowbus.cli.console import as_line
+from shadowbus.cli.read import overview, status, verdict
 from shadowbus.clock import Deadline
 from shadowbus.dashboard import charts as page_charts
 from shadowbus.dashboard import time_charts

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # an independent implementation
 
-from shadowbus.cli.up import commands
+from shadowbus.cli.run.up import commands
 from shadowbus.errors import Malformed, SettingsError
 from shadowbus.rekey.identity import identified
 from shadowbus.rekey.stage import RekeyStage

@@ -14,7 +14,7 @@ import pytest
 from fakes.instant_model import InstantModel
 from shadowbus.aggregate.fold import fold
 from shadowbus.aggregate.state import RunningTotals
-from shadowbus.cli.overview import TrialStatus, left_out_notes
+from shadowbus.cli.read.overview import TrialStatus, left_out_notes
 from shadowbus.compare import make_comparator
 from shadowbus.decide.evidence import counts_of
 from shadowbus.errors import SettingsError

@@ -10,8 +10,8 @@ import pytest
 
 from downstream import Downstream
 from shadowbus.aggregate.stage import AggregateStage
-from shadowbus.cli.overview import gate_notes
-from shadowbus.cli.verdict import show
+from shadowbus.cli.read.overview import gate_notes
+from shadowbus.cli.read.verdict import show
 from shadowbus.decide.verify import Recount
 from shadowbus.doctor.evidence import Evidence
 from shadowbus.doctor.flow import check_verdicts

@@ -14,34 +14,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from shadowbus.cli import (
-    backtest,
-    broker,
-    bundle,
-    dashboard,
-    demo,
-    doctor,
-    export,
-    label_queue,
-    logs,
-    notify,
-    promote,
-    rekey,
-    report,
-    rights,
-    settings,
-    slices,
-    status,
-    tail,
-    topics,
-    topology,
-    up,
-    verdict,
-    workers,
-)
+from shadowbus.cli import logs
+from shadowbus.cli.act import label_queue, promote
 from shadowbus.cli.console import clean
+from shadowbus.cli.operate import doctor, rights, topology
 from shadowbus.cli.options import DEFAULT_CONFIG, Options, options_of
 from shadowbus.cli.pipes import readers_may_leave
+from shadowbus.cli.read import dashboard, export, report, slices, status, tail, verdict
+from shadowbus.cli.run import backtest, notify, rekey, up, workers
+from shadowbus.cli.start import broker, bundle, demo, settings, topics
 from shadowbus.errors import BrokerError, ShadowbusError
 
 SET_UP, RUN, LOOK, ACT = "Set up", "Run", "Look", "Act"

@@ -1,6 +1,6 @@
 """Whether every stage has joined its consumer group, as Kafka says."""
 
-from shadowbus.cli.overview import group_name
+from shadowbus.cli.read.overview import group_name
 from shadowbus.clock import Deadline
 from shadowbus.demo.patience import Patience
 from shadowbus.kafka.groups import group_states

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from shadowbus.broker.cluster import EmbeddedKafka
 from shadowbus.broker.folder import free_ports
-from shadowbus.cli.up import commands
+from shadowbus.cli.run.up import commands
 from shadowbus.clock import monotonic
 from shadowbus.demo.actors import Actors, Stage, page_at
 from shadowbus.demo.joined import Joined

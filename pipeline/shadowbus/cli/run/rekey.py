@@ -2,7 +2,7 @@
 
 import typer
 
-from shadowbus.cli.workers import MetricsPort, WorkerId, begin
+from shadowbus.cli.run.workers import MetricsPort, WorkerId, begin
 from shadowbus.processes.signals import stop_on_signals
 
 

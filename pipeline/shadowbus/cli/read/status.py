@@ -9,14 +9,14 @@ from rich.text import Text
 
 from shadowbus.cli.console import cell, emit_json, output, table
 from shadowbus.cli.options import settings_of
-from shadowbus.cli.verdict import STYLES, needed_sentence
+from shadowbus.cli.read.verdict import STYLES, needed_sentence
 from shadowbus.clock import Deadline
 from shadowbus.report.moment import moment
 from shadowbus.story.acting import next_step, stands, told
 from shadowbus.story.figures import anything
 
 if TYPE_CHECKING:
-    from shadowbus.cli.overview import Overview
+    from shadowbus.cli.read.overview import Overview
     from shadowbus.records import Promotion, Verdict
 
 READ_SECONDS = 60.0
@@ -28,7 +28,7 @@ def status(
 ) -> None:
     """Show stages with members and lag, the books of each trial, and the verdicts."""
     settings = settings_of(context)
-    from shadowbus.cli.overview import look
+    from shadowbus.cli.read.overview import look
 
     overview = look(settings, Deadline.after(READ_SECONDS))
     emit_json(overview) if as_json else _show(overview, output())

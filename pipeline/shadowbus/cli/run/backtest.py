@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shadowbus.cli.console import emit_json, tell
 from shadowbus.cli.options import settings_of
-from shadowbus.cli.report import write
-from shadowbus.cli.verdict import EXIT_CODES, show
+from shadowbus.cli.read.report import write
+from shadowbus.cli.read.verdict import EXIT_CODES, show
 from shadowbus.errors import ShadowbusError
 from shadowbus.processes.signals import stop_on_signals
 from shadowbus.records import Verdict, decode

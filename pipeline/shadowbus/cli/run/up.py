@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from shadowbus.cli.alone import alone
 from shadowbus.cli.console import tell
 from shadowbus.cli.options import Options, options_of
-from shadowbus.cli.workers import MetricsPort
+from shadowbus.cli.run.alone import alone
+from shadowbus.cli.run.workers import MetricsPort
 from shadowbus.errors import BrokerError, SettingsError
 from shadowbus.processes.signals import stop_on_signals
 from shadowbus.processes.supervisor import Command, Supervisor

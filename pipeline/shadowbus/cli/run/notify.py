@@ -7,7 +7,7 @@ import typer
 from shadowbus.cli import logs
 from shadowbus.cli.console import emit
 from shadowbus.cli.options import options_of
-from shadowbus.cli.workers import WorkerId
+from shadowbus.cli.run.workers import WorkerId
 from shadowbus.clock import now_ms
 from shadowbus.errors import SettingsError, ShadowbusError
 from shadowbus.processes.signals import stop_on_signals

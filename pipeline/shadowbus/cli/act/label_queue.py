@@ -11,7 +11,7 @@ import typer
 
 from shadowbus.cli.console import tell
 from shadowbus.cli.options import settings_of
-from shadowbus.cli.recorded import MOST, ComparisonsFile, Most, OneTrial, busy, recorded
+from shadowbus.cli.read.recorded import MOST, ComparisonsFile, Most, OneTrial, busy, recorded
 from shadowbus.errors import ShadowbusError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import typer
 
 from shadowbus.cli.console import cell, emit_json, output, table, tell
 from shadowbus.cli.options import settings_of
-from shadowbus.cli.recorded import MOST, ComparisonsFile, Most, OneTrial, busy, recorded
+from shadowbus.cli.read.recorded import MOST, ComparisonsFile, Most, OneTrial, busy, recorded
 
 if TYPE_CHECKING:
     from shadowbus.slices.row import Rows

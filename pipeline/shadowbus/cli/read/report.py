@@ -7,7 +7,7 @@ import typer
 
 from shadowbus.cli.console import tell
 from shadowbus.cli.options import settings_of
-from shadowbus.cli.recorded import OneTrial, busy
+from shadowbus.cli.read.recorded import OneTrial, busy
 from shadowbus.clock import now_ms
 from shadowbus.errors import SettingsError, ShadowbusError
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from shadowbus.cli.console import cell, emit_json, output, table, tell
 from shadowbus.cli.options import settings_of
-from shadowbus.cli.verify import verify
+from shadowbus.cli.read.verify import verify
 from shadowbus.clock import Deadline
 from shadowbus.cutoff import sentence as training_sentence
 from shadowbus.errors import Malformed, ShadowbusError

@@ -1,0 +1,1 @@
+"""Verbs that only read: verdicts, status, comparisons, reports. None changes anything in Kafka."""

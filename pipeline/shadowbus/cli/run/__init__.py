@@ -1,0 +1,1 @@
+"""Verbs that run stages: one worker, all of them, or the same stages over files."""

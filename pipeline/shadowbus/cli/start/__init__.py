@@ -1,0 +1,1 @@
+"""Verbs for the first day: a demo, a broker, topics, settings, a model bundle."""

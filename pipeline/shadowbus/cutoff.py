@@ -1,7 +1,7 @@
-"""Until when a model was trained. What it may have learned by heart is no evidence of how good it is.
+"""When a model's training ended. Requests from before then are no evidence: it may know their labels by heart.
 
 In: the word of whoever bundles a model or runs a backtest, else what is known of its file (`models/trained_until.py`).
-Out: a `Cutoff`, and what people are told of it. A comparison whose request is from before it is marked `trained_on`:
+Out: a `Cutoff`, and the sentences about it. A comparison whose request is from before it is marked `trained_on`:
 it counts for failures and latency, and for nothing that rests on whether the answer was right, or the same.
 """
 
@@ -42,7 +42,7 @@ class Cutoff:
     bundled_ms: int = 0
 
     def to_record(self) -> dict[str, object]:
-        """As it stands in a manifest, and in the vitals of a model."""
+        """The form in a manifest and in the vitals of a model."""
         if self.source == "unsaid":
             return {}
         return {"trained_until_ms": self.until_ms, "trained_until_from": self.source}
@@ -91,7 +91,7 @@ def _since_epoch(when: datetime) -> int:
 
 
 def sentence(training: Mapping[str, object], requests: int, labels: int) -> str:
-    """What a person is told of the evidence that lies before the end of a model's training; empty where none does.
+    """A sentence about evidence from before a model's training ended; empty where there is none.
 
     Args:
         training: The field `training` of a verdict.

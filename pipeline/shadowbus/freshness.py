@@ -14,13 +14,13 @@ STALE_SECONDS = 20.0
 """Agents publish every second or few; while they start, or after an outage, they need some more."""
 
 ENOUGH = 50
-"""So many partials of one trial, none of which is published, have come one after the other."""
+"""This many partials of one trial in a row, none of them published, are enough to tell."""
 
 STALE_SAMPLE = 1_000
 """How many of the newest partials tell whether they are published."""
 
 WHOLE = b'"all"'
-"""Stands twice in a record of a whole trial: its segment and its window."""
+"""Twice in a record of a whole trial: its segment and its window."""
 
 Kind = TypeVar("Kind", Aggregate, Partial)
 
@@ -62,7 +62,7 @@ def _count(totals: Iterable[Mapping[str, object]]) -> int:
 
 
 def _whole(values: Iterable[bytes], kind: type[Kind]) -> Iterator[Kind]:
-    """Those of whole trials among them."""
+    """The records of whole trials among these values."""
     for value in values:
         if value.count(WHOLE) < 2:
             continue

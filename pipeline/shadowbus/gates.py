@@ -36,7 +36,7 @@ SHOWN = 60
 
 @dataclass(frozen=True)
 class Gate:
-    """Tables of the settings, as JSON has them, without what stands at its default.
+    """Tables of the settings, as JSON has them, without values that are the default.
 
     Attributes:
         tables: `gate`, `cost`, `segment`, `controls` (by name), and `shadow`, the trial's own.
@@ -46,7 +46,7 @@ class Gate:
 
     @classmethod
     def of(cls, settings: Settings, shadow: str) -> Self:
-        """That of a shadow's trials; `shadow` is absent where the settings do not know it."""
+        """The gate of a shadow's trials; the table `shadow` is absent where the settings do not have it."""
         judged = {one.name: _plain(one) for one in settings.shadow}
         for one in judged.values():
             for key in _ITS_PROCESS:
@@ -85,7 +85,7 @@ class Gate:
 
     @cached_property
     def hash(self) -> str:
-        """What two gates have in common that count and show the same: the start of a SHA-256, in hex."""
+        """Equal for gates that count and show the same: the first 16 hex digits of a SHA-256."""
         gate = {name: value for name, value in self.tables["gate"].items() if name not in WAITS}
         return _digest({**self.tables, "gate": gate})[:16]
 
@@ -145,7 +145,7 @@ def differs(settings: Settings, trial: str, told: Mapping[str, Any]) -> str:
     """That the settings of today are another gate than the one a verdict belongs to; empty where they are the same.
 
     Args:
-        settings: Those of today.
+        settings: Today's settings.
         trial: The verdict's trial.
         told: Its field `gate`.
     """
@@ -155,7 +155,7 @@ def differs(settings: Settings, trial: str, told: Mapping[str, Any]) -> str:
     try:
         changed = Gate.of(settings, shadow).changes(Gate.from_record(told.get("settings")))
     except Malformed as error:
-        return f"It cannot be said by which gate the verdict on {trial} was made: {error}."
+        return f"The gate of the verdict on {trial} cannot be read: {error}."
     if not changed:
         return ""
     return (
@@ -184,7 +184,7 @@ def _flat(table: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _shown(key: str, values: Mapping[str, Any]) -> str:
-    """A value, or what stands in place of one that was not set."""
+    """A value, or the default of one that was not set."""
     table, _, name = key.partition(".")
     kind = {"gate": GateSettings, "shadow": ShadowSettings}.get(table)
     defaults = {field.name: field.default for field in dataclasses.fields(kind)} if kind else {}

@@ -8,20 +8,20 @@ EARLIEST_MS = 0
 LATEST_MS = 4_102_444_800_000
 """Times are integer milliseconds since the epoch, from `EARLIEST_MS` on and before `LATEST_MS`, the year 2100.
 
-Every moment since March 1970 in microseconds, and since 1970's first hours in nanoseconds, lies beyond that."""
+Any time since March 1970 in microseconds, or since the first hours of 1970 in nanoseconds, is beyond that."""
 
 SECONDS = range(946_684_800, LATEST_MS // 1_000)
 """A time of these is a moment between 2000 and 2100 in seconds: as milliseconds it would be a day of early 1970."""
 
 MAX_ID_BYTES = 512
-"""A request id is the key of every record of its request: text of 1 to so many bytes in UTF-8."""
+"""A request id is the key of every record of its request: 1 to this many bytes of UTF-8 text."""
 
 MAX_MODEL_CHARACTERS = 200
 MAX_LIVE_MODELS = 500
-"""So many different live models a shadow takes in one partition: each is a trial, with books and totals of its own."""
+"""The most live models of one shadow in one partition: each is a trial with its own books and totals."""
 
 MAX_SEGMENTS_BYTES = 4_096
-"""More than this in `segments`, as JSON, is no slicing any more, and is copied into every comparison."""
+"""The most bytes of `segments` as JSON: they are copied into every comparison."""
 
 MAX_SEGMENT_CHARACTERS = 100
 """The longest name or value of a segment that is kept apart."""
@@ -31,14 +31,14 @@ MAX_ANSWER_BYTES = 1024 * 1024
 
 MAX_LABEL_BYTES = 1024 * 1024
 MAX_ERROR_CHARACTERS = 2_000
-"""Of a longer error text the beginning is kept."""
+"""A longer error text is cut to this."""
 
 MAX_LATENCY_MS = 86_400_000.0
 """A latency is at least 0 and at most a day."""
 
 MAX_TRIAL_CHARACTERS = 600
 HEAVIEST = 1e3
-"""The most requests that one comparison stands for; its weight is at least 1."""
+"""The largest weight of a comparison: how many requests it represents. The smallest is 1."""
 
 LEAST_PROBABILITY = 1e-6
 """The least chance with which a request may have been chosen to be labelled: its outcome's weight is divided by it."""
@@ -107,7 +107,7 @@ def is_model(name: object) -> bool:
 
 
 def is_segment(name: object, value: object) -> bool:
-    """Whether this can be a slice of its own; whatever else stands in `segments` travels along and is not counted.
+    """Whether this can be counted as a segment of its own; other values in `segments` are passed on and not counted.
 
     >>> [is_segment("country", value) for value in ("DE", 3, True, 1.5, None, "a|b", "x" * 101, 10**5_000)]
     [True, True, True, False, False, False, False, False]
@@ -120,4 +120,4 @@ def is_segment(name: object, value: object) -> bool:
 
 
 MOST_DAYS = 400
-"""Of a trial so many days are counted, and `gate.min_days` is no more than that."""
+"""The most days counted for a trial, and the largest `gate.min_days`."""

@@ -16,7 +16,7 @@ from shadowbus.totals.totals import COUNTERS, INDEX, LIVE_TIMED
 from shadowbus.totals.weights import FINEST
 
 LARGEST = 1e100
-"""Distances, losses and costs beyond this are counted at the edge: their squares would not be numbers any more."""
+"""Larger distances, losses and costs are counted as this: their squares would overflow."""
 
 _FAILED = [STATUSES.index(name) for name in SHADOW_FAILURES]
 _COMPARED = STATUSES.index("compared")

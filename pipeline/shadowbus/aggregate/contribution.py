@@ -1,4 +1,4 @@
-"""Some rows of a slice added up: what they contribute to the totals of their trial, segment or window."""
+"""What some rows of a batch contribute to the totals of their trial, segment or window."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,10 +33,10 @@ def comparison_contribution(
     """The totals of some comparisons of one trial.
 
     Args:
-        arrays: All of the slice.
+        arrays: All rows of the batch.
         rows: Which ones.
-        vocabulary: That of the trial.
-        lacking: The lists of missing features that came up in the slice.
+        vocabulary: The vocabulary of the trial.
+        lacking: The lists of missing features that came up in the batch.
     """
     weights = _taken(arrays.weights, rows)
     moments = _moments(arrays, rows, COMPARISON_MOMENTS)
@@ -111,7 +111,7 @@ def _moments(arrays: ColumnArrays, rows: Rows, names: Sequence[str]) -> dict[str
 def _table(
     axes: Sequence[NDArray[np.float64] | Rows], vocabulary: Vocabulary, signs: Floats | None, weights: Floats | None
 ) -> ContingencyTable:
-    """Of the rows in which every axis has a class."""
+    """Counts the rows in which every axis has a class."""
     classed = np.logical_and.reduce([axis >= 0 for axis in axes])  # no class is -1, or NaN
     codes = [axis[classed].astype(np.int64) for axis in axes]
     return ContingencyTable.of(codes, vocabulary.classes.names.names, _taken(signs, classed), _taken(weights, classed))

@@ -1,4 +1,4 @@
-"""Names that come up in the records of a trial, as small whole numbers, and only so many of them.
+"""Names from the records of a trial, coded as small integers and limited in number.
 
 A model that answers something without end must not fill the memory: the first `most` names are kept apart, in the order
 in which they appear, and whatever comes later is `(other)`. Nothing is cut when totals are merged, so merging stays a

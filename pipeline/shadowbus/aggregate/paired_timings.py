@@ -19,7 +19,7 @@ from shadowbus.totals.noise_floor import controls_of
 from shadowbus.totals.totals import Totals
 
 MOST_ROWS = 300
-"""So many rows each trial keeps that may still meet the other side's: shadow and control are seconds apart."""
+"""How many rows each trial keeps to be paired with the other side: shadow and control are seconds apart."""
 
 LEAST_MS = 1e-6
 

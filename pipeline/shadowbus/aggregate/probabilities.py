@@ -1,7 +1,7 @@
 """The scores of one side of many outcomes as columns: what it thought of the label, of the event, of its own answer.
 
-Scores of one shape (a list of so many, an object with these keys) are read as one matrix. What `distribution.py` does
-not take for probabilities is NaN here as well.
+Scores of one shape (lists of one length, objects with the same keys) are read as one matrix. Scores that
+`distribution.py` does not take for probabilities are NaN here as well.
 """
 
 from array import array
@@ -21,13 +21,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Probabilities:
-    """Of n answers, NaN where there are no probabilities or the label is none of their classes.
+    """Columns for n answers; NaN where there are no probabilities, or where the label is none of their classes.
 
     Attributes:
-        label: Of the label.
+        label: The probability given to the label.
         squared: The squared error: of two classes that of the event's probability, of more the sum over the classes.
-        event: Of the event, which is the class whose name comes last; NaN unless there are two classes.
-        score: Of the event, or with more classes of the class that was answered.
+        event: The probability of the event, the class whose name sorts last; NaN unless there are two classes.
+        score: The probability of the event; with more than two classes, of the class that was answered.
         came: 1 where the event, or the answer, came true, else 0.
     """
 
@@ -39,7 +39,7 @@ class Probabilities:
 
     @classmethod
     def of(cls, scores: Sequence[Any], labels: Sequence[str | None], answers: Sequence[str | None]) -> Self:
-        """Of n answers.
+        """The columns for n answers.
 
         Args:
             scores: As they came from JSON.

@@ -62,7 +62,7 @@ class AggregateStage(Stage):
     def restore(self, batch: RecordBatch) -> None:
         """Take back the partials of the source partitions held here, whichever partition they were written to.
 
-        A record whose key is not a partial's was not written by this stage: it is no state. The agents set it aside.
+        A record whose key is not a partial's was not written by this stage, so it is not state; readers set it aside.
         """
         for key, value in zip(batch.keys, batch.values, strict=True):
             parts = (key or b"").decode("utf-8", "replace").split("|")
@@ -72,7 +72,7 @@ class AggregateStage(Stage):
                     source.running.restore(Key(*parts[:3]), value)
 
     def resume_at(self, committed: Mapping[Input, int]) -> Mapping[Input, int]:
-        """The totals restored reach to what is committed; where there are none to be used, they are counted again."""
+        """Where to read from: the committed position, or 0 where no totals can be used and all is counted again."""
         resume: dict[Input, int] = {}
         for number, source in self.sources.items():
             mine = {topic: offset for (topic, one), offset in committed.items() if one == number and topic in COUNTED}
@@ -115,7 +115,7 @@ class AggregateStage(Stage):
     def checkpoint(self, now_ms: int) -> Outputs:
         """The partials that changed, tombstones for windows that were dropped, and new account books.
 
-        That of the whole trial is written last: who has read it has read all of a trial as of the same moment.
+        The partial of the whole trial is written last: whoever has read it has read everything of that commit.
         """
         outputs = Outputs()
         for number, source in self.sources.items():

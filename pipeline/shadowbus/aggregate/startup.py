@@ -20,7 +20,7 @@ STALLS = -10
 
 @dataclass(slots=True)
 class Startup:
-    """Of one trial in one source partition. `held` are rows, failed rows, and what their weights are above 1.
+    """The start of one trial in one source partition. `held` are rows and failed rows, and the excess of both weights.
 
     >>> beginning = Startup()
     >>> for failed in [True] * 12 + [False] * 10:
@@ -56,12 +56,12 @@ class Startup:
             self.open, self.stalled, self.held = False, False, [0.0] * 4
 
     def take_news(self) -> dict[str, list[float]]:
-        """By counter what is to be added to it since the last call: so many rows, and so much for their weights."""
+        """What to add to each counter since the last call: rows, and the excess of their weights over 1."""
         news, self.news = self.news, {}
         return news
 
     def to_record(self) -> dict[str, object]:
-        """As it stands in a partial; nothing once the shadow runs."""
+        """The form in a partial; empty once the shadow runs."""
         return {"stalled": self.stalled, "balance": self.balance, "held": self.held} if self.open else {}
 
     @classmethod

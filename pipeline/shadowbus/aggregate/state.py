@@ -24,8 +24,8 @@ from shadowbus.totals.totals import Totals
 logger = logging.getLogger("shadowbus.aggregate")
 
 MOST_TRIALS = 100
-"""So many trials are kept of a source partition, those that were counted last: a service that names a model after
-something without end, such as a build, must not fill the memory."""
+"""How many trials one source partition keeps, the ones counted last: a service that names its models after builds,
+say, must not fill the memory."""
 
 
 class _Reached(Struct, gc=False):
@@ -53,7 +53,7 @@ class RunningTotals:
     windows: dict[str, dict[int, set[Key]]] = field(default_factory=dict)
     gates: Gates | None = None
     spans: dict[str, GateSpan] = field(default_factory=dict)
-    due: set[str] = field(default_factory=set)  # trials of which a new span begins with the next comparison
+    due: set[str] = field(default_factory=set)  # trials that begin a new span with the next comparison
 
     def restore(self, key: Key, value: bytes | None) -> None:
         """Take back one record of kept state; the last one of a key counts."""
@@ -73,7 +73,7 @@ class RunningTotals:
         """Why the restored totals cannot be those of the last commit; empty where they can.
 
         Args:
-            committed: Up to where each input is. What was written with that commit, or before, counts no more.
+            committed: The committed position of each input. Totals written with that commit or before reach no further.
         """
         for key, value in self.kept.items():
             try:
@@ -141,7 +141,7 @@ class RunningTotals:
             vocabulary.from_ms = span.from_ms
 
     def span_of(self, trial: str) -> dict[str, object]:
-        """The span of a trial, as it stands in its partial."""
+        """The span of a trial, in the form that a partial has."""
         span, firsts = self.spans.get(trial), dict(sorted(self.firsts.get(trial, {}).items()))
         return {} if span is None else replace(span, first_offsets=firsts).to_record()
 
@@ -212,8 +212,8 @@ class RunningTotals:
         assert gate is not None  # noqa: S101
         span = self.spans[trial].next(gate, self.gates.since_ms, totals)
         logger.warning(
-            "%s: the gate changed (%s): what was counted before, %d comparisons in this source partition, is not part "
-            "of its verdict any more",
+            "%s: the gate changed (%s): the %d comparisons that this source partition counted before are no longer "
+            "part of its verdict",
             trial,
             "; ".join(span.changed),
             sum(span.before.values()),

@@ -11,7 +11,7 @@ from shadowbus.records import Vitals, from_object, parse_object
 from shadowbus.stage import RecordBatch
 
 MOST_LATEST = 200
-"""So many stages and shadows are remembered, those that were heard of last."""
+"""How many stages and shadows are remembered, the ones heard from last."""
 
 LATELY_MS = 3_600_000
 
@@ -28,7 +28,7 @@ class _Latest:
 class LatestVitals:
     """The newest vitals of each stage and shadow.
 
-    A record is written once for every trial it speaks of, under `trial|vitals|stage|partition`: as it came, with
+    A record is written once for every trial that it names, under `trial|vitals|stage|partition`: as it came, with
     `next_offsets`, and with what is needed to tell a gap from a delay: `claimed_since_ms` (for how long the books have
     said the same about this trial), `behind` (comparisons not yet counted; null when unknown) and `written_ms`, all by
     the clock of this worker.
@@ -87,7 +87,7 @@ def _read(value: bytes | None, partition: int) -> tuple[dict[str, Any], Vitals]:
     record = parse_object(value)
     vitals = from_object(Vitals, record)
     if vitals.partition != partition:
-        raise Malformed(f"it speaks of partition {vitals.partition}, and lies in {partition}")
+        raise Malformed(f"its 'partition' is {vitals.partition}, but it lies in partition {partition}")
     if "|" in vitals.stage:
         raise Malformed("the field 'stage' may not hold '|'")
     try:

@@ -1,7 +1,7 @@
 """Which segments, classes and features of a trial are kept apart, as one source partition has seen them.
 
-A service that names something without end, such as a customer in a segment, must not fill the memory: the first so many
-names are kept apart, in the order in which they appear, and all later ones count as `(other)`, or `name=other` of a
+A service that names something without end, such as a customer in a segment, must not fill the memory: names are kept
+apart in the order in which they appear, up to a limit, and all later ones count as `(other)`, or `name=other` for a
 segment. Merging totals cuts nothing, so it stays a sum; a summary shows the most frequent names. Windows are kept for
 the first `MOST_WINDOWED` segments only, as there are hundreds of windows for each.
 """
@@ -127,11 +127,11 @@ class Vocabulary:
     timings: Timings = field(default_factory=Timings)
     began_ms: int | None = None  # as `Windows.began` has it; None before the first record
     budget_ms: float | None = None
-    from_ms: int = 0  # the time of the first request of its span: outcomes of earlier ones are not of it
+    from_ms: int = 0  # when its span's first request came: outcomes of earlier requests are left out
 
     @classmethod
     def of(cls, trial: str, definitions: MetricDefinitions, segments: Segments | None = None) -> Self:
-        """Of a new trial, or of one whose segments are known already."""
+        """The vocabulary of a new trial, or of one whose segments were restored."""
         priced = frozenset(name for pair in definitions.costs for name in pair)
         return cls(
             definitions.kind_of(trial),

@@ -1,6 +1,6 @@
 """A record that could not be used, set aside whole: where it came from, why, and its bytes.
 
-Guaranteed: whatever the record was, its dead letter fits into Kafka. Of what is too large the beginning is kept.
+Guaranteed: whatever the record was, its dead letter fits into Kafka. What is too large is cut.
 """
 
 import base64
@@ -11,10 +11,10 @@ from shadowbus.records.codec import VERSION, encode
 from shadowbus.topology import MAX_RECORD_BYTES
 
 KEPT_BYTES = MAX_RECORD_BYTES // 2
-"""Of a longer value the beginning is kept: in base64 the whole would not fit into a record."""
+"""A longer value is cut to this: in base64 the whole would not fit into a record."""
 
 KEPT_KEY_BYTES = 64 * 1024
-"""Of a longer key the beginning is kept: it stands in the letter and over it, and is no request id anyway."""
+"""A longer key is cut to this: it is written twice, as the letter's key and inside it, and is no request id anyway."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What lies in the verdicts topic: verdicts, what was done about them, and who was told."""
+"""The records of the verdicts topic: verdicts, promotions, and what receivers of notifications were sent."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from shadowbus.records.codec import VERSION
 
 @dataclass(frozen=True, slots=True)
 class PreviousVerdict:
-    """A verdict that stood, and since when."""
+    """The verdict before, and since when it held."""
 
     verdict: str
     since_ms: int

@@ -25,7 +25,7 @@ _PAGE = (PARTS, 4)
 
 @dataclass(slots=True)
 class CalibrationHistogram:
-    """Of one side.
+    """The scores of one model.
 
     Attributes:
         curve: Shape (2, `BINS`): by whether the event came, the weight of answers by its probability. None: nothing.
@@ -40,7 +40,7 @@ class CalibrationHistogram:
 
     @classmethod
     def of(cls, score: Floats, event: Floats, came: Floats, signs: Floats | None, weights: Floats | None) -> Self:
-        """Of n answers.
+        """The histogram of n answers.
 
         Args:
             score: The probability that an answer gave to what it says, from 0 to 1; NaN is none.

@@ -12,7 +12,7 @@ OTHER = "(other)"
 """The name of whatever is not counted under a name of its own."""
 
 Weighted = Mapping[Cell, float]
-"""What each cell stands for."""
+"""The weight of each cell."""
 
 Number = TypeVar("Number", int, float)
 
@@ -40,7 +40,7 @@ class ContingencyTable:
         signs: NDArray[np.float64] | None,
         weights: NDArray[np.float64] | None,
     ) -> Self:
-        """Of n records.
+        """The table of n records.
 
         Args:
             codes: For each axis n positions in `names`.
@@ -70,11 +70,11 @@ class ContingencyTable:
         return sum(self.counts.values())
 
     def weight(self, cell: Cell) -> float:
-        """What a cell stands for."""
+        """The weight of a cell: its count plus the excess."""
         return self.counts.get(cell, 0) + self.excess.get(cell, 0.0)
 
     def weights(self) -> dict[Cell, float]:
-        """What every cell stands for."""
+        """The weight of every cell."""
         return {cell: self.weight(cell) for cell in self.counts.keys() | self.excess.keys()}
 
     def margin(self, axis: int) -> dict[str, int]:
@@ -106,7 +106,7 @@ class ContingencyTable:
         """Read it back.
 
         Raises:
-            IndexError, TypeError, ValueError: It is not a table with so many axes.
+            IndexError, TypeError, ValueError: It is not a table with that number of axes.
         """
         found = cls()
         for row in rows:
@@ -128,7 +128,7 @@ def f1_of(truth: Weighted, event: str | None) -> float | None:
         event: The class it is of. None: the mean over all classes that were a label or an answer, but `(other)`.
 
     Returns:
-        From 0 to 1; None where nothing of it was seen.
+        From 0 to 1; None where none of these classes was seen.
 
     >>> f1_of({("1", "1"): 8, ("0", "1"): 2, ("1", "0"): 2, ("0", "0"): 88}, "1")
     0.8

@@ -29,7 +29,7 @@ class Addends:
 
     @classmethod
     def of(cls, numbers: NDArray[np.float64]) -> Self:
-        """Of an array of shape (rows, n), all of them finite and below 1e300."""
+        """From an array of shape (rows, n) of finite numbers below 1e300."""
         layers: list[NDArray[np.float64]] = []
         rest, room = numbers, numbers.shape[1].bit_length() + 1
         while rest.any():

@@ -1,6 +1,6 @@
 """The natural logarithm, the same to the last bit on every processor and with every build of numpy.
 
-What numpy and C libraries give differs in the last bit by processor, and sums of it do then. Here it is worked out with
+numpy and C libraries differ in the last bit between processors, and then so do sums. Here it is worked out with
 additions, multiplications and divisions only, one after the other, which IEEE 754 rounds in one way.
 """
 

@@ -33,16 +33,16 @@ class Moments:
 
     @classmethod
     def of(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> "Moments":
-        """Of a batch of finite values, with their weights (None: all 1)."""
+        """The moments of a batch of finite values, with their weights (None: all 1)."""
         return cls.of_columns(values.reshape(1, -1), weights)[0]
 
     @classmethod
     def of_columns(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> "list[Moments]":
-        """Of several columns at once, each of shape (n,) in an array of shape (columns, n); NaN is no value.
+        """The moments of several columns, each of shape (n,) in an array of shape (columns, n); NaN is no value.
 
         Args:
             values: The columns.
-            weights: Of the n records (None: all 1), multiples of 2^-20.
+            weights: The weights of the n records (None: all 1), multiples of 2^-20.
         """
         return Values.of(values, weights).moments(np.arange(values.shape[1]))
 
@@ -82,7 +82,7 @@ class Moments:
         return self.n > 0
 
     def to_record(self) -> dict[str, Any]:
-        """As it stands in a partial: what people read, and both sums as floats that add up to them."""
+        """The form in a partial: what people read, and both sums as floats that add up to them."""
         excess = {"excess": self.excess} if self.excess else {}
         exact = {"sum": pieces(self.total), "squares": pieces(self.squares)} if self.n else {}
         return {"n": self.n, "mean": self.mean, "m2": self.m2, **exact, **excess}
@@ -100,13 +100,13 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Columns of values, of which any rows may be added up: what they have in common is worked out once.
+    """Columns of values, prepared once so that any of their rows can be added up.
 
     Attributes:
         there: Shape (columns, n): whether there is a value.
         addends: Of the columns with any value, those times their weights, and then their squares times their weights.
         used: Which columns those are.
-        excess: Of the n rows the weight minus 1. None: all 0.
+        excess: The weight of each row minus 1. None: all 0.
     """
 
     there: NDArray[np.bool_]
@@ -116,7 +116,7 @@ class Values:
 
     @classmethod
     def of(cls, values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> Self:
-        """Of an array of shape (columns, n), in which NaN is no value; weights are multiples of 2^-20 (None: all 1)."""
+        """From an array of shape (columns, n); NaN is no value, and weights are multiples of 2^-20 (None: all 1)."""
         there = ~np.isnan(values)
         used = np.flatnonzero(there.any(axis=1))
         filled = np.where(there[used], values[used], 0.0)
@@ -125,7 +125,7 @@ class Values:
         return cls(there, addends, used, None if weights is None else weights - 1.0)
 
     def moments(self, rows: NDArray[np.int64]) -> list[Moments]:
-        """Of some rows, for each column."""
+        """The moments of some rows, for each column."""
         found = [Moments()] * len(self.there)
         if not self.used.size or not rows.size:
             return found
@@ -191,7 +191,7 @@ class CorrectedMoments:
         return bool(self.given.n or self.taken.n)
 
     def to_record(self) -> dict[str, Any]:
-        """As they stand in a partial."""
+        """The form in a partial."""
         taken = {"taken": self.taken.to_record()} if self.taken.n else {}
         return {**self.given.to_record(), **taken}
 

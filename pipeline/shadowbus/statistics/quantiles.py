@@ -46,7 +46,7 @@ class Quantiles:
         weights: NDArray[np.float64] | None = None,
         within: tuple[float, float] = DURATIONS,
     ) -> Self:
-        """Of a batch of values, none of them NaN; one that stands for several (its weight, rounded) comes as often."""
+        """The sketch of a batch of values, none of them NaN; a value is added as often as its weight, rounded, says."""
         if not values.size:
             return cls()
         if weights is not None:

@@ -1,4 +1,4 @@
-"""What the shadow's decisions are worth more than the live ones, by the cost matrix. Pure."""
+"""By how much the shadow's decisions are worth more than the live ones, by the cost matrix. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,8 +17,8 @@ def decision_value(totals: Totals, costs: Mapping[tuple[str, str], float], ends:
     """The field `value` of docs/metrics.md; None without a cost matrix.
 
     Args:
-        totals: Of a trial, segment and window.
-        costs: By label and answer; only what each flip is worth is worked out of it.
+        totals: The totals of a trial, segment and window.
+        costs: The costs by label and answer, which say what each flip is worth.
         ends: Works out the interval.
     """
     if not costs and not totals.value:

@@ -42,6 +42,6 @@ def _quantiles(sketch: Quantiles) -> dict[str, float | None]:
 
 
 def _timed(view: TotalsView) -> str | None:
-    """What live latencies are of; None where that is not known, or not the same of all."""
+    """What was timed; None where that is not known, or differs between requests."""
     kinds = [kind for kind, name in zip(TIMED, LIVE_TIMED, strict=True) if view.count(name)]
     return kinds[0] if len(kinds) == 1 and view.count(*LIVE_TIMED) == view.totals.live_latency.n else None

@@ -28,7 +28,7 @@ def summarize(totals: Totals, options: SummaryOptions, beside: Beside | None = N
     """What people read of some totals, by metric.
 
     Args:
-        totals: Of a trial, segment and window.
+        totals: The totals of a trial, segment and window.
         options: How they are read.
         beside: What a whole trial has beside its totals. None: they are of a segment or a window.
     """

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MOST_TEXTS = 3
-"""So many different things that workers say are kept."""
+"""How many different texts of workers are kept."""
 
 
 def resources(vitals: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

@@ -56,10 +56,10 @@ class TotalsView:
         beside: What a whole trial has beside them. None: they are of a segment or a window.
         scaled: Counts in weighted proportions, by counter.
         requests: Requests that the shadow was asked, as they were counted.
-        early: Those of them from before the shadow began to run.
+        early: Requests from before the shadow began to run, as they were counted.
         asked: Requests that the shadow was asked, scaled.
-        ran: Those of them since it began to run, scaled.
-        failed: Those of `ran` on which it failed, scaled.
+        ran: Requests since the shadow began to run, scaled.
+        failed: Requests of `ran` on which the shadow failed, scaled.
     """
 
     def __init__(self, totals: Totals, options: SummaryOptions, beside: Beside | None = None) -> None:

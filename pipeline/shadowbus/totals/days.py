@@ -46,7 +46,7 @@ class Days:
 
     @classmethod
     def of(cls, times: NDArray[np.int64]) -> Self:
-        """Those of some times, in milliseconds."""
+        """The days of some times, given in milliseconds."""
         found = cls()
         days = times // DAY_MS
         for day in np.unique(days).tolist():
@@ -92,7 +92,7 @@ class Days:
         return max(first, day * DAY_MS + there[0] * HOUR_MS)
 
     def _bound(self) -> None:
-        """Keep the newest. Those of a union are among the newest of its parts, so that it adds up in any order."""
+        """Keep the newest days; those of a union are among the newest of its parts, so merging works in any order."""
         for day in sorted(self.rows)[:-MOST_DAYS]:
             del self.rows[day]
 

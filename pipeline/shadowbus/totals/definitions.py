@@ -1,4 +1,4 @@
-"""What is counted of each trial: what kind of answers its shadow gives, the latency budget, what decisions cost."""
+"""How records are counted: the kind of a shadow's answers, the latency budget, what decisions cost, the limits."""
 
 import math
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ KINDS = {"classification": "classes", "regression": "numbers"}
 
 @dataclass(frozen=True, slots=True)
 class MetricDefinitions:
-    """On what terms records are counted; they may change between two starts, what was counted before stays.
+    """How records are counted. Definitions may change between two starts; what was counted before stays.
 
     Attributes:
         window_ms: The length of a window in the long run, by the records' `timestamp_ms`; see `Windows`.
@@ -52,7 +52,7 @@ class MetricDefinitions:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Those of the settings."""
+        """The definitions that the settings make."""
         tasks = {shadow.name: shadow.task for shadow in settings.shadow}
         costs = {(class_name(cost.label) or "", class_name(cost.prediction) or ""): cost.cost for cost in settings.cost}
         controls = frozenset(shadow.name for shadow in settings.shadow if shadow.control)
@@ -78,7 +78,7 @@ class MetricDefinitions:
         return max((max(costs) - min(costs) for costs in by_label.values()), default=0.0)
 
     def same_classes(self, trial: str) -> Mapping[str, str]:
-        """Which class another name of it stands for, in the settings of a trial's shadow."""
+        """Other names of classes, by name, from the settings of a trial's shadow."""
         return self.same.get(shadow_of(trial), {})
 
     def kind_of(self, trial: str) -> str:

@@ -28,17 +28,17 @@ class DetailedTotals:
         flips: Label by live answer by shadow answer, where the decisions cost differently.
         lacking: Missing features by name.
         live_answers: Answers that are numbers.
-        shadow_answers: The same of the shadow.
+        shadow_answers: The shadow's answers that are numbers.
         latency_gaps: Shadow latency minus live latency of the same request, in ms.
-        live_loss: Where both sides have a loss, that of the live answer.
-        shadow_loss: And that of the shadow.
+        live_loss: The live loss, where both sides have one.
+        shadow_loss: The shadow's loss of the same answers.
         live_value: What the live decision is worth by the cost matrix.
         live_log_loss: Where both sides gave the label a probability, the live log loss.
-        log_loss: And by how much that of the shadow is larger.
+        log_loss: By how much the shadow's log loss is larger.
         live_brier: The live Brier score of the same.
-        brier: And by how much that of the shadow is larger.
-        live_scores: How the same live scores came true.
-        shadow_scores: And those of the shadow.
+        brier: By how much the shadow's Brier score is larger.
+        live_scores: How the live scores of the same came true.
+        shadow_scores: How the shadow's scores of the same came true.
         reasons: Why rows could not be compared or judged; of the whole trial only.
     """
 

@@ -31,7 +31,7 @@ class NoiseFloor:
 
     @classmethod
     def of(cls, totals: Iterable[Totals]) -> Self:
-        """Of the control's trials with one champion."""
+        """The noise floor from the totals of the control's trials with one champion."""
         noise = cls()
         for one in totals:
             noise = noise + cls._of(one)
@@ -57,7 +57,7 @@ class NoiseFloor:
         )
 
     def to_record(self) -> dict[str, Any]:
-        """As it stands in partials; empty where nothing was counted."""
+        """The form in partials; empty where nothing was counted."""
         return {name: getattr(self, name) for name in self.__slots__} if self.n else {}
 
     @classmethod

@@ -1,7 +1,7 @@
 """Why records could not be used to compare: the commonest texts with their counts, few of them, whatever models say.
 
-Texts that differ only in what is quoted and in words with a digit (numbers, ids, times) are one form. Of each form
-it is kept how often it came and, for every such place, what stood there if it was always the same.
+Texts that differ only in quoted parts and in words with a digit (numbers, ids, times) share one form. Each form keeps
+its count and, for every such place, its text if that was always the same.
 """
 
 import re
@@ -15,7 +15,7 @@ ABOUT = (FAILED, LIVE, UNLIKE, UNJUDGED)
 """What is asked why: the shadow failed; the live model did; two answers cannot be compared; a label judges neither."""
 
 MOST = 8
-"""So many forms are kept apart of each, by source partition: those that came first; all others are `(other)`."""
+"""How many forms of each kind one source partition keeps apart: the first ones; all others are `(other)`."""
 
 LONGEST = 200
 PLACE = "…"
@@ -25,7 +25,7 @@ Parts = tuple[str | None, ...]
 
 
 def form(text: str) -> tuple[str, Parts]:
-    """What texts of one kind have in common, and what stands in the places where they may differ.
+    """What texts of one kind have in common, and the parts in which they may differ.
 
     >>> form("ValueError: could not convert string to float: 'basic'")
     ('ValueError: could not convert string to float: …', ("'basic'",))
@@ -70,7 +70,7 @@ class Reasons:
         return bool(self.counts)
 
     def to_record(self) -> list[list[Any]]:
-        """One list for each form: what it is about, the form, the count, and what stood in its places."""
+        """One list for each form: what it is about, the form, the count, and the parts in its places."""
         return [[*cell, self.counts[cell], list(self.parts[cell])] for cell in sorted(self.counts)]
 
     @classmethod

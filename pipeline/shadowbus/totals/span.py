@@ -23,7 +23,7 @@ class Gates:
     """What a worker's settings say of trials.
 
     Args:
-        settings: They.
+        settings: The settings.
         since_ms: When the worker that has read them started. Of two workers with other settings the later one counts.
     """
 
@@ -32,7 +32,7 @@ class Gates:
         self._known: dict[str, Gate] = {}
 
     def of(self, trial: str) -> Gate | None:
-        """The gate of a trial; None where the settings have its shadow no more."""
+        """The gate of a trial; None where its shadow was removed from the settings."""
         shadow = shadow_of(trial)
         if self.settings.without_shadow(shadow):
             return None
@@ -62,7 +62,7 @@ class GateSpan:
         first_offsets: By topic the offset of its first record.
         before: Comparisons by status that came before it, which the books need, and their highest running number.
         number_before: That one.
-        elsewhere: Whether this stands for a partition that has counted nothing by the gate of the others.
+        elsewhere: Whether this source partition has counted nothing by the gate of the others.
     """
 
     gate: Gate | None = None
@@ -91,7 +91,7 @@ class GateSpan:
         return dict(Counter(self.before) + Counter(totals.statuses)), max(self.number_before, totals.number)
 
     def to_record(self) -> dict[str, Any]:
-        """As it stands in the partial of a whole trial; what says nothing is left out."""
+        """The form in the partial of a whole trial; empty fields are left out."""
         plain = {name: getattr(self, name) for name in self.__slots__ if name != "gate"}
         tables = {} if self.gate is None else {"gate": dict(self.gate.tables)}
         return {**tables, **{name: value for name, value in plain.items() if value or name == "number"}}
@@ -153,7 +153,7 @@ def told(partials: Sequence[Partial], gate: Gate, former: Mapping[str, Any] | No
     """The field `gate` of a verdict: which it is, and what changed when.
 
     Args:
-        partials: Of one gate.
+        partials: Partials of one gate.
         gate: It.
         former: The verdict by the gate of before: `verdict`, `since_ms` and the `hash` of that gate.
     """

@@ -1,4 +1,4 @@
-"""The running totals of one trial, segment and window: everything that is known of it, as numbers that add up.
+"""The running totals of one trial, segment and window, as numbers that add up.
 
 Totals merge by `+` with `Totals()` as identity, in any order and grouping: counts and means exactly,
 quantiles within the error of their sketch.
@@ -55,7 +55,7 @@ as it was when they were counted; `live_errors` and `shadow_errors` are answers 
 are comparisons of requests that lacked features; `labels` are outcomes, `labelled_agreed` and `labelled_disagreed`
 those in which both answers are known to be the same, and not to be.
 
-`live_exchange`, `live_call` and `live_model` are live answers with a latency, by what it is of.
+`live_exchange`, `live_call` and `live_model` are live answers with a latency, by what was timed.
 
 `trained_on` are compared requests from before the model's training ended, and `labels_trained_on` the outcomes of such
 requests: they are in no other counter that rests on answers or labels (not in `agreed`, not in `labels`).
@@ -64,7 +64,7 @@ requests: they are in no other counter that rests on answers or labels (not in `
 `before_live_right` those in which the shadow and the live model were. Those that begin with `early` are the part of
 these that counts, since it is from after the model's training as far as is known.
 
-Those of `startup.py` are of the whole trial only.
+Those in `STARTUP` are counted for the whole trial only.
 """
 
 _OF_LABELS = np.array([name in COUNTERS[COUNTERS.index("labels") :] for name in COUNTERS])
@@ -100,7 +100,7 @@ class Totals:
         days: On which days the shadow answered what it was not trained on; empty in windows and segments.
         slowdown: Of rows that the control timed too, the logarithm of how many times as long the shadow took; of the
             whole trial only, as the next.
-        control_gap: Of the same rows, shadow minus control in ms.
+        control_gap: Shadow minus control, in ms, of the same rows.
 
     >>> (Totals() + Totals()).count("labels")
     0

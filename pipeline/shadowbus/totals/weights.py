@@ -23,8 +23,8 @@ class Weights:
     Attributes:
         excess: By counter the sum of `weight - 1` over what it counts. None: all 0.
         heaviest: The largest weight of any record.
-        compared: That of comparisons; None: as `heaviest`.
-        apart: That of outcomes, but for those in which both answers are the same; None: as `heaviest`.
+        compared: The largest weight of a comparison; None: as `heaviest`.
+        apart: The largest weight of an outcome whose answers may differ; None: as `heaviest`.
     """
 
     excess: NDArray[np.float64] | None = None
@@ -36,7 +36,7 @@ class Weights:
     def of(
         cls, counts: NDArray[np.int64], weights: NDArray[np.float64], apart: NDArray[np.bool_] | None = None
     ) -> Self:
-        """Of n records: their rows of counts, their weights, and of outcomes which are not known to agree."""
+        """From n records: their rows of counts, their weights, and which outcomes are not known to agree."""
         heaviest = float(weights.max(initial=1.0))
         if heaviest <= 1.0:
             return cls()

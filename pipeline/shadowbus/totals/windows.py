@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 LEVELS = ((2, 30), (12, 5))
-"""In so many windows' time after a trial begins, windows are so many times shorter."""
+"""(age, parts): until a trial is `age` full windows old, a full window is cut into `parts`."""
 
 SHORTEST_MS = 5_000
 
@@ -24,7 +24,7 @@ class Windows:
 
     @classmethod
     def of(cls, length_ms: int) -> "Windows":
-        """Those of a length; a level that would not divide it, or would be too short, is left out.
+        """The windows of a length; a level that would not divide it, or would be too short, is left out.
 
         >>> Windows.of(300_000).levels
         ((600000, 10000), (3600000, 60000))

@@ -36,7 +36,7 @@ setup: .venv/.kafka ## Make .venv with every extra, and fetch Kafka's jars; does
 	    if [ $$python = none ]; then echo "Python 3.11, 3.12 or 3.13 with venv is needed, and none was found." >&2; exit 1; fi; \
 	    if $$python -c "$$usable" 2> /dev/null < /dev/null; then break; fi; \
 	  done; \
-	  echo "Making .venv with $$($$python --version); this takes some minutes, once."; \
+	  echo "Making .venv with $$($$python --version); this takes a few minutes the first time."; \
 	  $$python -m venv --clear .venv; \
 	fi; \
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev]' -c constraints.txt

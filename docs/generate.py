@@ -120,12 +120,13 @@ MEANINGS = {
     "shadow.timeout_ms": "How long one request may take alone; several together have twice that, and at least 1 s.",
     "shadow.allow_pickle": "Whether a joblib or pickle bundle may be opened; opening it runs the code in it.",
     "shadow.mlflow_model": "Its registered model in MLflow, if not that of `[promotion]`.",
-    "shadow.trusted_types": "Full names of functions and classes (other than estimators) that a skops bundle may contain "
-    "beside those that skops trusts.",
+    "shadow.trusted_types": "Full names of functions and classes (no estimators) that a skops bundle may contain beside "
+    "those that skops trusts.",
     "shadow.threads": "How many threads each of the model's numerical libraries may use (BLAS, OpenMP, joblib).",
     "shadow.memory_mb": "Memory limit in MB: for loading the model, and for its growth after that.",
     "shadow.load_seconds": "How long loading the bundle may take.",
-    "shadow.network": "Whether the model may use the network; what it sends there is then sent a second time for each request.",
+    "shadow.network": "Whether the model may use the network; what it sends there is then sent a second time "
+    "for each request.",
     "shadow.environment": "Names of environment variables that the model gets beside those that libraries need.",
     "shadow.control": "A copy of the champion; its disagreement is the noise floor subtracted from the other shadows'.",
     "segment.name": "Its name; a segment of this name in the request itself takes precedence.",

@@ -120,8 +120,8 @@ MEANINGS = {
     "shadow.timeout_ms": "How long one request may take alone; several together have twice that, and at least 1 s.",
     "shadow.allow_pickle": "Whether a joblib or pickle bundle may be opened; opening it runs the code in it.",
     "shadow.mlflow_model": "Its registered model in MLflow, if not that of `[promotion]`.",
-    "shadow.trusted_types": "Full names of functions and classes (no estimators) that a skops bundle may contain beside "
-    "those that skops trusts.",
+    "shadow.trusted_types": "Full names of functions and classes (no estimators) that a skops bundle may contain "
+    "beside those that skops trusts.",
     "shadow.threads": "How many threads each of the model's numerical libraries may use (BLAS, OpenMP, joblib).",
     "shadow.memory_mb": "Memory limit in MB: for loading the model, and for its growth after that.",
     "shadow.load_seconds": "How long loading the bundle may take.",
@@ -145,7 +145,7 @@ MEANINGS = {
     "notify.secret": "The key that signs each post (HMAC-SHA256).",
     "notify.timeout_seconds": "Deadline for a whole post, from name lookup to the answer, in seconds; 60 at most.",
     "promotion.approval": "Whether one person must request a promotion and another approve it.",
-    "promotion.mlflow_uri": "The tracking server of MLflow in whose registry the alias moves; needs `shadowbus[mlflow]`.",
+    "promotion.mlflow_uri": "MLflow's tracking server, in whose registry the alias moves; needs `shadowbus[mlflow]`.",
     "promotion.mlflow_model": "The registered model; by default the name of the shadow. Versions are the shadow's.",
     "promotion.alias": "The alias of the model that serves.",
     "promotion.rejected_alias": "The alias of the version that was sent back most recently.",

@@ -25,12 +25,13 @@ from shadowbus.errors import BundleError, SettingsError
 from shadowbus.judge.dictionary import FieldDictionary, SharedFields
 from shadowbus.labelling.candidate import candidates_of
 from shadowbus.models.bundle import read_bundle
+from shadowbus.models.configured import with_live
 from shadowbus.models.make import write_bundle
 from shadowbus.models.manifest import Manifest
 from shadowbus.models.trained_until import trained_until
 from shadowbus.records import Comparison, Outcome, decode
+from shadowbus.replay.enrich import TrainedOn
 from shadowbus.replay.in_flight import JoinedRows
-from shadowbus.replay.trained_on import TrainedOn, with_live
 from shadowbus.settings import GateSettings, load_settings
 from shadowbus.slices.row import rows_of
 from shadowbus.stage import RecordBatch
@@ -393,7 +394,7 @@ def test_marks_are_right_at_the_cut_off_whatever_the_id() -> None:
         for one in ids
         for at in (99, 100, 101)
     ]
-    found = [orjson.loads(b"{" + tail) for tail in TrainedOn(Cutoff(100, "file", 101)).onto(tails, JoinedRows())]
+    found = [orjson.loads(b"{" + tail) for tail in TrainedOn(Cutoff(100, "file", 101)).enrich(tails, JoinedRows())]
     assert [one.get("trained_on", False) for one in found] == [True, False, False] * len(ids)
     assert [one.get("before_bundle", False) for one in found] == [False, True, False] * len(ids)
     assert [one["request_id"] for one in found] == [one for one in ids for _ in range(3)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Protocol
 
-from msgspec import MsgspecError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder
 from orjson import JSONEncodeError, dumps
 
@@ -14,6 +14,7 @@ from shadowbus.backtest.mapping import Answer, Mapping
 from shadowbus.errors import Malformed
 from shadowbus.limits import is_time_ms, no_time
 from shadowbus.records import VERSION
+from shadowbus.records.codec import UNREADABLE
 from shadowbus.stage import RecordBatch
 
 
@@ -31,7 +32,6 @@ class _Head(Struct, gc=False):
 
 
 _head = Decoder(_Head).decode
-_UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def _read_head(value: bytes) -> _Head:
@@ -52,7 +52,7 @@ class Wire:
         """Only ids and times are looked at here; the stages read the rest."""
         try:
             heads = list(map(_read_head, batch.raw))
-        except (Malformed, *_UNREADABLE):
+        except (Malformed, *UNREADABLE):
             return self._carefully(batch)
         return self._slice(heads, batch.raw, batch.lines), []
 
@@ -66,7 +66,7 @@ class Wire:
                 heads.append(_read_head(value))
             except Malformed as error:
                 bad.append(BadRow(line, str(error), value))
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 bad.append(BadRow(line, f"not a record with a 'request_id' and a 'timestamp_ms': {error}", value))
             else:
                 raw.append(value)

@@ -9,7 +9,7 @@ from shadowbus.backtest.log import names_in
 from shadowbus.cutoff import Cutoff, moment
 from shadowbus.errors import BundleError, SettingsError
 from shadowbus.models.bundle import read_bundle
-from shadowbus.replay.trained_on import cutoff_of, with_live
+from shadowbus.models.configured import cutoff_of, with_live
 from shadowbus.settings import Settings, ShadowSettings
 
 SHADOW_PREDICTION = "shadow_prediction"

@@ -14,6 +14,7 @@ from shadowbus.judge.dictionary import FieldDictionary, SharedFields
 from shadowbus.judge.entry import KeptComparison, KeptLabel
 from shadowbus.limits import LEAST_PROBABILITY, MAX_LABEL_BYTES, is_time_ms, no_time
 from shadowbus.records import parse_object
+from shadowbus.records.codec import UNREADABLE
 from shadowbus.records.comparison import AnswerToJudge, ComparisonToJudge
 
 _PLAIN = ("status", "trial", "agree", "weight", "trained_on", "before_bundle", "segments")
@@ -30,7 +31,6 @@ class _Label(msgspec.Struct):
 
 _comparison = msgspec.json.Decoder(ComparisonToJudge).decode
 _label = msgspec.json.Decoder(_Label).decode
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def read_comparison(value: bytes | None, hour: int, frames: FieldDictionary) -> KeptComparison | None:
@@ -46,7 +46,7 @@ def read_comparison(value: bytes | None, hour: int, frames: FieldDictionary) -> 
     """
     try:
         read = _comparison(value or b"")
-    except _UNREADABLE:
+    except UNREADABLE:
         read = _loosely(value)
     if read.status != "compared":
         return None
@@ -77,7 +77,7 @@ def read_label(key: bytes, value: bytes | None, hour: int) -> KeptLabel:
     """
     try:
         read = _label(value or b"")
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         parse_object(value)
         raise Malformed(
             "a label needs the fields 'label' and 'timestamp_ms', an integer; 'probability' has to be at least "

@@ -15,6 +15,9 @@ from shadowbus.errors import Malformed
 
 VERSION = 1
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON into a type raises for a record that is not of that type."""
+
 Kind = TypeVar("Kind")
 
 _WRONG = re.compile(r"Expected `(.+)`, got `(.+)` - at `\$\.(.+)`")

@@ -4,20 +4,15 @@ In: the answers to a chunk. Out: the same with those turned into failures that a
 on, and texts for the others. So no comparison is larger than Kafka takes, whatever the model answers.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from orjson import JSONDecodeError, dumps, loads
+from orjson import dumps
 
 from shadowbus.limits import MAX_ANSWER_BYTES, too_large
+from shadowbus.records.comparison_tail import MAX_TAIL_BYTES, shortened
 from shadowbus.records.json_column import json_column
 from shadowbus.replay.model.messages import Answers
-
-MAX_TAIL_BYTES = 64 * 1024
-"""What a comparison takes over from its request: an id, a time, segments, and the names of features it lacks."""
-
-MOST_LACKING, LONGEST_NAME = 200, 100
 
 Texts = tuple[list[bytes], list[bytes]]
 """Predictions and scores as JSON, of each row that has them."""
@@ -26,7 +21,7 @@ Texts = tuple[list[bytes], list[bytes]]
 def written(answers: Answers) -> tuple[Answers, Texts]:
     """The answers that can be passed on, and their texts."""
     if answers.tails and max(map(len, answers.tails)) > MAX_TAIL_BYTES:
-        answers = replace(answers, tails=list(map(_shortened, answers.tails)))
+        answers = replace(answers, tails=list(map(shortened, answers.tails)))
     try:
         predictions, scores = json_column(answers.predictions), json_column(answers.scores)
     except TypeError:
@@ -65,18 +60,3 @@ def _text(value: Any) -> bytes | None:
         return dumps(value)
     except TypeError:
         return None
-
-
-def _shortened(tail: bytes) -> bytes:
-    """The end of a comparison, with only the first of the features that its request lacks."""
-    if len(tail) <= MAX_TAIL_BYTES:
-        return tail
-    try:
-        parts = loads(b"{" + tail)
-        return dumps({**parts, "missing_features": _first(parts["missing_features"])})[1:]
-    except (JSONDecodeError, KeyError, TypeError):
-        return tail
-
-
-def _first(names: Sequence[Any]) -> list[str]:
-    return [str(name)[:LONGEST_NAME] for name in names[:MOST_LACKING]]

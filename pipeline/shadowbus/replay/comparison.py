@@ -15,6 +15,7 @@ from orjson import dumps
 from shadowbus.compare.comparator import Comparator
 from shadowbus.limits import brief, first_time_ms
 from shadowbus.records import VERSION
+from shadowbus.records.comparison_tail import tail_of
 from shadowbus.records.dead_letters import dead_letter, letter_key
 from shadowbus.records.json_column import json_column
 from shadowbus.replay.answer_json import Texts, written
@@ -34,7 +35,7 @@ _NOT_COMPARED = b',"agree":null,"distance":null'
 class Enricher(Protocol):
     """Something that comparisons take over from their requests, beside what they always do."""
 
-    def onto(self, tails: list[bytes], pairs: JoinedRows) -> list[bytes]:
+    def enrich(self, tails: list[bytes], pairs: JoinedRows) -> list[bytes]:
         """The ends of n comparisons, as JSON texts, with the addition from their n readable requests."""
         ...
 
@@ -90,7 +91,7 @@ class Comparisons:
             pairs, answers = self._set_aside(pairs, answers, settled, now_ms)
         answers, texts = written(answers)
         for addition in self.additions:
-            answers.tails = addition.onto(answers.tails, pairs)
+            answers.tails = addition.enrich(answers.tails, pairs)
         kinds = set(pairs.models)
         if len(kinds) == 1 and not answers.failed and all(map(_answered, pairs.lives)):
             self._settle_compared(pairs, kinds.pop(), answers, texts, settled)
@@ -103,11 +104,18 @@ class Comparisons:
 
         `timestamp_ms` is a time that `limits.py` takes for one.
         """
-        rest = {"request_id": key.decode(), "timestamp_ms": timestamp_ms, "segments": {}, "missing_features": []}
         head = self._head(live.model, "request_missing")
         number = b',"number":%d' % self.numbers.next(partition, self.trial(live.model))
         return b"".join(
-            (head, text_of(live), b',"shadow":null', _NOT_COMPARED, number, _weight(weight), dumps(rest)[1:])
+            (
+                head,
+                text_of(live),
+                b',"shadow":null',
+                _NOT_COMPARED,
+                number,
+                _weight(weight),
+                tail_of(key.decode(), timestamp_ms),
+            )
         )
 
     def _settle_compared(self, pairs: JoinedRows, model: str, answers: Answers, texts: Texts, settled: Settled) -> None:

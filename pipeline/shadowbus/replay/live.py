@@ -8,15 +8,13 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.json import Decoder, Encoder
 from orjson import dumps
 
 from shadowbus.errors import Malformed
 from shadowbus.limits import MAX_ANSWER_BYTES, MAX_LATENCY_MS, brief, is_model, too_large
-
-UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
-"""What reading JSON into a type raises for a record that is not what it should be."""
+from shadowbus.records.codec import UNREADABLE
 
 _Latency = Annotated[float, Meta(ge=0, le=MAX_LATENCY_MS)] | Annotated[int, Meta(ge=0, le=int(MAX_LATENCY_MS))]
 

@@ -17,8 +17,9 @@ from msgspec.structs import astuple
 from orjson import dumps, loads
 
 from shadowbus.errors import Malformed
+from shadowbus.records.codec import UNREADABLE
+from shadowbus.records.comparison_tail import split_at_segments
 from shadowbus.replay.in_flight import JoinedRows
-from shadowbus.replay.live import UNREADABLE
 from shadowbus.replay.model.requests import read_request
 from shadowbus.settings.segment import SegmentSettings
 
@@ -27,7 +28,6 @@ MISSING, OTHER = "missing", "other"
 KNOWN = 4_096
 """How many combinations of own and computed segments to keep; traffic usually has few."""
 
-_START, _END = b',"segments":', b',"missing_features":['
 _UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
 
 
@@ -45,7 +45,7 @@ class SegmentRules:
         self._read = Decoder(_placed(self._features)).decode
         self._known: dict[tuple[bytes, tuple[str, ...]], bytes] = {}
 
-    def onto(self, tails: list[bytes], pairs: JoinedRows) -> list[bytes]:
+    def enrich(self, tails: list[bytes], pairs: JoinedRows) -> list[bytes]:
         """The ends of n comparisons with the segments of their requests, all of which are readable."""
         return list(map(self._extended, tails, self._values(pairs.values)))
 
@@ -66,16 +66,14 @@ class SegmentRules:
         return tuple(_by_place(features, name) for name in self._features)
 
     def _extended(self, tail: bytes, found: tuple[Any, ...]) -> bytes:
-        # No text in JSON holds a bare quote, so neither mark can be a part of an id, and the last one is the mark.
-        start, end = tail.index(_START) + len(_START), tail.rindex(_END)
-        own = tail[start:end]
+        before, own, after = split_at_segments(tail)
         place = own, tuple([value_of(found[feature]) for feature, value_of in self._rules])
         segments = self._known.get(place)
         if segments is None:
             segments = dumps({**dict(zip(self._names, place[1], strict=True)), **loads(own)})
             if len(self._known) < KNOWN:
                 self._known[place] = segments
-        return b"".join((tail[:start], segments, tail[end:]))
+        return b"".join((before, segments, after))
 
 
 def valuer(rule: SegmentSettings) -> Callable[[object], str]:

@@ -10,11 +10,11 @@ from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.read.subscribe import follow
 from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.kafka.worker.job import Job
+from shadowbus.models.configured import cutoff_of, with_live
 from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.partition import ANEW
 from shadowbus.replay.single_row_share import SingleRowShare
 from shadowbus.replay.stage import ReplayStage
-from shadowbus.replay.trained_on import cutoff_of, with_live
 from shadowbus.settings import Settings
 from shadowbus.topology import COMPARISONS, DEAD_LETTERS, PREDICTIONS, REPLAY_CHANGELOG, REQUESTS, VERDICTS, VITALS
 from shadowbus.worker import run_worker

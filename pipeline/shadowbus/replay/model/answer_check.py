@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder
 
-from shadowbus.limits import EARLIEST_MS, LATEST_MS, MAX_LATENCY_MS
+from shadowbus.limits import MAX_LATENCY_MS
 from shadowbus.records import Scores
+from shadowbus.records.comparison_tail import read_tails
 from shadowbus.replay.model.messages import TEXT_CHARACTERS, Answers, Detours, unpack
 from shadowbus.replay.model.requests import RequestReader
 
@@ -46,14 +47,7 @@ class _Head(Struct, forbid_unknown_fields=True):
     detours: _Detours
 
 
-class _Tail(Struct, gc=False, forbid_unknown_fields=True):
-    request_id: str
-    timestamp_ms: Annotated[int, Meta(ge=EARLIEST_MS, lt=LATEST_MS)]
-    segments: dict[str, Any]
-    missing_features: list[str]
-
-
-_head, _tail = Decoder(_Head).decode, Decoder(_Tail).decode
+_head = Decoder(_Head).decode
 _id_of = attrgetter("request_id")
 
 
@@ -99,7 +93,7 @@ def _check_counts(head: _Head, rows: int, tails: int) -> None:
 
 def _check_tails(tails: list[bytes], keys: list[bytes]) -> None:
     """Tails go into comparisons as they are, so each has to be one, of its own request."""
-    ids = map(_id_of, map(_tail, map(b"{".__add__, tails)))
+    ids = map(_id_of, read_tails(tails))
     if list(map(str.encode, ids)) != keys:
         raise ValueError("it takes one request for another")
 

@@ -8,9 +8,8 @@ records. This is where a request enters: what is let in here, no later stage ref
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Raw, Struct, defstruct
 from msgspec.json import Decoder
@@ -19,8 +18,8 @@ from orjson import JSONDecodeError, dumps, loads
 
 from shadowbus.errors import Malformed
 from shadowbus.limits import MAX_SEGMENTS_BYTES, SECONDS, is_time_ms, no_time
-from shadowbus.records.json_column import json_column
-from shadowbus.replay.live import UNREADABLE
+from shadowbus.records.codec import UNREADABLE
+from shadowbus.records.comparison_tail import tails_of
 
 WIDEST = 500
 """Up to so many features are read by place; names that come in another order than expected are searched for."""
@@ -147,19 +146,9 @@ class RequestReader:
         joined = b"".join(keys)
         ids = keys if joined.translate(None, _ESCAPED) == joined else [dumps(key.decode())[1:-1] for key in keys]
         raws = list(map(bytes, map(_segments, requests)))
-        segments = list(map(self._known.get, raws))
-        if None in segments:
-            segments = list(map(self._checked, raws))
-        columns = (
-            repeat(b'"request_id":"'),
-            ids,
-            repeat(b'","timestamp_ms":'),
-            json_column(times),
-            repeat(b',"segments":'),
-            segments,
-            repeat(b',"missing_features":[]}'),
-        )
-        return list(map(b"".join, zip(*columns, strict=False)))
+        known = list(map(self._known.get, raws))
+        segments = list(map(self._checked, raws)) if None in known else cast("list[bytes]", known)
+        return tails_of(ids, times, segments)
 
     def _checked(self, raw: bytes) -> bytes:
         """A request's segments as compact JSON."""
@@ -209,8 +198,3 @@ def _compact(raw: bytes) -> bytes:
     if len(text) > MAX_SEGMENTS_BYTES:
         raise Malformed(f"the field 'segments' has more than {MAX_SEGMENTS_BYTES} bytes")
     return text
-
-
-def lacking(tail: bytes, names: Sequence[str]) -> bytes:
-    """The end of a comparison whose request lacks these features."""
-    return tail.removesuffix(b"[]}") + dumps(names) + b"}"

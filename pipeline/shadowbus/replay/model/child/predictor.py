@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from shadowbus.clock import monotonic, perf_ns
 from shadowbus.models.model import MatrixModel, Model, Predictions
+from shadowbus.records.comparison_tail import lacking
 from shadowbus.replay.model.child.error_text import error_text
 from shadowbus.replay.model.child.single_rows import SingleRowSampler
 from shadowbus.replay.model.messages import TEXT_CHARACTERS, Answers, Detours, unpack_question
-from shadowbus.replay.model.requests import RequestReader, Requests, lacking
+from shadowbus.replay.model.requests import RequestReader, Requests
 
 
 class Predictor:

@@ -114,7 +114,7 @@ class Crew:
         """`kill -9` the process that predicts for a worker."""
         self._kill_child(name, -1)
 
-    def kill_keeper(self, name: str) -> None:
+    def kill_fork_server(self, name: str) -> None:
         """`kill -9` the process that keeps the model loaded; the one that predicts goes with it."""
         self._kill_child(name, 0)
 
@@ -190,7 +190,7 @@ class Crew:
 
 
 def children_of(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
-    """A worker's own processes; the model's keeper comes before the one that predicts."""
+    """A worker's own processes; the model's fork server comes before the one that predicts."""
     try:
         return psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:

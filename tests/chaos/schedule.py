@@ -72,7 +72,7 @@ def _deeds(dice: random.Random, plan: Plan) -> Iterator[Event]:
     """Deeds to workers; every kind once, in some order, and then as the dice fall."""
     present = list(range(FEWEST + 1))
     asleep_until = dict.fromkeys(range(SLOTS), 0.0)
-    kinds = ["kill", "kill the model of", "kill the keeper of", "put to sleep", "add", "remove", "kill another"]
+    kinds = ["kill", "kill the model of", "kill the fork server of", "put to sleep", "add", "remove", "kill another"]
     weights = [40, 10, 5, 10, 12, 12, 11]
     first = dice.sample(kinds, len(kinds))
     at = dice.uniform(*plan.pause)

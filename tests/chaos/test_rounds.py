@@ -180,6 +180,6 @@ def do(event: Event, crew: Crew) -> None:
         "put to sleep": crew.sleep,
         "wake": crew.wake,
         "kill the model of": crew.kill_model,
-        "kill the keeper of": crew.kill_keeper,
+        "kill the fork server of": crew.kill_fork_server,
     }
     deeds[event.deed](event.whom)

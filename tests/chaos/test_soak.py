@@ -127,7 +127,7 @@ class Soak:
         for stage, process in self.steady.items():
             assert process.poll() is None, (stage, self.stream.logs()[-5000:])
             found[stage] = weigh(psutil.Process(process.pid))
-            for name, child in zip(("keeper", "model"), children_of(process), strict=False):
+            for name, child in zip(("fork server", "model"), children_of(process), strict=False):
                 found[f"{stage}'s {name}"] = weigh(child)
         return found
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from shadowbus.models.model import Predictions, Row
 from shadowbus.replay.model.child.predictor import Predictor
 from shadowbus.replay.model.child.single_rows import SingleRowSampler
+from shadowbus.replay.model.client import Chunk
 from shadowbus.replay.model.messages import pack_question
-from shadowbus.replay.model.process import Chunk
 
 
 class Doubler:
@@ -42,7 +42,7 @@ class InstantModel:
     def ask(self, chunk: Chunk) -> None:
         self.waiting.append(chunk)
 
-    def attend(self) -> None:
+    def pump(self) -> None:
         """Nothing is ever under way."""
 
     def collect(self, *, wait: bool) -> None:

@@ -259,13 +259,13 @@ def _lie_about_loading() -> None:
 
 
 def _lie_about_the_worker() -> None:
-    """From now on the keeper gives out a stranger as its worker."""
+    """From now on the fork server gives out a stranger as its worker."""
     from shadowbus.replay.model import pipe
     from shadowbus.replay.model.child import server
 
-    def fork(keeper: Any) -> None:
+    def fork(server: Any) -> None:
         here, _there = pipe.make_pipes()
-        socket.send_fds(keeper.control, [os.environ[NAMED].encode()], [here.reading, here.writing])
+        socket.send_fds(server.control, [os.environ[NAMED].encode()], [here.reading, here.writing])
 
     server.ForkServer._fork = fork  # type: ignore[method-assign,assignment]
 
@@ -348,7 +348,7 @@ class Misbehaving:
 
 
 class Liar(Misbehaving):
-    """Makes its keeper lie, from when it is unpickled."""
+    """Makes its fork server lie, from when it is unpickled."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         _lie_about_the_worker()

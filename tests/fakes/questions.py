@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from shadowbus.replay.model.process import IN_FLIGHT, Chunk, ModelProcess
+from shadowbus.replay.model.client import IN_FLIGHT, Chunk
+from shadowbus.replay.model.process import ModelProcess
 
 
 def chunk(features: Sequence[object]) -> Chunk:

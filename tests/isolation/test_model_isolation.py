@@ -20,7 +20,8 @@ from shadowbus.clock import Deadline
 from shadowbus.doctor.gather import network_facts
 from shadowbus.errors import BundleError
 from shadowbus.replay.model.circuit_breaker import CircuitBreaker
-from shadowbus.replay.model.process import Chunk, ModelProcess
+from shadowbus.replay.model.client import Chunk
+from shadowbus.replay.model.process import ModelProcess
 from shadowbus.replay.model.processes import MOST_TASKS
 from shadowbus.settings import Settings, ShadowSettings
 
@@ -129,9 +130,9 @@ def until(condition: Callable[[], bool], what: str, seconds: float = GENEROUS_SE
 
 
 def family(model: ModelProcess) -> list[psutil.Process]:
-    """The keeper, its worker, and all they have started."""
-    keeper = psutil.Process(model.vitals.keeper)
-    return [keeper, *keeper.children(recursive=True)]
+    """The fork server, its worker, and all they have started."""
+    server = psutil.Process(model.vitals.server)
+    return [server, *server.children(recursive=True)]
 
 
 def alive(process: psutil.Process) -> bool:
@@ -227,9 +228,9 @@ def test_a_row_that_kills_the_keeper_too_is_found_and_the_model_loaded_again(
 def test_a_worker_that_computes_dies_with_its_keeper(own: Callable[..., ModelProcess]) -> None:
     model = own()
     assert ask(model, [Deed.FINE]) == {}
-    worker, keeper = psutil.Process(model.vitals.pid), psutil.Process(model.vitals.keeper)
+    worker, server = psutil.Process(model.vitals.pid), psutil.Process(model.vitals.server)
     model.ask(chunk([Deed.BUSY] * 2))
-    keeper.kill()
+    server.kill()
     until(lambda: not alive(worker), "the worker computes on for nobody", 2.0)
 
 
@@ -261,7 +262,7 @@ def test_what_waits_behind_a_process_that_has_grown_is_asked_again(own: Callable
 def test_what_a_model_has_started_ends_with_its_worker(model: ModelProcess, deed: Deed) -> None:
     assert ask(model, [deed, Deed.FINE]) == {}
     worker = model.vitals.pid
-    started = [process for process in family(model) if process.pid not in (model.vitals.keeper, worker)]
+    started = [process for process in family(model) if process.pid not in (model.vitals.server, worker)]
     assert started
     os.kill(worker, signal.SIGKILL)
     assert ask(model, [Deed.FINE] * 10) == {}
@@ -279,10 +280,10 @@ def test_a_deadly_row_in_a_model_with_children_is_a_crash_and_not_a_hang(model: 
 
 def test_the_worker_is_not_reached_by_a_signal_to_the_models_group(model: ModelProcess) -> None:
     assert ask(model, [Deed.FINE]) == {}
-    mine, keepers, workers = os.getpgrp(), os.getpgid(model.vitals.keeper), os.getpgid(model.vitals.pid)
-    assert len({mine, keepers, workers}) == 3
-    os.killpg(keepers, signal.SIGTERM)  # as at the end of a service, or a terminal
-    os.killpg(keepers, signal.SIGINT)
+    mine, servers, workers = os.getpgrp(), os.getpgid(model.vitals.server), os.getpgid(model.vitals.pid)
+    assert len({mine, servers, workers}) == 3
+    os.killpg(servers, signal.SIGTERM)  # as at the end of a service, or a terminal
+    os.killpg(servers, signal.SIGINT)
     assert ask(model, [Deed.FINE] * 10) == {}
 
 
@@ -323,17 +324,17 @@ def test_a_worker_killed_while_a_bundle_hangs_on_loading_leaves_nothing_behind(t
     with subprocess.Popen(command, env=environment) as worker:
 
         def busy() -> list[psutil.Process]:
-            keepers = psutil.Process(worker.pid).children(recursive=True)
+            servers = psutil.Process(worker.pid).children(recursive=True)
             return [
-                one for one in keepers if one.cpu_times().user > 0 and "model.child.start" in " ".join(one.cmdline())
+                one for one in servers if one.cpu_times().user > 0 and "model.child.start" in " ".join(one.cmdline())
             ]
 
-        until(lambda: bool(busy()), "the keeper was never started")
-        keepers = busy()
-        until(lambda: keepers[0].num_threads() >= 1 and keepers[0].cpu_times().user > 1.0, "it does not even load")
+        until(lambda: bool(busy()), "the fork server was never started")
+        servers = busy()
+        until(lambda: servers[0].num_threads() >= 1 and servers[0].cpu_times().user > 1.0, "it does not even load")
         worker.kill()
         worker.wait()
-        until(lambda: not any(map(alive, keepers)), "the keeper loads on for nobody", 2.0)
+        until(lambda: not any(map(alive, servers)), "the fork server loads on for nobody", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +370,7 @@ def test_a_model_that_cannot_be_loaded_again_is_unavailable_and_comes_back(
     model = own(SETTINGS, moving)
     assert ask(model, [Deed.FINE]) == {}
     moving.rename(tmp_path / "elsewhere")
-    psutil.Process(model.vitals.keeper).kill()
+    psutil.Process(model.vitals.server).kill()
     failed: dict[int, tuple[str, str]] = {}
 
     def noticed() -> bool:
@@ -524,7 +525,7 @@ def test_vitals_only_ever_grow_and_hold_every_life(own: Callable[..., ModelProce
     assert cpu > 0.5 * burned  # what the processes that are gone have used is not forgotten
     assert isinstance(resident, int)
     assert 20 * 2**20 < resident < 1_000 * 2**20
-    psutil.Process(model.vitals.keeper).kill()
+    psutil.Process(model.vitals.server).kill()
     until(lambda: ask(model, [Deed.FINE]) == {}, "the model does not come back", 90)
     again = model.report()["cpu_s"]
     assert isinstance(again, float)

@@ -76,9 +76,9 @@ def test_a_worker_killed_from_outside_costs_no_row(model: ModelProcess) -> None:
 
 def test_a_killed_keeper_is_started_again(model: ModelProcess) -> None:
     assert ask(model, [FINE]) == {}
-    keeper = psutil.Process(model.vitals.pid).parent()
-    assert keeper is not None
-    keeper.kill()
+    server = psutil.Process(model.vitals.pid).parent()
+    assert server is not None
+    server.kill()
     os.kill(model.vitals.pid, signal.SIGKILL)
     deadline = time.monotonic() + 90
     while failed := ask(model, [FINE] * 10):  # on a machine so busy that loading takes longer than rows wait
@@ -105,11 +105,11 @@ def test_closing_leaves_no_process_behind(bundle: Path, monkeypatch: pytest.Monk
     process = ModelProcess(ShadowSettings("s", "m", allow_pickle=True), bundle)
     ask(process, [FINE])
     worker = psutil.Process(process.vitals.pid)
-    keeper = worker.parent()
+    server = worker.parent()
     process.close()
     assert not worker.is_running()
-    assert keeper is not None
-    assert not keeper.is_running()
+    assert server is not None
+    assert not server.is_running()
 
 
 def test_a_pickle_is_refused_unless_allowed(bundle: Path) -> None:

@@ -419,7 +419,7 @@ def test_frames_that_were_kept_before_there_was_a_mark_are_read() -> None:
     assert frame.to_bytes() == b'["champion@3~challenger@4","{}",null,null,1.0]'
     marked, early, frames = frame._replace(trained_on=True), frame._replace(before_bundle=True), FieldDictionary()
     assert [frames.restore(one.to_bytes()) for one in (frame, marked, early)] == [0, 1, 2]
-    assert [frames.frame_of(number) for number in (0, 1, 2)] == [frame, marked, early]
+    assert [frames.fields_of(number) for number in (0, 1, 2)] == [frame, marked, early]
     assert frames.number_of(marked) == 1
 
 

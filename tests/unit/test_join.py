@@ -5,19 +5,19 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadowbus.replay.join import PREDICTION, REQUEST, AnsweredIds, Join, Met, Unmatched, merge_change
+from shadowbus.replay.join import PREDICTION, REQUEST, AnsweredIds, Join, Match, Unmatched, merge_change
 
 
 def half(value: bytes = b"v", since_ms: int = 0) -> Unmatched:
     return (value, since_ms, 0, None)
 
 
-def request(join: Join, key: bytes, one: Unmatched) -> Met:
-    return join.take(REQUEST, [key], [one])[0]
+def request(join: Join, key: bytes, one: Unmatched) -> Match:
+    return join.add(REQUEST, [key], [one])[0]
 
 
-def prediction(join: Join, key: bytes, one: Unmatched) -> Met:
-    return join.take(PREDICTION, [key], [one])[0]
+def prediction(join: Join, key: bytes, one: Unmatched) -> Match:
+    return join.add(PREDICTION, [key], [one])[0]
 
 
 def test_a_half_waits_for_the_other_and_then_meets_it() -> None:
@@ -85,7 +85,7 @@ def test_in_any_order_each_id_with_both_halves_is_paired_exactly_once(events: li
     join = Join(remember=100)
     paired: Counter[int] = Counter()
     for side, number in events:
-        if join.take(side, [b"%d" % number], [half()])[0]:
+        if join.add(side, [b"%d" % number], [half()])[0]:
             paired[number] += 1
     sides = {number: {side for side, n in events if n == number} for _, number in events}
     assert paired == Counter(number for number, seen in sides.items() if len(seen) == 2)

@@ -204,8 +204,8 @@ def test_labels_that_are_no_longer_kept_count_for_nothing(
         repeated = last is not None and (last.hour, last.value) == (hour, value)
         if not repeated:
             every.labels.append(label)
-        assert [kept.judged_by(one, horizon) for one in kept.kept] == [
-            every.judged_by(one, horizon) for one in every.kept
+        assert [kept.label_for(one, horizon) for one in kept.kept] == [
+            every.label_for(one, horizon) for one in every.kept
         ]
         if not repeated:
             assert list(kept.changes(horizon)) == list(every.changes(horizon))
@@ -217,7 +217,7 @@ def test_an_id_whose_label_is_corrected_without_end_costs_no_more_each_time(log:
     log.send([label(1, number % 2, timestamp_ms=number) for number in range(5_000)])
     for _ in range(50):
         log.step("labels", 100)
-    ((_, packed),) = log.stage.held[0].pending.entries([(b"r1", 0)]).items()
+    ((_, packed),) = log.stage.partitions[0].store.entries([(b"r1", 0)]).items()
     assert len(packed.labels) == 3
     assert len(packed.to_bytes()) < 300
     assert log.standing() == {("r1", "live@1~s@1", 1): 1}

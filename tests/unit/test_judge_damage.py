@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     pending = EntryStore(made)
     pending.belong_to("state")
     for frame in FRAMES:
-        pending.frames.number_of(frame)
+        pending.dictionary.number_of(frame)
     for number, key in enumerate(KEYS):
         pending.change(key, entry(number))
     pending.write(POSITIONS)
@@ -94,7 +94,7 @@ def used(folder: Path) -> EntryStore:
             if pending.positions():
                 pending.entries((key, 0) for key in KEYS)
                 assert pending.due(b"", 10**6, len(KEYS) + 1)[0] == KEYS, "the end of a table was taken for its end"
-                assert [pending.frames.frame_of(number) for number in range(len(FRAMES))] == FRAMES
+                assert [pending.dictionary.fields_of(number) for number in range(len(FRAMES))] == FRAMES
             return pending
         except Retry as error:
             logging.getLogger("test").warning("%s", error)
@@ -193,7 +193,7 @@ def test_a_store_that_only_cannot_be_used_now_is_left_as_it_is(limit: str, folde
     pending = EntryStore(folder)
     assert pending.positions()["labels"] >= len(KEYS)
     assert all(pending.entries((key, 0) for key in KEYS).values())
-    assert [pending.frames.frame_of(number) for number in range(len(FRAMES))] == FRAMES
+    assert [pending.dictionary.fields_of(number) for number in range(len(FRAMES))] == FRAMES
     pending.close()
 
 

@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_info
 from fakes.misbehaving import bundle_of
 from fakes.questions import chunk
 from shadowbus.models.make import write_bundle
-from shadowbus.replay.model.process import Chunk, ModelProcess
+from shadowbus.replay.model.client import Chunk
+from shadowbus.replay.model.process import ModelProcess
 from shadowbus.settings import ShadowSettings
 
 POOL_HANDLERS = 3

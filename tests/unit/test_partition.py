@@ -67,7 +67,7 @@ def from_rows(rows: list[Row], *, check: bool = True) -> ReplayPartition:
 
 def take(state: ReplayPartition, side: bytes, numbers: range) -> None:
     halves: list[Unmatched] = [(live(n) if side == PREDICTION else b"{%d" % n, n, n, None) for n in numbers]
-    state.join.take(side, [b"r%d" % n for n in numbers], halves)
+    state.join.add(side, [b"r%d" % n for n in numbers], halves)
 
 
 @pytest.fixture

@@ -23,35 +23,35 @@ BOTH_GO_ON = {"requests": False, "predictions": False}
 
 
 def test_the_input_that_is_ahead_is_held_at_the_time_of_the_other() -> None:
-    inbox = ReorderBuffer()
-    inbox.add(piece("predictions", [1, 2, 3, 4, 5]))
-    inbox.add(piece("requests", [1, 2]))
-    assert times(inbox.take(at_end=BOTH_GO_ON)) == {"requests": [1, 2], "predictions": [1, 2]}
-    assert inbox.count == {"requests": 0, "predictions": 3}
+    buffer = ReorderBuffer()
+    buffer.add(piece("predictions", [1, 2, 3, 4, 5]))
+    buffer.add(piece("requests", [1, 2]))
+    assert times(buffer.take(at_end=BOTH_GO_ON)) == {"requests": [1, 2], "predictions": [1, 2]}
+    assert buffer.count == {"requests": 0, "predictions": 3}
 
 
 def test_an_input_whose_other_goes_on_is_held() -> None:
-    inbox = ReorderBuffer()
-    inbox.add(piece("requests", [1]))
-    assert inbox.take(at_end=BOTH_GO_ON) == []
+    buffer = ReorderBuffer()
+    buffer.add(piece("requests", [1]))
+    assert buffer.take(at_end=BOTH_GO_ON) == []
 
 
 def test_an_input_whose_other_is_at_its_end_is_taken() -> None:
-    inbox = ReorderBuffer()
-    inbox.add(piece("requests", [1]))
-    assert times(inbox.take(at_end={"requests": False, "predictions": True}))["requests"] == [1]
+    buffer = ReorderBuffer()
+    buffer.add(piece("requests", [1]))
+    assert times(buffer.take(at_end={"requests": False, "predictions": True}))["requests"] == [1]
 
 
 @given(st.lists(st.tuples(st.sampled_from(SIDES), st.lists(st.integers(0, 9), min_size=1)), max_size=8))
 def test_whatever_the_timestamps_every_record_is_taken_once_and_in_order(arrivals: list[tuple[str, list[int]]]) -> None:
-    inbox, taken = ReorderBuffer(), list[RecordBatch]()
+    buffer, taken = ReorderBuffer(), list[RecordBatch]()
     offsets = dict.fromkeys(SIDES, 0)
     for side, timestamps in arrivals:
-        inbox.add(piece(side, timestamps, offsets[side]))
+        buffer.add(piece(side, timestamps, offsets[side]))
         offsets[side] += len(timestamps)
-        taken += inbox.take(at_end=BOTH_GO_ON)
-    while rest := inbox.take(at_end=dict.fromkeys(SIDES, True)):
+        taken += buffer.take(at_end=BOTH_GO_ON)
+    while rest := buffer.take(at_end=dict.fromkeys(SIDES, True)):
         taken += rest
     for side in SIDES:
         assert [offset for one in taken if one.topic == side for offset in one.offsets] == list(range(offsets[side]))
-    assert inbox.count == dict.fromkeys(SIDES, 0)
+    assert buffer.count == dict.fromkeys(SIDES, 0)

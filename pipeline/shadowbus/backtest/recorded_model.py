@@ -7,8 +7,8 @@ from shadowbus.backtest.files.table import BadRow
 from shadowbus.backtest.log import Account, Log
 from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.replay.live import Live, read_live, read_lives
+from shadowbus.replay.model.client import Chunk
 from shadowbus.replay.model.messages import Answers
-from shadowbus.replay.model.process import Chunk
 from shadowbus.replay.model.requests import RequestReader
 from shadowbus.settings.backtest import BacktestSettings
 from shadowbus.stage import RecordBatch
@@ -60,7 +60,7 @@ class RecordedModel:
                 answers.scores.append(made.scores)
         answers.timed = kinds.pop() if len(kinds) == 1 else None
 
-    def attend(self) -> None:
+    def pump(self) -> None:
         """Nothing is ever under way."""
 
     def collect(self, *, wait: bool) -> None:

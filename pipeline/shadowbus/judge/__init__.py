@@ -1,1 +1,1 @@
-"""Comparisons meet the labels: outcomes."""
+"""Judge: comparisons are joined with their labels, which gives outcomes."""

@@ -1,7 +1,8 @@
-"""What many comparisons have in common, kept once: a number stands for it in each of them. Pure.
+"""Dictionary encoding: fields that many comparisons share are kept once, and a number stands for them. Pure.
 
-A trial has few combinations of segments, names of scores and weights, and millions of comparisons. Combinations that
-come after the first `MOST` (a customer's number as a segment) are kept with their comparisons.
+In: the shared fields of a comparison. Out: their number, and from a number the fields. A trial has few combinations of
+segments, names of scores and weights, and millions of comparisons. Combinations after the first `MOST` (such as a
+customer's number as a segment) are kept with their comparisons.
 """
 
 from typing import NamedTuple
@@ -13,11 +14,11 @@ from shadowbus.trials import shadow_of
 
 MOST = 10_000
 LARGEST = 32 * 1024
-"""A frame of more bytes stays with its comparison: all the others are kept in memory."""
+"""Shared fields of more bytes stay with their comparison; all others are in memory."""
 
 
 class SharedFields(NamedTuple):
-    """What stands around the answers of a comparison; `segments` is JSON, names are None where scores have none."""
+    """What comparisons share beside their answers. `segments` is JSON; names are None where scores have none."""
 
     trial: str
     segments: bytes
@@ -44,60 +45,60 @@ class SharedFields(NamedTuple):
 
 
 class FieldDictionary:
-    """The numbers of the frames of one partition.
+    """The numbers of the shared fields of one partition.
 
-    >>> frames, frame = FieldDictionary(), SharedFields("champion@3~challenger@4", b"{}", ("no", "yes"), None, 1.0)
-    >>> frames.number_of(frame), frames.number_of(frame), frames.frame_of(0) == frame
+    >>> dictionary, shared = FieldDictionary(), SharedFields("champion@3~challenger@4", b"{}", ("no", "yes"), None, 1.0)
+    >>> dictionary.number_of(shared), dictionary.number_of(shared), dictionary.fields_of(0) == shared
     (0, 0, True)
-    >>> [number for number, _ in frames.new]
+    >>> [number for number, _ in dictionary.new]
     [0]
     """
 
     def __init__(self) -> None:
         self._numbers: dict[SharedFields, int] = {}
-        self._frames: list[SharedFields] = []
+        self._fields: list[SharedFields] = []
         self.new: list[tuple[int, bytes]] = []
 
-    def number_of(self, frame: SharedFields) -> int | bytes:
-        """What stands for a frame: its number, or its bytes when there are too many.
+    def number_of(self, shared: SharedFields) -> int | bytes:
+        """The number of shared fields, or their bytes where the dictionary is full or they are too large.
 
         Raises:
-            ValueError, TypeError: It is not what a comparison of ours could bring.
+            ValueError, TypeError: No comparison that replay writes has such fields.
         """
-        number = self._numbers.get(frame)
+        number = self._numbers.get(shared)
         if number is not None:
             return number
-        _check(frame)
-        packed = frame.to_bytes()
-        if len(self._frames) == MOST or len(packed) > LARGEST:
+        _check(shared)
+        packed = shared.to_bytes()
+        if len(self._fields) == MOST or len(packed) > LARGEST:
             return packed
-        self.new.append((len(self._frames), packed))
+        self.new.append((len(self._fields), packed))
         return self.restore(packed)
 
-    def frame_of(self, number: int | bytes) -> SharedFields:
-        """The frame that a number, or its bytes, stand for."""
-        return self._frames[number] if isinstance(number, int) else _frame(number)
+    def fields_of(self, number: int | bytes) -> SharedFields:
+        """The shared fields for a number, or from their own bytes."""
+        return self._fields[number] if isinstance(number, int) else _fields(number)
 
     def restore(self, packed: bytes) -> int:
-        """Take back the next frame; its number."""
-        frame = _frame(packed)
-        self._numbers[frame] = len(self._frames)
-        self._frames.append(frame)
-        return self._numbers[frame]
+        """Restore the next shared fields; returns their number."""
+        shared = _fields(packed)
+        self._numbers[shared] = len(self._fields)
+        self._fields.append(shared)
+        return self._numbers[shared]
 
 
-def _check(frame: SharedFields) -> None:
-    if not 0 < len(frame.trial) <= MAX_TRIAL_CHARACTERS or "|" in frame.trial:
+def _check(shared: SharedFields) -> None:
+    if not 0 < len(shared.trial) <= MAX_TRIAL_CHARACTERS or "|" in shared.trial:
         raise ValueError("the field 'trial' has to be text without '|'")
-    if not 1 <= frame.weight <= HEAVIEST:
+    if not 1 <= shared.weight <= HEAVIEST:
         raise ValueError(f"the field 'weight' has to be a number from 1 to {HEAVIEST:g}")
-    segments = orjson.loads(frame.segments)
+    segments = orjson.loads(shared.segments)
     if not isinstance(segments, dict):
         raise TypeError("the field 'segments' has to be an object")
     orjson.dumps(segments)
 
 
-def _frame(packed: bytes) -> SharedFields:
+def _fields(packed: bytes) -> SharedFields:
     trial, segments, live, shadow, weight, *marks = orjson.loads(packed)
     return SharedFields(trial, segments.encode(), _names(live), _names(shadow), weight, *marks)
 

@@ -1,13 +1,17 @@
 """What is kept of one request id: its comparisons, its labels, and which label counts for which comparison. Pure.
 
-After a crash the two topics are read again, in another order between them than before. So nothing here rests on that
-order. A label is within reach of a comparison if Kafka's times of the two lie no more than the horizon apart, in whole
-hours. Of the labels within reach the last one by its offset counts, and labels of one id lie in one partition, where
-their order is fixed. So which outcome stands is a function of the comparisons and labels that were read, and whatever
-is read, in whatever order, the outcomes that were written add up to those that stand.
+After a crash both topics are read again, in another order between them, so nothing here depends on that order. A label
+is within reach of a comparison if Kafka's times of the two are at most the horizon apart, in whole hours. Of the labels
+within reach the last one by its offset counts; all labels of an id are in one partition, where their order is fixed. So
+the outcome that counts is a function of the comparisons and labels that were read, and in whatever order they are read,
+the outcomes that were written add up to the ones that count.
 
-What is over (`entry.py`) no longer counts: a comparison after its horizon, a label one horizon later, since until then
-a comparison may come that it reaches. So all labels within reach of a comparison are there as long as it is.
+What has expired no longer counts: a comparison after its horizon, a label one horizon later, because until then a
+comparison within its reach may come. So a comparison never outlives a label within its reach.
+
+The expiry watermark says up to where everything has expired and is counted; it only grows. Entries are swept one after
+the other in the order of their ids, again and again. So the watermark has two parts: the hour that the last full sweep
+reached, and how far the current sweep has come with the hour it aims at.
 """
 
 from collections.abc import Iterator
@@ -19,9 +23,9 @@ import msgspec
 from shadowbus.limits import LATEST_MS
 
 IN_AN_HOUR = 3
-"""So many labels that follow each other in one hour are kept: an id whose label is corrected without end costs no more
-each time. Those before cannot count any more: of two in one hour that differ, both are within reach or none is, and
-what counts is found without looking behind the second; nor behind the third, when it is asked what counted before."""
+"""How many labels of one hour are kept, so that an id whose label is corrected endlessly does not grow. Earlier ones no
+longer count: of two that differ in one hour either both are within reach or neither, so what counts is found among the
+last two, and what counted before among the last three."""
 
 NEVER = 0xFFFF_FFFF
 """Later than every hour."""
@@ -37,7 +41,7 @@ def hour_of(timestamp_ms: int) -> int:
 
 
 class ExpiryWatermark(NamedTuple):
-    """What is over: of every id what ends up to the hour `done`; of ids up to `to` also what ends up to `aim`.
+    """What has expired: of every id what ends up to the hour `done`; of ids up to `to` also what ends up to `aim`.
 
     >>> under_way = ExpiryWatermark(7, 9, b"m")
     >>> under_way.over(8, b"a"), under_way.over(8, b"z"), under_way.over(7, b"z")
@@ -49,12 +53,12 @@ class ExpiryWatermark(NamedTuple):
     to: bytes = b""
 
     def over(self, hour: int, key: bytes) -> bool:
-        """Whether what ends in this hour, of this id, is over."""
+        """Whether what ends in this hour, of this id, has expired."""
         return hour <= self.done or (hour <= self.aim and key <= self.to)
 
     @property
     def under_way(self) -> bool:
-        """Whether a sweep has begun and not ended."""
+        """Whether a sweep is under way."""
         return self.aim > self.done
 
 
@@ -71,14 +75,14 @@ class KeptLabel(msgspec.Struct, array_like=True, frozen=True):
 
 
 class KeptComparison(msgspec.Struct, array_like=True, frozen=True):
-    """A comparison, as far as needed to judge it. `hour` is that of its record, counted from the entry's.
+    """The parts of a comparison that are needed to judge it. `hour` is that of its record, counted from the entry's.
 
-    `frame` stands for the fields that many comparisons share (`dictionary.py`). Predictions are JSON. Scores are the
+    `shared` stands for the fields that many comparisons share (`dictionary.py`). Predictions are JSON. Scores are the
     values alone where the shared fields have their names; JSON where they are not numbers.
     """
 
     hour: int
-    frame: int | bytes
+    shared: int | bytes
     agree: bool | None
     live: bytes
     live_scores: list[float] | bytes | None
@@ -96,9 +100,9 @@ class Entry:
 
     Attributes:
         hour: The hour that the others are counted from.
-        due: An hour before whose end nothing of it is over.
+        due: An hour before whose end nothing of it expires.
         labels: Its labels, in the order of their offsets.
-        kept: Its comparisons that are not over, judged or not.
+        kept: Its comparisons that have not expired, judged or not.
 
     >>> entry, one = Entry(100), KeptComparison(10, 0, True, b"1", None, b"0", None)
     >>> entry.add(one), entry.judged_by(one, 24)
@@ -122,7 +126,7 @@ class Entry:
         return cls(due + after, due, labels, kept)
 
     def to_bytes(self) -> bytes:
-        """When something of it is over, as four bytes that compare as numbers do; the rest as MessagePack."""
+        """The hour in which some of it may expire, as four bytes that sort as numbers do; then MessagePack."""
         return self.due.to_bytes(4, "big") + _encode((self.hour - self.due, self.labels, self.kept))
 
     def __bool__(self) -> bool:
@@ -134,7 +138,7 @@ class Entry:
         self.due = min(self.due, self.hour + one.hour)
 
     def correct(self, label: KeptLabel, horizon: int) -> str:
-        """Take the next label: it is the first ("kept"), says the same as the last one, or corrects it."""
+        """Add the next label: the first one is "kept", later ones are "duplicates" or "corrections" of the last."""
         last = self.labels[-1] if self.labels else None
         if last is not None and last.value == label.value and last.hour == label.hour:
             return "duplicates"
@@ -147,7 +151,7 @@ class Entry:
             return "kept"
         return "duplicates" if last.value == label.value else "corrections"
 
-    def judged_by(self, one: KeptComparison, horizon: int, labels: int | None = None) -> KeptLabel | None:
+    def label_for(self, one: KeptComparison, horizon: int, labels: int | None = None) -> KeptLabel | None:
         """The label that counts for a comparison: of the last ones within reach that say the same, the first.
 
         So a label that is only repeated changes nothing. `labels` is how many there are to go by; all of them if None.
@@ -163,17 +167,17 @@ class Entry:
     def changes(self, horizon: int) -> Iterator[tuple[KeptComparison, KeptLabel | None, KeptLabel]]:
         """The comparisons for which the last label counts and did not before: what counted before, what does now."""
         for one in self.kept:
-            before, now = self.judged_by(one, horizon, -1), self.judged_by(one, horizon)
+            before, now = self.label_for(one, horizon, -1), self.label_for(one, horizon)
             if now is not None and now is not before:
                 yield one, before, now
 
-    def drop(self, key: bytes, swept: ExpiryWatermark, horizon: int) -> list[KeptComparison]:
-        """Forget what is over; returns those comparisons among it that no label has met."""
-        start, over = self.hour, [one for one in self.kept if swept.over(self.hour + one.hour, key)]
-        unmet = [one for one in over if self.judged_by(one, horizon) is None]
+    def drop(self, key: bytes, watermark: ExpiryWatermark, horizon: int) -> list[KeptComparison]:
+        """Forget what has expired; returns the expired comparisons that never had a label."""
+        start, over = self.hour, [one for one in self.kept if watermark.over(self.hour + one.hour, key)]
+        unmet = [one for one in over if self.label_for(one, horizon) is None]
         if over:
-            self.kept = [one for one in self.kept if not swept.over(start + one.hour, key)]
-        self.labels = [label for label in self.labels if not swept.over(start + label.hour + horizon, key)]
+            self.kept = [one for one in self.kept if not watermark.over(start + one.hour, key)]
+        self.labels = [label for label in self.labels if not watermark.over(start + label.hour + horizon, key)]
         ends = [start + one.hour for one in self.kept] + [start + label.hour + horizon for label in self.labels]
         self.due = min(ends, default=NEVER)
         return unmet
@@ -182,4 +186,4 @@ class Entry:
 _HOUR_MS = 3_600_000
 
 
-"""Nothing is over."""
+"""Nothing has expired."""

@@ -1,7 +1,8 @@
-"""Comparisons and labels from their bytes, as far as the judge needs them.
+"""Parses comparisons and labels.
 
-Every comparison passes here, and again when local state is restored, so the fields are read straight into typed
-objects; what does not fit into those is looked at once more, loosely, before it is called malformed.
+In: the bytes of a record. Out: the parts that the judge needs, or `Malformed`. Every comparison passes here, and again
+when local state is restored, so the fields are decoded straight into typed objects. What does not fit is read once more
+with care before it is called malformed.
 """
 
 from typing import Annotated, Any
@@ -33,13 +34,13 @@ _comparison = msgspec.json.Decoder(ComparisonToJudge).decode
 _label = msgspec.json.Decoder(_Label).decode
 
 
-def read_comparison(value: bytes | None, hour: int, frames: FieldDictionary) -> KeptComparison | None:
-    """A comparison as it is kept; None if it is not one of two answers.
+def read_comparison(value: bytes | None, hour: int, dictionary: FieldDictionary) -> KeptComparison | None:
+    """A comparison as it is kept; None if not both models answered.
 
     Args:
-        value: The record's.
-        hour: That of the record, as the entry counts hours.
-        frames: Where frames have their numbers.
+        value: The value of the record.
+        hour: The hour of the record, as the entry counts hours.
+        dictionary: The numbers of shared fields.
 
     Raises:
         Malformed: It is no comparison.
@@ -47,7 +48,7 @@ def read_comparison(value: bytes | None, hour: int, frames: FieldDictionary) -> 
     try:
         read = _comparison(value or b"")
     except UNREADABLE:
-        read = _loosely(value)
+        read = _with_care(value)
     if read.status != "compared":
         return None
     if read.live is None or read.shadow is None or read.trial is None:
@@ -59,8 +60,8 @@ def read_comparison(value: bytes | None, hour: int, frames: FieldDictionary) -> 
         segments = b"{}"
     try:
         marks = read.trained_on, read.before_bundle
-        frame = SharedFields(read.trial, segments, live_names, shadow_names, read.weight, *marks)
-        number = frames.number_of(frame)
+        shared = SharedFields(read.trial, segments, live_names, shadow_names, read.weight, *marks)
+        number = dictionary.number_of(shared)
     except (ValueError, TypeError) as error:
         raise Malformed(f"a comparison that cannot be judged: {error}") from None
     live, shadow = _json(read.live.prediction), _json(read.shadow.prediction)
@@ -70,10 +71,10 @@ def read_comparison(value: bytes | None, hour: int, frames: FieldDictionary) -> 
 def read_label(key: bytes, value: bytes | None, hour: int) -> KeptLabel:
     """A label as it is kept; `hour` is that of its record, as the entry counts hours.
 
-    This is where a label enters: what is let in here, no later stage refuses.
+    Labels enter here: no later stage refuses one that passes.
 
     Raises:
-        Malformed: It is none.
+        Malformed: It is no label.
     """
     try:
         read = _label(value or b"")
@@ -109,7 +110,7 @@ def _apart(scores: Any) -> tuple[tuple[str, ...] | None, _Values]:
     return (tuple(scores), [*scores.values()]) if isinstance(scores, dict) else (None, scores)
 
 
-def _loosely(value: bytes | None) -> ComparisonToJudge:
+def _with_care(value: bytes | None) -> ComparisonToJudge:
     """A comparison that is odd somewhere: in a part that is not needed, or in scores that are not numbers."""
     parsed = parse_object(value)
     if parsed.get("status") != "compared":

@@ -1,8 +1,9 @@
-"""A folder that one process holds, and whether what RocksDB keeps in it is damaged. Never decided by an error's words.
+"""RocksDB for the judge: its options, the lock on its folder, and whether a store is damaged.
 
-RocksDB has no types for what it raises. So the operating system is asked what it can be asked: who holds the folder
-(a lock of our own beside it), whether it can be written, whether each file can be read. A store is damaged if RocksDB
-cannot read all of it although the operating system can; anything else is the disk's, and passes or is for a person.
+RocksDB has no types for the errors it raises, and their texts decide nothing here. Instead the operating system is
+asked: who holds the folder (a lock of our own beside it), whether it can be written, whether each file can be read. A
+store is damaged if RocksDB cannot read all of it although the operating system can; any other trouble is the disk's,
+and passes or needs a person.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What one partition's judge remembers: an entry for each request id, in RocksDB, a folder per partition.
+"""The entries of one partition, one for each request id, in a RocksDB folder.
 
 The store carries the input positions it has applied and is written only after these are committed, in one batch; so it
 is never ahead of Kafka, and what it lacks is read again from the source topics. It carries the name of the state it is
@@ -6,8 +6,8 @@ part of as well, since a folder may come from elsewhere, and positions of other 
 is damaged (`rocksdb.py` says when that is), or of another format, is wiped: all of it can be read again. One that
 cannot be used just now (in use, no rights, disk full) never is.
 
-Rows: `e` and an id holds an entry, which begins with the hour before whose end nothing of it is over; `f` and a number
-holds a frame.
+Rows: `e` and an id holds an entry, which begins with the hour before whose end nothing of it expires; `f` and a number
+holds shared fields (`dictionary.py`).
 """
 
 import contextlib
@@ -31,10 +31,10 @@ _POSITIONS = b"\x00positions"
 _STATE = b"\x00state"
 _FORMAT = b"\x00format"
 _THIS_FORMAT = b"2"
-"""Of the rows. A store that has another one, or rows and none, is not ours to read."""
+"""The format of the rows. A store of another format, or with rows and no format, cannot be read."""
 
 _ENTRY = b"e"
-_FRAME = b"f"
+_FIELDS = b"f"
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError)
 """What reading a row raises that is not what was written."""
@@ -75,7 +75,7 @@ class EntryStore:
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.frames = FieldDictionary()
+        self.dictionary = FieldDictionary()
         self._changed: dict[bytes, Entry] = {}
         with self._touching():
             self._database = database = Rdict(str(self.folder), tuned())
@@ -84,11 +84,11 @@ class EntryStore:
                 database.put(_FORMAT, _THIS_FORMAT)
             elif found != _THIS_FORMAT:
                 raise _Foreign(f"its format is {found!r}, not {_THIS_FORMAT!r}")
-            with _as_foreign("positions or frames"):
+            with _as_foreign("positions or shared fields"):
                 self._positions: dict[str, int] = {} if kept is None else dict(orjson.loads(kept))
                 self._state = (database.get(_STATE) or b"").decode()
-                for _, packed in self._rows(_FRAME, b""):
-                    self.frames.restore(packed)
+                for _, packed in self._rows(_FIELDS, b""):
+                    self.dictionary.restore(packed)
 
     def positions(self) -> dict[str, int]:
         """Up to where each input topic is applied."""
@@ -113,7 +113,7 @@ class EntryStore:
         self._changed[key] = entry
 
     def due(self, after: bytes, hour: int, count: int) -> tuple[list[bytes], bytes | None]:
-        """The ids behind `after` of which something may be over at the end of this hour, looking at `count` entries.
+        """The ids after `after` of which something may have expired at the end of this hour, among `count` entries.
 
         Returns:
             The ids; and the last one that was looked at, None if that was the last there is.
@@ -142,14 +142,14 @@ class EntryStore:
                 put(_ENTRY + key, entry.to_bytes())
             else:
                 batch.delete(_ENTRY + key)
-        for number, packed in self.frames.new:
-            put(_FRAME + number.to_bytes(4, "big"), packed)
+        for number, packed in self.dictionary.new:
+            put(_FIELDS + number.to_bytes(4, "big"), packed)
         put(_POSITIONS, orjson.dumps(positions))
         with self._touching() as database:
             database.write(batch)
         self._positions = dict(positions)
         self._changed.clear()
-        self.frames.new.clear()
+        self.dictionary.new.clear()
 
     def belong_to(self, state: str) -> None:
         """Be part of the state of that name, and forget everything if it was part of another."""

@@ -1,1 +1,1 @@
-"""Every request through the shadow model, joined with the live prediction: comparisons."""
+"""Replay: each request through the shadow; its answer and the live one become a comparison."""

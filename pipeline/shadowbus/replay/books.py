@@ -22,7 +22,7 @@ Entry = tuple[str, ...]
 SIDES = ("requests", "predictions")
 
 MOST_TRIALS = 100
-"""So many trials have counts of their own, those that were counted last, as in the aggregate of the same partition."""
+"""How many trials have counts of their own: those counted last, as in the aggregate of the same partition."""
 
 OLDER = "|older"
 """Under this name, which no trial can have, the comparisons of all earlier trials are counted."""
@@ -38,7 +38,7 @@ class Books:
     next_offsets: dict[str, int] = field(default_factory=dict)
 
     def add(self, counts: Counter[Entry]) -> None:
-        """So many more of each entry."""
+        """Add to the counts."""
         self.counts.update(counts)
         for trial in dict.fromkeys(entry[1] for entry in counts if entry[0] == "comparisons"):
             self._counted_last(trial)
@@ -52,7 +52,7 @@ class Books:
         return {TrialName.parse(trial).live for trial in self.trials}
 
     def record(self) -> dict[str, Any]:
-        """As they stand in the changelog and the vitals topic."""
+        """The books as the changelog and vitals have them."""
         document: dict[str, Any] = {
             side: {
                 "read": self.counts[side, "read"],

@@ -1,6 +1,7 @@
-"""Two answers become one comparison: the bytes that the comparisons topic holds.
+"""Writes comparisons: two answers to one request become the bytes of one record.
 
-Built a chunk at a time and column by column, because this runs once for every request there is.
+In: joined rows and the shadow's answers to them. Out: comparisons, dead letters, and counts for the books. Comparisons
+are built a chunk at a time, column by column, because this runs once for every request.
 """
 
 from collections import Counter
@@ -33,10 +34,10 @@ _NOT_COMPARED = b',"agree":null,"distance":null'
 
 
 class Enricher(Protocol):
-    """Something that comparisons take over from their requests, beside what they always do."""
+    """Adds fields of their requests to comparisons."""
 
-    def enrich(self, tails: list[bytes], pairs: JoinedRows) -> list[bytes]:
-        """The ends of n comparisons, as JSON texts, with the addition from their n readable requests."""
+    def enrich(self, tails: list[bytes], rows: JoinedRows) -> list[bytes]:
+        """The tails of n comparisons, with more fields from their n readable requests."""
         ...
 
 
@@ -49,7 +50,7 @@ class Settled:
     counts: dict[int, Counter[Entry]] = field(default_factory=dict)
 
     def count(self, partition: int, *entry: str, by: int = 1) -> None:
-        """So many more of something."""
+        """Add to a count of the books."""
         self.counts.setdefault(partition, Counter())[entry] += by
 
 
@@ -62,7 +63,7 @@ class Comparisons:
         model: The shadow's model, `name@version`.
         comparator: Says whether two answers agree.
         numbers: Gives out their running numbers.
-        additions: What comparisons take over from their requests besides, in this order.
+        enrichers: What adds more fields of the requests, in this order.
     """
 
     def __init__(
@@ -72,9 +73,9 @@ class Comparisons:
         model: str,
         comparator: Comparator,
         numbers: RunningNumbers,
-        additions: Sequence[Enricher] = (),
+        enrichers: Sequence[Enricher] = (),
     ) -> None:
-        self.namespace, self.model, self.comparator, self.additions = namespace, model, comparator, additions
+        self.namespace, self.model, self.comparator, self.enrichers = namespace, model, comparator, enrichers
         self.numbers = numbers
         self._shadow = f"{shadow}@{model.rpartition('@')[2]}"
         self._shadow_start = b',"shadow":{"model":%b,"prediction":' % dumps(model)
@@ -84,19 +85,19 @@ class Comparisons:
         """The name of the trial of this shadow against a live model."""
         return str(TrialName(live_model, self._shadow))
 
-    def settle(self, pairs: JoinedRows, answers: Answers, now_ms: int) -> Settled:
+    def settle(self, joined: JoinedRows, answers: Answers, now_ms: int) -> Settled:
         """The comparisons of a chunk, and dead letters for requests that could not be read."""
         settled = Settled()
         if answers.malformed:
-            pairs, answers = self._set_aside(pairs, answers, settled, now_ms)
+            joined, answers = self._set_aside(joined, answers, settled, now_ms)
         answers, texts = written(answers)
-        for addition in self.additions:
-            answers.tails = addition.enrich(answers.tails, pairs)
-        kinds = set(pairs.models)
-        if len(kinds) == 1 and not answers.failed and all(map(_answered, pairs.lives)):
-            self._settle_compared(pairs, kinds.pop(), answers, texts, settled)
+        for addition in self.enrichers:
+            answers.tails = addition.enrich(answers.tails, joined)
+        kinds = set(joined.models)
+        if len(kinds) == 1 and not answers.failed and all(map(_answered, joined.lives)):
+            self._settle_compared(joined, kinds.pop(), answers, texts, settled)
         else:
-            self._settle_mixed(pairs, answers, texts, settled)
+            self._settle_mixed(joined, answers, texts, settled)
         return settled
 
     def unpaired(self, partition: int, key: bytes, live: Live, timestamp_ms: int, weight: float = 1.0) -> bytes:
@@ -118,30 +119,32 @@ class Comparisons:
             )
         )
 
-    def _settle_compared(self, pairs: JoinedRows, model: str, answers: Answers, texts: Texts, settled: Settled) -> None:
+    def _settle_compared(
+        self, joined: JoinedRows, model: str, answers: Answers, texts: Texts, settled: Settled
+    ) -> None:
         """The usual chunk: both models answered every request, and one live model all of them."""
         columns = (
             repeat(self._head(model, "compared")),
-            map(text_of, pairs.lives),
+            map(text_of, joined.lives),
             *self._shadow_columns(answers, texts),
-            *self._agreement_columns(pairs.lives, answers.predictions, answers.scores),
+            *self._agreement_columns(joined.lives, answers.predictions, answers.scores),
             repeat(b',"number":'),
-            json_column(self.numbers.of(pairs.partitions, self.trial(model))),
-            repeat(_weight(pairs.weight)),
+            json_column(self.numbers.of(joined.partitions, self.trial(model))),
+            repeat(_weight(joined.weight)),
             answers.tails,
         )
         settled.comparisons += zip(
-            pairs.partitions, pairs.keys, map(b"".join, zip(*columns, strict=False)), strict=True
+            joined.partitions, joined.keys, map(b"".join, zip(*columns, strict=False)), strict=True
         )
-        for partition, count in Counter(pairs.partitions).items():
+        for partition, count in Counter(joined.partitions).items():
             settled.count(partition, "comparisons", self.trial(model), "compared", by=count)
 
-    def _settle_mixed(self, pairs: JoinedRows, answers: Answers, texts: Texts, settled: Settled) -> None:
+    def _settle_mixed(self, joined: JoinedRows, answers: Answers, texts: Texts, settled: Settled) -> None:
         """A chunk in which one of the models failed, or was not asked, or the live model changed."""
         shadows = iter(list(map(b"".join, zip(*self._shadow_columns(answers, texts), strict=False))))
-        agreements = self._agreements(pairs, answers)
-        failed, weight = answers.failed, _weight(pairs.weight)
-        for row, (model, live, tail) in enumerate(zip(pairs.models, pairs.lives, answers.tails, strict=True)):
+        agreements = self._agreements(joined, answers)
+        failed, weight = answers.failed, _weight(joined.weight)
+        for row, (model, live, tail) in enumerate(zip(joined.models, joined.lives, answers.tails, strict=True)):
             status, error = failed.get(row, ("compared", ""))
             shadow = self._failure(error) if row in failed else next(shadows)
             if live is None:
@@ -150,10 +153,10 @@ class Comparisons:
                 status = "live_error"
             agreement = next(agreements) if status == "compared" else _NOT_COMPARED
             live_text = b"null" if live is None else text_of(live)
-            number = b',"number":%d' % self.numbers.next(pairs.partitions[row], self.trial(model))
+            number = b',"number":%d' % self.numbers.next(joined.partitions[row], self.trial(model))
             value = b"".join((self._head(model, status), live_text, shadow, agreement, number, weight, tail))
-            settled.comparisons.append((pairs.partitions[row], pairs.keys[row], value))
-            settled.count(pairs.partitions[row], "comparisons", self.trial(model), status)
+            settled.comparisons.append((joined.partitions[row], joined.keys[row], value))
+            settled.count(joined.partitions[row], "comparisons", self.trial(model), status)
 
     def _shadow_columns(self, answers: Answers, texts: Texts) -> tuple[Iterable[bytes], ...]:
         """The shadow's side of each predicted row; zipped and joined it is the text."""
@@ -164,12 +167,12 @@ class Comparisons:
         predictions, scores = texts
         return repeat(self._shadow_start), predictions, repeat(b',"scores":'), scores, ends
 
-    def _agreements(self, pairs: JoinedRows, answers: Answers) -> Iterator[bytes]:
+    def _agreements(self, joined: JoinedRows, answers: Answers) -> Iterator[bytes]:
         """Agreement and distance, as JSON, of the rows that both models answered, in their order."""
-        predicted = (row for row in range(len(pairs)) if row not in answers.failed)
-        both = [position for position, row in enumerate(predicted) if _answered(pairs.lives[row])]
+        predicted = (row for row in range(len(joined)) if row not in answers.failed)
+        both = [position for position, row in enumerate(predicted) if _answered(joined.lives[row])]
         predictions, scores = ([column[at] for at in both] for column in (answers.predictions, answers.scores))
-        lives = [live for row, live in enumerate(pairs.lives) if row not in answers.failed and _answered(live)]
+        lives = [live for row, live in enumerate(joined.lives) if row not in answers.failed and _answered(live)]
         return map(b"".join, zip(*self._agreement_columns(lives, predictions, scores), strict=False))
 
     def _agreement_columns(
@@ -192,24 +195,24 @@ class Comparisons:
         return self._shadow_start + b'null,"scores":null,"latency_ms":null,"error":%b}' % dumps(brief(text))
 
     def _set_aside(
-        self, pairs: JoinedRows, answers: Answers, settled: Settled, now_ms: int
+        self, joined: JoinedRows, answers: Answers, settled: Settled, now_ms: int
     ) -> tuple[JoinedRows, Answers]:
         """Requests that cannot be read become dead letters, and their live predictions have none; the rest goes on."""
         topic, malformed, good = f"{self.namespace}.requests", answers.malformed, list[int]()
-        for row, (partition, key) in enumerate(zip(pairs.partitions, pairs.keys, strict=True)):
+        for row, (partition, key) in enumerate(zip(joined.partitions, joined.keys, strict=True)):
             if row not in malformed:
                 good.append(row)
                 continue
-            value, offset, live = pairs.values[row], pairs.offsets[row], pairs.lives[row]
+            value, offset, live = joined.values[row], joined.offsets[row], joined.lives[row]
             letter = dead_letter(topic, partition, offset, key, value, reason=malformed[row], now_ms=now_ms)
             settled.dead_letters.append((partition, letter_key(key), letter))
             settled.count(partition, "requests", "dead_lettered")
             if live is not None:
-                value = self.unpaired(partition, key, live, first_time_ms(now_ms), pairs.weight)
+                value = self.unpaired(partition, key, live, first_time_ms(now_ms), joined.weight)
                 settled.comparisons.append((partition, key, value))
                 settled.count(partition, "comparisons", self.trial(live.model), "request_missing")
         failed = {position: answers.failed[row] for position, row in enumerate(good) if row in answers.failed}
-        return pairs.only(good), replace(answers, failed=failed, malformed={})
+        return joined.only(good), replace(answers, failed=failed, malformed={})
 
 
 def _weight(weight: float) -> bytes:

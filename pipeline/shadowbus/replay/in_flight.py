@@ -1,4 +1,4 @@
-"""One batch of input on its way through the model, and what it will change once that has answered."""
+"""A batch on its way through the model: the joined rows, and what changes once the model has answered."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,16 +8,16 @@ from typing import Any
 from shadowbus.replay.books import Entry
 from shadowbus.replay.join import Unmatched
 from shadowbus.replay.live import Live
-from shadowbus.replay.model.process import Chunk
+from shadowbus.replay.model.client import Chunk
 from shadowbus.stage import Outputs
 
 
 @dataclass(slots=True)
 class JoinedRows:
-    """N pairs as columns of equal length: partition, key, the request's value and offset, the live answer.
+    """N requests, joined with their live answers, as columns of equal length.
 
-    `lives` has None where no answer came within the join window; `models` is the live model's name all the same.
-    `weight` is how many requests each of them stands for.
+    `values` and `offsets` are the requests'. `lives` has None where no answer came within the join window; `models`
+    names the live model even then. `weight` is how many requests each row stands for.
     """
 
     partitions: list[int] = field(default_factory=list)
@@ -32,7 +32,7 @@ class JoinedRows:
         return len(self.keys)
 
     def add(self, partition: int, key: bytes, value: bytes, offset: int, live: Live | None, model: str) -> None:
-        """One more pair."""
+        """Add one row."""
         self.extend(partition, [key], [value], [offset], [live], [model])
 
     def extend(
@@ -44,7 +44,7 @@ class JoinedRows:
         lives: Sequence[Live | None],
         models: Sequence[str],
     ) -> None:
-        """Many more pairs of one partition."""
+        """Add many rows of one partition."""
         self.partitions += [partition] * len(keys)
         self.keys += keys
         self.values += values
@@ -53,17 +53,17 @@ class JoinedRows:
         self.models += models
 
     def part(self, start: int, end: int) -> "JoinedRows":
-        """The pairs from `start` to `end`."""
+        """The rows from `start` to `end`."""
         return self._made(column[start:end] for column in self._columns())
 
     def only(self, rows: Sequence[int]) -> "JoinedRows":
-        """Some of the pairs."""
+        """Some of the rows."""
         return self._made([column[row] for row in rows] for column in self._columns())
 
     def _made(self, columns: Iterable[Any]) -> "JoinedRows":
-        pairs = JoinedRows(*columns)
-        pairs.weight = self.weight
-        return pairs
+        joined = JoinedRows(*columns)
+        joined.weight = self.weight
+        return joined
 
     def _columns(self) -> tuple[list[Any], ...]:
         return self.partitions, self.keys, self.values, self.offsets, self.lives, self.models
@@ -71,7 +71,7 @@ class JoinedRows:
 
 @dataclass(slots=True)
 class InFlightBatch:
-    """Outputs and positions, the chunks that are under way, and by partition counts and changes of what waits.
+    """Outputs and positions, the chunks in flight, and by partition counts and changes of the unmatched records.
 
     `unpaired` are live answers whose request never came: partition, id, answer, since when it waited.
     """
@@ -84,12 +84,12 @@ class InFlightBatch:
     waiting: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def count(self, partition: int, *entry: str, by: int = 1) -> None:
-        """So many more of something."""
+        """Add to a count of the books."""
         self.books.setdefault(partition, Counter())[entry] += by
 
-    def leave_out(self, pairs: JoinedRows) -> None:
-        """Count pairs that are not replayed: their requests, and the predictions of those that have one."""
-        for partition, live in zip(pairs.partitions, pairs.lives, strict=True):
+    def leave_out(self, joined: JoinedRows) -> None:
+        """Count rows that are sampled out: their requests, and the predictions of those that have one."""
+        for partition, live in zip(joined.partitions, joined.lives, strict=True):
             self.count(partition, "requests", "sampled_out")
             if live is not None:
                 self.count(partition, "predictions", "sampled_out")

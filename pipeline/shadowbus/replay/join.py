@@ -1,7 +1,7 @@
-"""Halves of one partition that wait for their other half. Pure: no Kafka, no clock.
+"""The join of requests and predictions of one partition, by id. Pure: no Kafka, no clock.
 
-In: requests and predictions, in any order, late, twice or never. Out: pairs, each id once; what expired alone; what was
-there before. Changes of what waits are noted, so that they can be kept in the changelog.
+In: requests and predictions, in any order, late, twice or never. Out: matches, each id once; expired records;
+duplicates. Guaranteed: every change of the unmatched records is noted for the changelog.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,21 +11,21 @@ from typing import Literal
 from shadowbus.replay.live import Live
 
 REQUEST, PREDICTION = b"r", b"p"
-"""Marks a changelog key with the side whose half it keeps."""
+"""Marks a changelog key with the side whose record it keeps."""
 
 Unmatched = tuple[bytes, int, int, Live | None]
-"""A raw value, since when it waits (milliseconds since the epoch), the offset it came from, and for a prediction what
-was read from it (None after a restore)."""
+"""A record that waits: its raw value, since when it waits (milliseconds since the epoch), its offset, and for a
+prediction what was parsed from it (None after a restore)."""
 
-Met = Unmatched | Literal[False] | None
-"""What came of taking a half."""
+Match = Unmatched | Literal[False] | None
+"""The record that one was matched with; None if it waits now; False for a duplicate."""
 
 
 @dataclass(slots=True)
 class AnsweredIds:
-    """Ids that were answered, so that a second half of them is known as a duplicate: the last n to 2n ids.
+    """Ids that were matched or expired, so that another record of them is a duplicate: the last n to 2n ids.
 
-    Ids are kept in two generations; when the newer is full, the older is forgotten. `entries` names the changelog
+    Ids are kept in two generations; when the newer one is full, the older one is dropped. `entries` names the changelog
     records that hold them, oldest first.
     """
 
@@ -50,7 +50,7 @@ class AnsweredIds:
 
 
 class Join:
-    """One partition's waiting halves.
+    """One partition's unmatched records.
 
     Args:
         remember: How many answered ids to remember at least.
@@ -63,73 +63,73 @@ class Join:
         self.changes: dict[bytes, Unmatched | None] = {}
         self.fresh: list[bytes] = []
 
-    def meet(self, requests: Sequence[bytes], predictions: Sequence[bytes]) -> set[bytes]:
-        """Let the ids meet of which both halves are here, once each, and that were never seen before.
+    def match(self, requests: Sequence[bytes], predictions: Sequence[bytes]) -> set[bytes]:
+        """Match the ids that are on both sides, once each, and were never seen before.
 
-        Does for them what `take` would do, all at once. The others have to be taken.
+        Does what `add` would do for them, all at once. The others have to be added.
         """
         first, second = set(requests), set(predictions)
         if len(first) < len(requests) or len(second) < len(predictions):
             return set()
-        met = first & second
+        matched = first & second
         answered = self.answered
         for known in (answered.newer, answered.older, self.requests.keys(), self.predictions.keys()):
-            if not known.isdisjoint(met):
-                met -= known & met
-        answered.newer |= met
-        self.fresh += met
-        return met
+            if not known.isdisjoint(matched):
+                matched -= known & matched
+        answered.newer |= matched
+        self.fresh += matched
+        return matched
 
-    def take(self, side: bytes, keys: Iterable[bytes], halves: Iterable[Unmatched]) -> list[Met]:
-        """Take halves of one side.
+    def add(self, side: bytes, keys: Iterable[bytes], unmatched: Iterable[Unmatched]) -> list[Match]:
+        """Add records of one side.
 
         Returns:
-            For each the other half if that waits; None if this one has to wait now; False for a duplicate.
+            For each the record of the other side if one waits; None if this one waits now; False for a duplicate.
         """
         mine, others = self.requests, self.predictions
         if side == PREDICTION:
             mine, others = others, mine
         other_side = PREDICTION if side == REQUEST else REQUEST
-        answered, changes, met = self.answered, self.changes, list[Met]()
+        answered, changes, matched = self.answered, self.changes, list[Match]()
         newer, fresh = answered.newer, self.fresh
-        for key, half in zip(keys, halves, strict=True):
+        for key, record in zip(keys, unmatched, strict=True):
             other = others.pop(key, None)
             if other is not None:
                 newer.add(key)
                 fresh.append(key)
                 if changes.pop(other_side + key, None) is None:
                     changes[other_side + key] = None
-                met.append(other)
+                matched.append(other)
             elif key in mine or key in answered:
-                met.append(False)
+                matched.append(False)
             else:
-                mine[key] = changes[side + key] = half
-                met.append(None)
-        return met
+                mine[key] = changes[side + key] = record
+                matched.append(None)
+        return matched
 
     def expired(self, side: bytes, before_ms: int) -> Iterator[tuple[bytes, Unmatched]]:
-        """Take out the halves of one side that wait since before a moment, oldest first."""
-        halves = self.requests if side == REQUEST else self.predictions
-        while halves:
-            key = next(iter(halves))
-            half = halves[key]
-            if half[1] >= before_ms:
+        """Remove the records of one side that have waited since before a moment, oldest first."""
+        unmatched = self.requests if side == REQUEST else self.predictions
+        while unmatched:
+            key = next(iter(unmatched))
+            record = unmatched[key]
+            if record[1] >= before_ms:
                 return
-            del halves[key]
+            del unmatched[key]
             self.answered.newer.add(key)
             self.fresh.append(key)
             merge_change(self.changes, side + key, None)
-            yield key, half
+            yield key, record
 
     def take_changes(self) -> tuple[dict[bytes, Unmatched | None], list[bytes]]:
-        """What changed since the last call: halves that came (a value) or went (None), and the ids now answered."""
+        """The changes since the last call: records that came (a value) or went (None), and the ids now answered."""
         changes, fresh = self.changes, self.fresh
         self.changes, self.fresh = {}, []
         return changes, fresh
 
 
-def merge_change(changes: dict[bytes, Unmatched | None], key: bytes, half: Unmatched | None) -> None:
-    """Note one change after others; a half that came and went in between leaves no trace."""
-    if half is None and changes.pop(key, None) is not None:
+def merge_change(changes: dict[bytes, Unmatched | None], key: bytes, record: Unmatched | None) -> None:
+    """Note one change after others; a record that came and went in between leaves no trace."""
+    if record is None and changes.pop(key, None) is not None:
         return
-    changes[key] = half
+    changes[key] = record

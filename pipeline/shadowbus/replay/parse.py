@@ -1,4 +1,7 @@
-"""Slices of input into columns that can be joined; what cannot be becomes a dead letter of the unit it came with."""
+"""Parses input records.
+
+In: a batch of records of one input. Out: columns that can be joined, and a dead letter for each record that cannot.
+"""
 
 import contextlib
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from shadowbus.stage import RecordBatch
 from shadowbus.topology import MAX_RECORD_BYTES
 
 NEVER_IN_AN_ID = b"\xff"
-"""No UTF-8 has it, so it may stand between ids."""
+"""UTF-8 never contains this byte, so it can separate ids."""
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class ParsedBatch:
         offsets: Sequence[int],
         lives: Sequence[Live],
     ) -> None:
-        """Many more."""
+        """Add many rows."""
         self.keys += keys
         self.values += values
         self.timestamps += timestamps
@@ -45,7 +48,7 @@ class ParsedBatch:
         self.lives += lives
 
     def split(self, keys: AbstractSet[bytes]) -> "tuple[ParsedBatch, ParsedBatch]":
-        """The records with these keys, each of which is here once, and the others; usually there are few of those."""
+        """The records with these keys, each of which is here once, and the others, which are usually few."""
         if len(keys) == len(self.keys):
             return self, ParsedBatch()
         rest = [row for row, key in enumerate(self.keys) if key not in keys]
@@ -57,31 +60,35 @@ class ParsedBatch:
 
 
 class InputParser:
-    """Reads requests and live predictions of one namespace; `timed` as of `read_lives`."""
+    """Parses requests and live predictions of one namespace; `timed` as in `read_lives`."""
 
     def __init__(self, namespace: str, timed: str) -> None:
         self.namespace, self.timed = namespace, timed
 
-    def read(self, piece: RecordBatch, taken: ParsedBatch, unit: InFlightBatch, models: set[str], now_ms: int) -> None:
-        """Take over the records that can be joined, and what the predictions among them say; set the others aside.
+    def read(
+        self, records: RecordBatch, parsed: ParsedBatch, batch: InFlightBatch, models: set[str], now_ms: int
+    ) -> None:
+        """Add the records that can be joined to `parsed`; write dead letters for the others.
 
-        `models` are the live models met before in this partition; new ones are added.
+        `models` are the live models seen before in this partition; new ones are added.
         """
-        if None not in piece.keys and None not in piece.values:
-            keys, values = cast("list[bytes]", piece.keys), cast("list[bytes]", piece.values)
+        if None not in records.keys and None not in records.values:
+            keys, values = cast("list[bytes]", records.keys), cast("list[bytes]", records.values)
             with contextlib.suppress(Malformed):
-                taken.extend(
-                    keys, values, piece.timestamps, piece.offsets, self._lives(piece.topic, keys, values, models)
-                )
+                lives = self._lives(records.topic, keys, values, models)
+                parsed.extend(keys, values, records.timestamps, records.offsets, lives)
                 return
-        for key, value, at, offset in zip(piece.keys, piece.values, piece.timestamps, piece.offsets, strict=True):
+        for key, value, at, offset in zip(
+            records.keys, records.values, records.timestamps, records.offsets, strict=True
+        ):
             try:
                 if value is None or key is None:
                     raise Malformed("the value is null" if value is None else "the key is not a request id")
-                taken.extend([key], [value], [at], [offset], self._lives(piece.topic, [key], [value], models))
+                lives = self._lives(records.topic, [key], [value], models)
+                parsed.extend([key], [value], [at], [offset], lives)
             except Malformed as error:
-                self.set_aside(piece.topic, piece.partition, offset, key, value, str(error), unit, now_ms)
-                unit.count(piece.partition, piece.topic, "dead_lettered")
+                self.set_aside(records.topic, records.partition, offset, key, value, str(error), batch, now_ms)
+                batch.count(records.partition, records.topic, "dead_lettered")
 
     def set_aside(
         self,
@@ -91,19 +98,19 @@ class InputParser:
         key: bytes | None,
         value: bytes | None,
         reason: str,
-        unit: InFlightBatch,
+        batch: InFlightBatch,
         now_ms: int,
     ) -> None:
         """Write a dead letter."""
         source = f"{self.namespace}.{topic}"
         letter = dead_letter(source, partition, offset, key, value, reason=reason, now_ms=now_ms)
-        unit.outputs.add("dead-letters", partition, letter_key(key), letter)
+        batch.outputs.add("dead-letters", partition, letter_key(key), letter)
 
     def _lives(self, topic: str, keys: list[bytes], values: list[bytes], models: set[str]) -> list[Live]:
-        """What the records say, if they are predictions.
+        """The parsed records, if they are predictions; adds new live models to `models`.
 
         Raises:
-            Malformed: One of the keys is no request id, or one of the records no prediction, or too large.
+            Malformed: A key is no request id, or a record is no prediction or too large.
         """
         if b"" in keys or NEVER_IN_AN_ID in b"".join(keys):
             raise Malformed("the key is not a request id")

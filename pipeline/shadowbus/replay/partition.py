@@ -1,8 +1,8 @@
-"""The state of one source partition: what waits, what was answered, the books, and how all of it is kept.
+"""The state of one source partition: unmatched records, answered ids, the books, and how all of it is kept.
 
 The changelog of a partition holds four kinds of records: a waiting request (`r` and its id), a waiting prediction (`p`
-and its id), the ids answered in one transaction (`a` and a number that grows), and `books`. What is restored is checked
-against itself and what is committed: a state that was damaged, cut short or belongs to other topics is an error.
+and its id), the ids answered in one transaction (`a` and a number that grows), and `books`. Restored state is
+checked against itself and against what is committed: damaged or truncated state, or that of other topics, is an error.
 """
 
 import struct
@@ -22,13 +22,13 @@ BOOKS_KEY = b"books"
 ANSWERED = b"a"
 UNKNOWN_MODEL = "unknown"
 IDS_IN_AN_ENTRY = 10_000
-"""Ids have at most 512 bytes, so that such a record always fits."""
+"""Ids have at most 512 bytes, so such a record always fits."""
 
 ANEW = (
     "Give the shadow another name in the settings and run `shadowbus topics --create`: it then begins anew, with the "
     "oldest requests that Kafka has."
 )
-"""What to do about state that is not to be trusted: that name is in the group's, the trial's and the changelog's."""
+"""What to do about state that cannot be trusted: group, trial and changelog are named after the shadow."""
 
 _HALF = struct.Struct(">qqI")  # since when it waits, its offset, and how many bytes follow
 _BETWEEN = b"\xff"  # between ids; never in one, since it is not UTF-8
@@ -36,16 +36,16 @@ _BETWEEN = b"\xff"  # between ids; never in one, since it is not UTF-8
 
 @dataclass(slots=True)
 class ReplayPartition:
-    """`join` and `inbox` run ahead; the rest is as of the last unit of work that is finished.
+    """`join` and `buffer` run ahead; the rest describes the last batch that finished.
 
-    `models` are the live models met so far. `name` is the changelog partition's, for what is said of it; `entries` are
-    the numbers of the `a` records restored, and `forgotten` the keys of those that are to be deleted next; `kept` says
-    whether the changelog had any books; `damaged` what cannot be taken back, by key.
+    `models` are the live models seen so far. `name` is the changelog partition's, for errors. `entries` are the numbers
+    of the restored `a` records, and `forgotten` the keys of those to delete next. `kept` says whether the changelog had
+    books, and `damaged` by key what could not be restored.
     """
 
     join: Join
     name: str = ""
-    inbox: ReorderBuffer = field(default_factory=ReorderBuffer)
+    buffer: ReorderBuffer = field(default_factory=ReorderBuffer)
     books: Books = field(default_factory=Books)
     changes: dict[bytes, Unmatched | None] = field(default_factory=dict)
     fresh: list[bytes] = field(default_factory=list)
@@ -60,7 +60,7 @@ class ReplayPartition:
     damaged: dict[bytes | None, str] = field(default_factory=dict)
 
     def restore(self, records: RecordBatch) -> None:
-        """Take back changelog records; as in any compacted topic the last one of a key counts, damaged or not."""
+        """Restore changelog records; as in any compacted topic the last one of a key counts, damaged or not."""
         for key, value, offset in zip(records.keys, records.values, records.offsets, strict=True):
             try:
                 self._take_back(key, value)
@@ -70,7 +70,7 @@ class ReplayPartition:
                 self.damaged.pop(key, None)
 
     def check(self, committed: Mapping[str, int]) -> None:
-        """All of the changelog is restored: is it whole, and does it belong to what is committed?
+        """Check that the restored changelog is whole, and belongs to what is committed.
 
         Args:
             committed: The committed position of each input.
@@ -78,18 +78,19 @@ class ReplayPartition:
         Raises:
             StateCorruptError: It is not, or does not.
         """
-        for what in self.damaged.values():
+        if self.damaged:
+            what = next(iter(self.damaged.values()))
             raise self._corrupt(f"has a record that replay did not write, or that was damaged ({what}).")
-        for side, halves in zip(SIDES, (self.join.requests, self.join.predictions), strict=True):
+        for side, unmatched in zip(SIDES, (self.join.requests, self.join.predictions), strict=True):
             reached, waiting = self.books.next_offsets.get(side, 0), self.books.waiting[side]
             if reached > committed[side]:
                 raise self._corrupt(
                     f"counts {side} up to offset {reached}, but only {committed[side]} is committed: the "
                     "topic was made anew, or the group's offsets were moved back."
                 )
-            if len(halves) != waiting or any(half[2] >= reached for half in halves.values()):
+            if len(unmatched) != waiting or any(record[2] >= reached for record in unmatched.values()):
                 raise self._corrupt(
-                    f"says that {waiting} {side} wait, and holds {len(halves)}: a part of it is missing."
+                    f"says that {waiting} {side} wait, and holds {len(unmatched)}: a part of it is missing."
                 )
         wanted = range(min(self.entries, default=0), self.entry)  # the oldest may be forgotten, and then the next
         if self.entries != set(wanted):
@@ -97,22 +98,22 @@ class ReplayPartition:
         self._read_predictions()
 
     def pending(self) -> dict[str, int]:
-        """How many records of each input are in memory, joined or not."""
+        """How many records of each input are in memory, in the join or in the buffer."""
         waiting = {"requests": len(self.join.requests), "predictions": len(self.join.predictions)}
-        return {side: waiting[side] + self.inbox.count[side] for side in SIDES}
+        return {side: waiting[side] + self.buffer.count[side] for side in SIDES}
 
     def newest_ms(self, side: str) -> int:
-        """Up to which time an input has been read."""
-        return max(self.inbox.newest_ms(side), self.event_ms[side])
+        """The time up to which an input has been read, in milliseconds since the epoch."""
+        return max(self.buffer.newest_ms(side), self.event_ms[side])
 
     def never_read(self, side: str, count: int) -> None:
-        """Records before the committed position that were never taken: nothing balances them in the books."""
+        """Count records before the committed position that were never read: nothing balances them in the books."""
         self.books.counts[side, "read"] += count
         self.books.counts[side, "never_read"] += count
         self.touched = True
 
     def skipped(self, side: str, count: int, next_offset: int) -> None:
-        """Records that are there, before the committed position and behind the books.
+        """Count records between the books and the committed position.
 
         Raises:
             StateCorruptError: There are no books.
@@ -130,13 +131,13 @@ class ReplayPartition:
             raise ValueError("it has no key")
         join, kind, rest = self.join, key[:1], key[1:]
         if kind in (REQUEST, PREDICTION):
-            halves = join.requests if kind == REQUEST else join.predictions
-            halves.pop(rest, None)
+            unmatched = join.requests if kind == REQUEST else join.predictions
+            unmatched.pop(rest, None)
             if value is not None:
                 since, offset, length = _HALF.unpack_from(value)
                 if len(value) != _HALF.size + length:
                     raise ValueError(f"{len(value) - _HALF.size} of {length} bytes are there")
-                halves[rest] = (value[_HALF.size :], since, offset, None)
+                unmatched[rest] = (value[_HALF.size :], since, offset, None)
         elif kind == ANSWERED and len(rest) == 8:
             number = int.from_bytes(rest, "big")
             self.entry = max(self.entry, number + 1)
@@ -155,27 +156,27 @@ class ReplayPartition:
             raise ValueError("its key is of no known kind" if value is not None else "the books were deleted")
 
     def _read_predictions(self) -> None:
-        halves = self.join.predictions
+        unmatched = self.join.predictions
         try:
-            lives = read_lives(list(halves), [half[0] for half in halves.values()])
+            lives = read_lives(list(unmatched), [record[0] for record in unmatched.values()])
         except Malformed as error:
             raise self._corrupt(f"holds a prediction that cannot be read: {error}.") from error
-        for (key, half), live in zip(list(halves.items()), lives, strict=True):
-            halves[key] = (*half[:3], live)
+        for (key, record), live in zip(list(unmatched.items()), lives, strict=True):
+            unmatched[key] = (*record[:3], live)
             self.models.add(live.model)
 
     def keep(self, changes: dict[bytes, Unmatched | None], fresh: list[bytes]) -> None:
-        """Note the changes of a unit that is finished."""
-        for key, half in changes.items():
-            merge_change(self.changes, key, half)
+        """Note the changes of a finished batch."""
+        for key, record in changes.items():
+            merge_change(self.changes, key, record)
         self.fresh += fresh
 
     def take_changelog(self) -> list[tuple[bytes, bytes | None]]:
         """The changelog records, key and value, of everything that changed since the last call."""
         rows: list[tuple[bytes, bytes | None]] = [(old, None) for old in self.forgotten]
         rows += [
-            (key, None if half is None else _HALF.pack(half[1], half[2], len(half[0])) + half[0])
-            for key, half in self.changes.items()
+            (key, None if record is None else _HALF.pack(record[1], record[2], len(record[0])) + record[0])
+            for key, record in self.changes.items()
         ]
         for start in range(0, len(self.fresh), IDS_IN_AN_ENTRY):
             entry = ANSWERED + self.entry.to_bytes(8, "big")

@@ -1,6 +1,6 @@
 """Segments that are computed from features, by the rules of the settings.
 
-In: the requests of a chunk. Out: the ends of their comparisons, with one more segment for each rule. A segment of the
+In: the requests of a chunk. Out: the tails of their comparisons, with one more segment for each rule. A segment of the
 same name that the request brings itself stays as it is. Each request has a value for each rule: one of those the rule
 lists, `other`, or `missing` where there is no such feature or it is of another kind.
 """
@@ -45,9 +45,9 @@ class SegmentRules:
         self._read = Decoder(_placed(self._features)).decode
         self._known: dict[tuple[bytes, tuple[str, ...]], bytes] = {}
 
-    def enrich(self, tails: list[bytes], pairs: JoinedRows) -> list[bytes]:
-        """The ends of n comparisons with the segments of their requests, all of which are readable."""
-        return list(map(self._extended, tails, self._values(pairs.values)))
+    def enrich(self, tails: list[bytes], rows: JoinedRows) -> list[bytes]:
+        """The tails of n comparisons, with the computed segments of their requests, all of which are readable."""
+        return list(map(self._extended, tails, self._values(rows.values)))
 
     def _values(self, values: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
         """The features that the rules need, by request; None where there is none."""

@@ -1,9 +1,9 @@
 """Which requests are replayed when a shadow cannot, or need not, take all of them.
 
-In: pairs on their way to the model, and how far behind they are. Out: those that stay, each with the weight that makes
-up for the others. The choice rests on the id alone, so both halves, every shadow and every worker choose the same, and
-what a small share keeps every larger share keeps too. It is another hash than any partitioner's or capture's, so the
-choice is independent of theirs.
+In: joined rows, and how far behind they are. Out: the rows that stay, each with the weight that makes up for the
+others. The choice depends on the id alone, so every shadow and every worker makes the same, and what a small share
+keeps every larger share keeps too. Its hash is not that of partitioners or of capture, so the choice is independent of
+theirs.
 """
 
 from hashlib import blake2b
@@ -16,7 +16,7 @@ _SALT = b"shedding"
 _RANGE = 1 << 64
 
 STEP_MS = 5_000
-"""Between two cuts of the share: time for the last one to show."""
+"""The time between two cuts of the share, so that the first one can take effect."""
 
 CATCHING_UP = 0.1
 """A lag that shrinks by this share of the time that passes is being worked off: no further cut is needed."""
@@ -49,7 +49,7 @@ class Shedding:
         self._lag_then = 0
 
     def observe(self, lag_ms: int, now_ms: int) -> None:
-        """What is taken now is so far behind."""
+        """Note how far behind the input of this moment is, in milliseconds."""
         if not self._behind_ms:
             return
         if self._stepped_ms is None:
@@ -63,13 +63,13 @@ class Shedding:
         elif lag_ms < self._behind_ms / 2 and passed >= max(STEP_MS, self._behind_ms):
             self._step(min(self._most, self.share * 2), lag_ms, now_ms)
 
-    def choose(self, pairs: JoinedRows) -> tuple[JoinedRows, JoinedRows]:
-        """The pairs that stay, weighted, and those that are left out."""
-        if self.share >= 1.0 or not pairs:
-            return pairs, JoinedRows()
-        stay = [keeps(key, self.share) for key in pairs.keys]
-        rows = range(len(pairs))
-        kept, left_out = pairs.only(list(compress(rows, stay))), pairs.only([row for row in rows if not stay[row]])
+    def choose(self, joined: JoinedRows) -> tuple[JoinedRows, JoinedRows]:
+        """The rows that stay, weighted, and those that are left out."""
+        if self.share >= 1.0 or not joined:
+            return joined, JoinedRows()
+        stay = [keeps(key, self.share) for key in joined.keys]
+        rows = range(len(joined))
+        kept, left_out = joined.only(list(compress(rows, stay))), joined.only([row for row in rows if not stay[row]])
         kept.weight = 1 / self.share
         return kept, left_out
 

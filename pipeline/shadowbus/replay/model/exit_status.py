@@ -17,7 +17,7 @@ Kind = Literal["crash", "timeout", "memory", "tasks", "garbled", "retired"]
 
 
 class ExitReport(Struct):
-    """What a keeper saw of a worker's end: the signal or exit code, what it had too much of, and if it was killed."""
+    """How a worker ended, by its fork server: the signal or exit code, the limit it exceeded, whether it was killed."""
 
     signal: int = 0
     code: int = 0
@@ -51,7 +51,7 @@ def exit_of(report: ExitReport | None, words: str, seen: ObservedExit, limits: t
     """What became of a worker.
 
     Args:
-        report: What its keeper saw; None where that is gone too.
+        report: What its fork server saw; None where that is gone too.
         words: What it said last on standard error.
         seen: What its parent saw.
         limits: What it was allowed: milliseconds for a row, megabytes beyond what it had when loaded.

@@ -1,4 +1,4 @@
-"""The keeper of a model, seen from the parent: loads the bundle in a process of its own and forks workers there.
+"""The fork server of a model, seen from the parent: loads the bundle in a process of its own and forks workers there.
 
 What it says is not believed either: it has opened the bundle. A process is only ever killed while its number cannot
 belong to another: before it is reaped, or through a descriptor of it.
@@ -37,7 +37,7 @@ CLOSE_SECONDS = 2.0
 
 
 class _Loaded(Struct):
-    """What a keeper says once: an error, or which model it has and why it still has the network."""
+    """What a fork server says once: an error, or which model it has and why it still has the network."""
 
     error: str = ""
     model: str = ""
@@ -49,7 +49,7 @@ _loaded, _report = Decoder(_Loaded).decode, Decoder(ExitReport).decode
 
 
 class ForkServerProcess:
-    """One life of a keeper. It answers what it is asked at once, or is replaced."""
+    """One life of a fork server. It answers what it is asked at once, or is replaced."""
 
     def __init__(self, shadow: ShadowSettings, bundle: Path, single_row_share: float) -> None:
         self.shadow, self.bundle = shadow, bundle
@@ -75,16 +75,16 @@ class ForkServerProcess:
         )
         there.close()
         os.close(saying)
-        self.last_words = StderrTail(hearing)
+        self.stderr = StderrTail(hearing)
 
     @property
     def pid(self) -> int:
-        """The keeper's process id."""
+        """The fork server's process id."""
         return self._process.pid
 
     @property
     def gone(self) -> bool:
-        """Whether the keeper has ended. It is not reaped by this, so its number stays its own."""
+        """Whether the fork server has ended. It is not reaped by this, so its number stays its own."""
         return self._process.returncode is not None or is_dead(self.pid)
 
     def loaded(self, seconds: float) -> bool:
@@ -136,7 +136,7 @@ class ForkServerProcess:
                 )
 
     def fork(self) -> ForkedWorker | None:
-        """A new worker, or None when the keeper does not answer."""
+        """A new worker, or None when the fork server does not answer."""
         descriptors: list[int] = []
         try:
             self._control.sendall(FORK)
@@ -146,7 +146,7 @@ class ForkServerProcess:
                 alive = os.pidfd_open(pid) if sys.platform == "linux" else None
                 return ForkedWorker(Pipe(*descriptors), pid, alive)
         except (OSError, ValueError, psutil.Error) as error:
-            logger.warning("%s: its keeper does not fork: %s", self.model, error)
+            logger.warning("%s: its fork server does not fork: %s", self.model, error)
         for descriptor in descriptors:
             os.close(descriptor)
         self._kill()
@@ -159,11 +159,11 @@ class ForkServerProcess:
         with contextlib.suppress(OSError, DecodeError):
             self._control.sendall(KILL if seen.hung or seen.garbled else GONE)
             report = _report(self._control.recv(4_096))
-        if report is None:  # the keeper is gone itself, or no longer does what it is asked
+        if report is None:  # the fork server is gone itself, or no longer does what it is asked
             self._kill()
         worker.close()
         limits = (self.shadow.timeout_ms, self.shadow.memory_mb)
-        return exit_of(report, self.last_words.take(), seen, limits)
+        return exit_of(report, self.stderr.take(), seen, limits)
 
     def close(self) -> None:
         """Ask the process to end by closing its socket, wait a moment, kill."""
@@ -173,7 +173,7 @@ class ForkServerProcess:
             select.select([], [], [], 0.005)
         self._kill()
         self._process.wait()
-        self.last_words.close()
+        self.stderr.close()
 
     def _kill(self) -> None:
         """Kill it and whatever is in its session: while it is not reaped, no other session has its number."""
@@ -184,5 +184,5 @@ class ForkServerProcess:
         kill_session(self.pid)
 
     def _failure(self, what: str) -> str:
-        said = in_one_line(self.last_words.take())
+        said = in_one_line(self.stderr.take())
         return f"The model in {self.bundle} {what}{f': {said}' if said else ''}."

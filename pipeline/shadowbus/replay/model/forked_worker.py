@@ -42,7 +42,7 @@ class ForkedWorker:
         self._number = self._due = secrets.randbits(63)
         self._most: deque[int] = deque()  # bytes of each answer that is under way
         self._unsent: deque[memoryview] = deque()
-        self._heard = bytearray()
+        self._received = bytearray()
         for descriptor in (pipe.reading, pipe.writing):
             os.set_blocking(descriptor, False)
 
@@ -106,7 +106,7 @@ class ForkedWorker:
 
     def _read(self) -> bool:
         """Read what is there, unless enough was; whether there was anything, or the end."""
-        if len(self._heard) >= max(READ_AHEAD_BYTES, self._due_bytes()):
+        if len(self._received) >= max(READ_AHEAD_BYTES, self._due_bytes()):
             return False
         try:
             piece = os.read(self.pipe.reading, PIPE_BYTES)
@@ -114,15 +114,15 @@ class ForkedWorker:
             return False
         except OSError:
             piece = b""
-        self._heard += piece
+        self._received += piece
         self.gone = not piece
         return True
 
     def _due_bytes(self) -> int:
         """How long the answer that is due is with its head, as far as that is known. What is none is not read on."""
-        if self.garbled or len(self._heard) < HEAD_BYTES:
+        if self.garbled or len(self._received) < HEAD_BYTES:
             return HEAD_BYTES
-        number, size = head_of(self._heard)
+        number, size = head_of(self._received)
         if number != self._due or not self._most:
             self.spoil("wrote into the channel to its worker")
         elif size > self._most[0]:
@@ -132,11 +132,11 @@ class ForkedWorker:
     def _next_heard(self) -> bytes | None:
         """The answer that is due, once all of it was read."""
         end = self._due_bytes()
-        if self.garbled or len(self._heard) < end:
+        if self.garbled or len(self._received) < end:
             return None
-        with memoryview(self._heard) as view:
+        with memoryview(self._received) as view:
             block = bytes(view[HEAD_BYTES:end])
-        del self._heard[:end]
+        del self._received[:end]
         self._due += 1
         self._most.popleft()
         return block

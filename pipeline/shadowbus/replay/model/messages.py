@@ -22,7 +22,7 @@ from shadowbus.records import Scores
 _COUNT = struct.Struct("=II")
 
 FORK, KILL, GONE = b"f", b"k", b"g"
-"""What the keeper is asked for: a new worker; an end to one that hangs; an end to one whose channel has closed."""
+"""What the fork server is asked for: a new worker; an end to one that hangs; an end to one whose channel has closed."""
 
 MAX_FRAME_BYTES = 16 * MAX_ANSWER_BYTES
 """The most that is taken in as the answer to one question, however many rows it has."""

@@ -7,20 +7,20 @@ rows that caused it. Chunks are answered in the order in which they were asked.
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from shadowbus.clock import Deadline, monotonic
 from shadowbus.errors import BundleError
 from shadowbus.replay.model.answer_check import Garbled, failed_answers, read_answers
 from shadowbus.replay.model.circuit_breaker import PATIENCE_SECONDS, CircuitBreaker
+from shadowbus.replay.model.client import Chunk
 from shadowbus.replay.model.exit_status import WorkerExit
 from shadowbus.replay.model.fork_server import ForkServerProcess
 from shadowbus.replay.model.forked_worker import ForkedWorker
-from shadowbus.replay.model.messages import MAX_FRAME_BYTES, Answers, pack_question
+from shadowbus.replay.model.messages import Answers, pack_question
+from shadowbus.replay.model.pacing import Pace, WarmUp
 from shadowbus.replay.model.processes import reached_out
 from shadowbus.replay.model.vitals import ModelVitals
-from shadowbus.replay.model.warm_up import WarmUp
 from shadowbus.settings import ShadowSettings
 
 logger = logging.getLogger("shadowbus.model")
@@ -28,36 +28,15 @@ logger = logging.getLogger("shadowbus.model")
 PARTS = 32
 """Into how many parts rows are split that brought the model down. A part answers or brings it down again."""
 
-FIRST_ROWS = 64
-"""How many rows to ask at once before it is known what one takes."""
-
-IN_FLIGHT = 6
-"""How many chunks are with the model at once: one is predicted, the others wait, so that it never has to."""
-
-CHUNK_SECONDS = 1.0
-"""The least that several rows together may take: a machine that is busy for a moment is not a model that hangs."""
-
-WARM_UP_SECONDS = 5.0
-"""The least that the first question after loading may take: libraries load parts of themselves when they are used."""
-
 AWAY_SECONDS = 0.1
 """Of a longer time in which nobody asked for answers, this much counts against the model: a question or an answer that
 is larger than a pipe does not get through meanwhile."""
 
 RELOAD_SECONDS = 10.0
-"""How long rows wait for a model whose keeper has died to be loaded again, before they go without it."""
+"""How long rows wait for a model whose fork server has died to be loaded again, before they go without it."""
 
-TELL_SECONDS = 5.0
+LOG_SECONDS = 5.0
 """At most so often a death is logged."""
-
-
-@dataclass(slots=True)
-class Chunk:
-    """Rows that are asked together: their keys, their raw request values and, once answered, the answers."""
-
-    keys: list[bytes]
-    values: list[bytes]
-    answers: Answers | None = None
 
 
 class ModelProcess:
@@ -83,47 +62,43 @@ class ModelProcess:
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self.shadow, self.bundle, self.share = shadow, bundle, single_row_share
-        self.timeout = shadow.timeout_ms / 1000
+        self.pace = Pace(shadow.timeout_ms / 1000)
         self.circuit = CircuitBreaker(patience)
         self.vitals = ModelVitals()
-        self._asked: deque[Chunk] = deque()
-        self._waiting_since = self._attended = 0.0
-        self._told, self._tell_at = 0, 0.0
+        self._pending: deque[Chunk] = deque()
+        self._waiting_since = self._pumped = 0.0
+        self._logged, self._log_at = 0, 0.0
         self._worker: ForkedWorker | None = None
-        self._row_seconds: float | None = None
-        self._row_bytes = 0.0
-        self._cold, self._warming = True, WarmUp()
+        self._warm_up = WarmUp()
         self._told_detour = self._told_network = False
-        self._keeper = self._new_keeper()
+        self._server = self._new_server()
         try:
-            while not self._keeper.loaded(shadow.load_seconds):
+            while not self._server.loaded(shadow.load_seconds):
                 pass
         except BaseException:
-            self._keeper.close()
+            self._server.close()
             raise
-        self.model, self.sha256 = self._keeper.model, self._keeper.sha256
-        if self._keeper.network not in ("on", "off"):
-            logger.warning("%s reaches the network (%s): docs/operations.md", self.model, self._keeper.network)
+        self.model, self.sha256 = self._server.model, self._server.sha256
+        if self._server.network not in ("on", "off"):
+            logger.warning("%s reaches the network (%s): docs/operations.md", self.model, self._server.network)
 
     def chunk_rows(self, most: int) -> int:
         """How many rows to ask at once, so that a chunk takes a quarter of the deadline at most, and of a frame."""
-        in_time = FIRST_ROWS if self._row_seconds is None else int(self.timeout / 4 / self._row_seconds)
-        in_size = int(MAX_FRAME_BYTES / 4 / max(1.0, self._row_bytes))
-        return max(1, min(most, in_time, in_size))
+        return self.pace.rows(most)
 
     def ask(self, chunk: Chunk) -> None:
         """Hand a chunk to the model. Collect answers when more than `IN_FLIGHT` are under way."""
-        if not self._asked:
-            self._waiting_since = self._attended = monotonic()
-        self._asked.append(chunk)
+        if not self._pending:
+            self._waiting_since = self._pumped = monotonic()
+        self._pending.append(chunk)
         self._send(chunk)
 
     @property
     def in_flight(self) -> int:
         """How many chunks are not answered yet."""
-        return len(self._asked)
+        return len(self._pending)
 
-    def attend(self) -> None:
+    def pump(self) -> None:
         """Pass on what is under way in either direction. Called often, so that the model never waits for a question."""
         if self._worker is not None:
             self._worker.move()
@@ -133,74 +108,70 @@ class ModelProcess:
 
         Waits no longer than the deadlines, the restarts and the circuit allow.
         """
-        self._waiting_since += max(0.0, monotonic() - self._attended - AWAY_SECONDS)
+        self._waiting_since += max(0.0, monotonic() - self._pumped - AWAY_SECONDS)
         self._collect(wait=wait)
-        self._attended = monotonic()
+        self._pumped = monotonic()
 
     def _collect(self, *, wait: bool) -> None:
-        while self._asked:
-            chunk = self._asked[0]
+        while self._pending:
+            chunk = self._pending[0]
             if chunk.answers is None:
                 overdue = monotonic() > self._due()
-                cold, answers = self._cold, self._next_answers(chunk, wait=wait)
+                cold = self.pace.cold
+                answers = self._next_answers(chunk, wait=wait)
                 if answers is not None:
                     took = monotonic() - self._waiting_since
                     if cold:
-                        self._warming.note(chunk.keys, chunk.values, answers, took, self._usual(len(chunk.keys)))
+                        self._warm_up.note(chunk.keys, chunk.values, answers, took, self.pace.usual(len(chunk.keys)))
                     self._answered(chunk, answers, None if cold else took)
                 elif wait or overdue or self._worker is None or self._worker.gone:
-                    self._fell(chunk)
+                    self._recover(chunk)
                     if chunk.answers is None:
                         continue
                 else:
                     return
-            self._asked.popleft()
+            self._pending.popleft()
             self._waiting_since = monotonic()
             wait = False
 
     def report(self) -> dict[str, object]:
         """The model's part of a vitals record."""
-        tried = reached_out(self._keeper.pid) if self._keeper.network == "off" else 0
+        tried = reached_out(self._server.pid) if self._server.network == "off" else 0
         if tried and not self._told_network:
             self._told_network = True
             logger.warning("%s wants to reach the network, and has none; network = true gives it one", self.model)
         about: dict[str, object] = {
             "name": self.model,
             "sha256": self.sha256,
-            "network": self._keeper.network,
+            "network": self._server.network,
             "network_missed": tried,
             "single_row_share": self.share,
         }
         return {**about, **self.vitals.record(self.circuit, monotonic())}
 
     def close(self) -> None:
-        """End the worker and its keeper."""
-        self.vitals.keeper_ends()
+        """End the worker and its fork server."""
+        self.vitals.server_ends()
         if self._worker is not None:
-            self._keeper.end(self._worker)
+            self._server.end(self._worker)
             self._worker = None
-        self._keeper.close()
+        self._server.close()
 
     def _due(self) -> float:
-        return self._waiting_since + self._seconds_for(len(self._asked[0].keys))
+        return self._waiting_since + self._limit(self._pending[0].keys)
 
-    def _usual(self, rows: int) -> float:
-        """What rows may take together; one row alone has exactly what the settings allow."""
-        return self.timeout if rows == 1 else max(CHUNK_SECONDS, 2 * self.timeout)
-
-    def _seconds_for(self, rows: int) -> float:
-        """The same, and more while the model is cold."""
-        seconds = self._usual(rows)
-        return max(seconds, min(WARM_UP_SECONDS, self.circuit.patience(monotonic()) / 2)) if self._cold else seconds
+    def _limit(self, keys: Sequence[bytes]) -> float:
+        """How many seconds these rows may take together."""
+        return self.pace.limit(len(keys), self.circuit.patience(monotonic()))
 
     def _next_answers(self, chunk: Chunk, *, wait: bool) -> Answers | None:
         """The answers that are due; None when there are none yet (without `wait`) or there will be none."""
         if self._worker is None:
             return None
         seconds = self._due() - monotonic() if wait else 0.0
-        return self._heard(self._worker, chunk.keys, chunk.values, seconds)
+        return self._receive(self._worker, chunk.keys, chunk.values, seconds)
 
-    def _heard(
+    def _receive(
         self, worker: ForkedWorker, keys: Sequence[bytes], values: Sequence[bytes], seconds: float
     ) -> Answers | None:
         """What a worker answers to a question in time. It is spoilt by an answer that is none."""
@@ -212,9 +183,8 @@ class ModelProcess:
         except Garbled as error:
             worker.spoil(str(error))
             return None
-        self._row_bytes = max(0.8 * self._row_bytes, len(block) / len(keys))
+        self.pace.heard(len(keys), len(block))
         self.vitals.took(answers, len(keys))
-        self._cold = False
         if answers.detours.reason and not self._told_detour:
             self._told_detour = True
             logger.warning("%s costs more than it has to: %s", self.model, answers.detours.reason)
@@ -223,18 +193,17 @@ class ModelProcess:
     def _answered(self, chunk: Chunk, answers: Answers, seconds: float | None) -> None:
         chunk.answers = answers
         self.vitals.batches += 1
-        if seconds is not None:  # what the first question took says nothing of the next
-            known, each = self._row_seconds, seconds / len(chunk.keys)
-            self._row_seconds = each if known is None else 0.8 * known + 0.2 * each
+        if seconds is not None:
+            self.pace.took(len(chunk.keys), seconds)
         self.circuit.worked()
 
-    def _fell(self, chunk: Chunk) -> None:
+    def _recover(self, chunk: Chunk) -> None:
         """The model did not answer this chunk: find the guilty rows, then ask the later chunks again."""
-        if self._bury(self._waiting_since).kind != "retired":
+        if self._end_worker(self._waiting_since).kind != "retired":
             # Also a row that was alone is asked once more: the machine, not the row, may have been at fault.
             deadline = Deadline.after(self.circuit.patience(monotonic()))
             chunk.answers = self._isolate(chunk.keys, chunk.values, deadline)
-        for waiting in self._asked:
+        for waiting in self._pending:
             if waiting.answers is None:
                 self._send(waiting)
         self._waiting_since = monotonic()
@@ -261,12 +230,12 @@ class ModelProcess:
             worker, since = self._worker, monotonic()
             assert worker is not None  # noqa: S101
             worker.ask(pack_question(keys, values, self.share), len(keys))
-            answers = self._heard(worker, keys, values, self._seconds_for(len(keys)))
+            answers = self._receive(worker, keys, values, self._limit(keys))
             if answers is not None:
                 return answers, ("", "")
-            death = self._bury(since)
-            if death.kind != "retired":
-                return None, death.cause
+            ended = self._end_worker(since)
+            if ended.kind != "retired":
+                return None, ended.cause
         return None, self._unavailable()
 
     def _send(self, chunk: Chunk) -> None:
@@ -281,30 +250,31 @@ class ModelProcess:
             return "shadow_unavailable", self.circuit.reason
         return "shadow_unavailable", "the model could not be started, or asked, in time"
 
-    def _bury(self, since: float) -> WorkerExit:
+    def _end_worker(self, since: float) -> WorkerExit:
         """End a worker that was asked at a time and hangs, is dead or had enough; returns what it died of."""
-        worker, self._worker, self._cold = self._worker, None, False
+        worker, self._worker = self._worker, None
+        self.pace.cold = False
         if worker is None:
             return WorkerExit("crash", "the model could not be started")
-        death = self._keeper.end(worker)
-        self.vitals.deaths[death.kind] += 1
+        ended = self._server.end(worker)
+        self.vitals.deaths[ended.kind] += 1
         self.vitals.pid = 0
-        if death.kind == "retired":
-            logger.info("%s: %s; a fresh process goes on", self.model, death.text)
-            return death
+        if ended.kind == "retired":
+            logger.info("%s: %s; a fresh process goes on", self.model, ended.text)
+            return ended
         now = monotonic()
-        self._tell(death, now)
+        self._log_exit(ended, now)
         self.circuit.died(now)
         self.circuit.lost(now - since, now)
-        return death
+        return ended
 
-    def _tell(self, death: WorkerExit, now: float) -> None:
+    def _log_exit(self, ended: WorkerExit, now: float) -> None:
         """Log a death, unless one was told just now: a model may die many times a second."""
-        if now >= self._tell_at:
-            untold = self.vitals.deaths.total() - self._told - 1
+        if now >= self._log_at:
+            untold = self.vitals.deaths.total() - self._logged - 1
             since = f" ({untold} more since the last of these lines)" if untold else ""
-            logger.warning("%s: %s; it is started again%s", self.model, death.text, since)
-            self._told, self._tell_at = self.vitals.deaths.total(), now + TELL_SECONDS
+            logger.warning("%s: %s; it is started again%s", self.model, ended.text, since)
+            self._logged, self._log_at = self.vitals.deaths.total(), now + LOG_SECONDS
 
     def _ready(self) -> bool:
         """Have a worker; fork one, or load the model anew, when there is none and the circuit allows it."""
@@ -313,40 +283,40 @@ class ModelProcess:
                 return False
             if self._worker is not None or not self._loaded():
                 break
-            since, self._worker = monotonic(), self._keeper.fork()
+            since, self._worker = monotonic(), self._server.fork()
             if self._worker is None:
-                self._replace_keeper()
+                self._replace_server()
                 continue
             self.vitals.pid = self._worker.pid
-            if not self._warming.warm(self._worker):
-                self._bury(since)
+            if not self._warm_up.warm(self._worker):
+                self._end_worker(since)
             self._waiting_since = monotonic()  # what it took to have a worker is no row's time
         return self._worker is not None
 
     def _loaded(self) -> bool:
         """Whether the model is loaded. One that cannot be loaded again is one that has to rest."""
         since = monotonic()
-        if self._keeper.gone:
-            self._replace_keeper()
+        if self._server.gone:
+            self._replace_server()
         try:
-            if self._keeper.loaded(min(RELOAD_SECONDS, self.circuit.patience(since))):
+            if self._server.loaded(min(RELOAD_SECONDS, self.circuit.patience(since))):
                 return True
             now = monotonic()
             self.circuit.lost(now - since, now)
         except BundleError as error:
             logger.warning("%s cannot be loaded again: %s", self.model, error)
-            self._replace_keeper()
+            self._replace_server()
             self.circuit.open("could not be loaded again", monotonic())
         return False
 
-    def _replace_keeper(self) -> None:
-        self.vitals.keeper_ends()
-        self._keeper.close()
-        self._keeper = self._new_keeper()
+    def _replace_server(self) -> None:
+        self.vitals.server_ends()
+        self._server.close()
+        self._server = self._new_server()
 
-    def _new_keeper(self) -> ForkServerProcess:
-        keeper = ForkServerProcess(self.shadow, self.bundle, self.share)
-        self._cold = True
+    def _new_server(self) -> ForkServerProcess:
+        server = ForkServerProcess(self.shadow, self.bundle, self.share)
+        self.pace.cold = True
         self.vitals.loads += 1
-        self.vitals.keeper = keeper.pid
-        return keeper
+        self.vitals.server = server.pid
+        return server

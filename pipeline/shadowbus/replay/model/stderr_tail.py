@@ -65,7 +65,7 @@ class StderrTail:
 
 
 def in_one_line(words: str) -> str:
-    """What is worth repeating of somebody's last words: a fatal error with where it was, or else the last lines.
+    """What is worth repeating of somebody's standard error: a fatal error with where it was, or else the last lines.
 
     >>> print(in_one_line("Fatal Python error: Aborted" + chr(10) + "Thread 0x1a (most recent call first): File x"))
     Fatal Python error: Aborted File x

@@ -24,7 +24,7 @@ class ModelVitals:
     loads: int = 0
     detours: Detours = field(default_factory=Detours)
     deaths: Counter[str] = field(default_factory=Counter)  # by kind, see `exit_status.py`
-    keeper: int = 0
+    server: int = 0
     pid: int = 0  # of the newest worker
     _ended_cpu: float = 0.0
     _newest_cpu: float = 0.0
@@ -36,14 +36,14 @@ class ModelVitals:
         self.batch_ms += answers.batch_ms
         self.detours.add(answers.detours)
 
-    def keeper_ends(self) -> None:
-        """Call this before a keeper is closed: what it and its workers have used counts from now on."""
+    def server_ends(self) -> None:
+        """Call this before a fork server is closed: what it and its workers have used counts from now on."""
         self._newest_cpu = self.cpu_s()
-        self._ended_cpu, self.keeper, self.pid = self._newest_cpu, 0, 0
+        self._ended_cpu, self.server, self.pid = self._newest_cpu, 0, 0
 
     def cpu_s(self) -> float:
-        """CPU seconds of the keeper, its worker, those before and whatever they started."""
-        alive = sum(_cpu(pid) for pid in (self.keeper, self.pid) if pid)
+        """CPU seconds of the fork server, its worker, those before and whatever they started."""
+        alive = sum(_cpu(pid) for pid in (self.server, self.pid) if pid)
         self._newest_cpu = max(self._newest_cpu, self._ended_cpu + alive)
         return self._newest_cpu
 
@@ -60,7 +60,7 @@ class ModelVitals:
             "deaths": dict(self.deaths),
             "loads": self.loads,
             "cpu_s": self.cpu_s(),
-            "resident_bytes": sum(_resident(pid) for pid in (self.keeper, self.pid) if pid),
+            "resident_bytes": sum(_resident(pid) for pid in (self.server, self.pid) if pid),
             "circuit": "open" if is_open else "closed",
             "circuit_opened": circuit.opened,
             "circuit_reason": circuit.reason if is_open else None,
@@ -74,7 +74,7 @@ def _cpu(pid: int) -> float:
 
 
 def _resident(pid: int) -> int:
-    """What a process keeps in memory; a page that keeper and worker share counts once in all, where the system says."""
+    """The resident bytes of a process; where the system says so, a page shared with others counts once in all."""
     with contextlib.suppress(psutil.Error):
         found = psutil.Process(pid).memory_full_info()
         return int(getattr(found, "pss", found.rss))

@@ -99,9 +99,9 @@ def _taken(process: psutil.Process) -> tuple[int, int]:
 
 
 def detach() -> None:
-    """Make this process (the keeper) hear no signal that is meant for the worker, and the first to go for memory.
+    """Make this process (the fork server) hear no signal that is meant for the worker, and the first to go for memory.
 
-    What a model's process starts and leaves behind becomes the keeper's child.
+    What a model's process starts and leaves behind becomes the fork server's child.
     """
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
@@ -130,11 +130,11 @@ def end_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def become_worker(keeper: int, memory: Memory) -> None:
-    """Make this process, just forked, one that ends with its keeper and takes no more than it may."""
+def become_worker(server: int, memory: Memory) -> None:
+    """Make this process, just forked, one that ends with its fork server and takes no more than it may."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
-    end_with_parent(keeper)
+    end_with_parent(server)
     _limit(resource.RLIMIT_FSIZE, LARGEST_FILE)
     _limit(resource.RLIMIT_NOFILE, MOST_FILES)
     memory.refuse_more()

@@ -1,27 +1,33 @@
-"""What the model process does with one question: read the rows, predict them, find those that raise.
+"""Answers questions in the model's process: reads the rows, predicts them, and finds those that raise.
 
-Some rows are asked alone and timed, before the others are asked together; no row is asked twice that was answered. An
-exception is an answer: the batch is halved until the rows that raise stand alone. What an exception cannot express
-(a hang, a crash) the parent sees from outside.
+In: a question, as bytes. Out: answers. Some rows are asked alone and timed, before the others are asked together.
+Guaranteed: no row is asked again once it was answered, and an exception is an answer (`bisection.py`). What an
+exception cannot express (a hang, a crash) the parent sees from outside.
 """
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, starmap
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from shadowbus.clock import monotonic, perf_ns
 from shadowbus.models.model import MatrixModel, Model, Predictions
 from shadowbus.records.comparison_tail import lacking
+from shadowbus.replay.model.child.bisection import Found, check, predict_in_parts
 from shadowbus.replay.model.child.error_text import error_text
 from shadowbus.replay.model.child.single_rows import SingleRowSampler
 from shadowbus.replay.model.messages import TEXT_CHARACTERS, Answers, Detours, unpack_question
 from shadowbus.replay.model.requests import RequestReader, Requests
+
+FAILURES = 3
+"""In a row, each with every row answered on the longer way: so the way was at fault, and no row."""
+
+REST_SECONDS = 60.0
+"""How long a way that was given up is not tried."""
 
 
 class Predictor:
@@ -81,7 +87,7 @@ class Predictor:
         try:
             said = self.model.predict(single)
             seconds = (perf_ns() - started) / 1e9
-            _check(said, 1)
+            check(said, 1)
             return _Single(said, self.sampler.counts(seconds)), seconds
         except BaseException as error:  # only its text is kept: it holds on to all that the model has made
             return _Single(problem=error_text(error, self.advice)), (perf_ns() - started) / 1e9
@@ -90,7 +96,7 @@ class Predictor:
         self, requests: Requests, values: Sequence[bytes], alone: Mapping[int, "_Single"], answers: Answers
     ) -> dict[int, tuple[str, ...]]:
         """The only row there is raised; it is not asked again to find that out."""
-        done, row = _Found(self.advice), requests.rows[0]
+        done, row = Found(self.advice), requests.rows[0]
         done.fail(self.model, row, self._features(requests, 0, values), alone[row].problem)
         answers.failed, answers.detours.missing = done.failed, done.unknown
         return done.missing
@@ -121,24 +127,24 @@ class Predictor:
     ) -> dict[int, tuple[str, ...]]:
         matrix = self._matrix(requests, model)
         found = model.predict_matrix(matrix)
-        _check(found, len(requests.rows))
+        check(found, len(requests.rows))
         answers.predictions = found.predictions
         answers.scores = [None] * len(matrix) if found.scores is None else [*found.scores]
         for way in (self.straight, self.whole):
             way.worked()
         return self._missing(matrix, requests.rows, values)
 
-    def _predict_with_care(self, requests: Requests) -> "_Found":
-        done, rows = _Found(self.advice), requests.rows
+    def _predict_with_care(self, requests: Requests) -> Found:
+        done, rows = Found(self.advice), requests.rows
         most = len(rows) if self.whole.open(monotonic()) else self._most_rows
         for start in range(0, len(rows), max(1, most)):
             end = start + most
-            _predict(self.model, rows[start:end], requests.features[start:end], done)
+            predict_in_parts(self.model, rows[start:end], requests.features[start:end], done)
         if done.failed:
             done.sort()
         return done
 
-    def _learn(self, refused: str, done: "_Found", detours: Detours) -> None:
+    def _learn(self, refused: str, done: Found, detours: Detours) -> None:
         """All rows were answered: whatever failed on the way was the way's fault."""
         now = monotonic()
         if refused:
@@ -186,57 +192,6 @@ class _Single:
     problem: str = ""
 
 
-@dataclass(slots=True)
-class _Found:
-    """What was found of a batch so far: `raised` is what a part of several rows said, `largest` a part that did not."""
-
-    advice: str
-    predictions: list[Any] = field(default_factory=list)
-    scores: list[Any] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    missing: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    failed: dict[int, tuple[str, str]] = field(default_factory=dict)
-    raised: str = ""
-    largest: int = 1
-    unknown: int = 0
-
-    def sort(self) -> None:
-        """Put the rows back in order, after suspects were asked apart from the others."""
-        order = sorted(range(len(self.rows)), key=self.rows.__getitem__)
-        self.predictions = [self.predictions[i] for i in order]
-        self.scores = [self.scores[i] for i in order]
-        self.rows = [self.rows[i] for i in order]
-
-    def fail(self, model: Model, row: int, features: Any, problem: str) -> None:
-        """A row that was alone raised."""
-        self.failed[row] = ("shadow_error", problem)
-        try:
-            self.missing[row] = (model.missing([features]) or [()])[0]
-        except BaseException:
-            self.unknown += 1
-
-
-def _predict(model: Model, rows: list[int], features: list[Any], done: _Found) -> None:
-    """Predict a batch; where it raises, its parts, down to the single rows that raise."""
-    try:
-        found = model.predict(features)
-        _check(found, len(rows))
-    except BaseException as error:
-        if len(rows) == 1:
-            done.fail(model, rows[0], features[0], error_text(error, done.advice))
-            return
-        done.raised = done.raised or error_text(error, done.advice)
-        for part in _parts(len(rows), getattr(error, "suspects", ())):
-            _predict(model, [rows[i] for i in part], [features[i] for i in part], done)
-        return
-    done.rows += rows
-    done.predictions += found.predictions
-    done.scores += found.scores if found.scores is not None else [None] * len(rows)
-    done.largest = max(done.largest, len(rows))
-    if found.missing is not None:
-        done.missing.update(zip(rows, found.missing, strict=True))
-
-
 def _put_in(rows: Sequence[int], alone: Mapping[int, _Single], answers: Answers, missing: dict[int, Any]) -> None:
     """Put the answers of rows that were asked alone between those of the others, in the order of the rows."""
     if not alone:
@@ -252,30 +207,6 @@ def _put_in(rows: Sequence[int], alone: Mapping[int, _Single], answers: Answers,
                 answers.latencies[place] = latency_ms
             if said.missing is not None:
                 missing[row] = said.missing[0]
-
-
-def _check(found: Predictions, rows: int) -> None:
-    """Whether answers are what a comparison can hold, one for each row."""
-    if len(found.predictions) != rows:
-        raise ValueError(f"{rows} rows gave {len(found.predictions)} predictions")
-    if None in found.predictions:
-        raise ValueError("a prediction is null")
-    orjson.dumps((found.predictions, found.scores), option=orjson.OPT_NON_STR_KEYS)
-
-
-def _parts(count: int, suspects: Sequence[int]) -> list[Sequence[int]]:
-    """How to split a batch that raised: the suspects alone and the others together, or in halves."""
-    if 0 < len(suspects) < count:
-        others = sorted(set(range(count)).difference(suspects))
-        return [others, *([suspect] for suspect in suspects)]
-    return [range(count // 2), range(count // 2, count)]
-
-
-FAILURES = 3
-"""In a row, each with every row answered on the longer way: so the way was at fault, and no row."""
-
-REST_SECONDS = 60.0
-"""How long a way that was given up is not tried."""
 
 
 @dataclass(slots=True)

@@ -1,9 +1,9 @@
-"""The model's side: a keeper that loads the bundle once, and the worker it forks to predict.
+"""The model's side: a fork server that loads the bundle once, and the worker it forks to predict.
 
-The keeper is spawned, loads the model and predicts nothing. It forks a worker when its parent asks for one; that starts
-with the model loaded, so a crash costs milliseconds, not the seconds that Python and a numerical library take to start
-(`docs/decisions/0004-model-process.md`). It ends the worker, and whatever that has started, when the parent asks, when
-it takes too much memory, and when the control socket closes, because the parent is gone however that happened.
+The fork server is spawned, loads the model and predicts nothing. It forks a worker when its parent asks for one. That
+worker starts with the model loaded, so a crash costs milliseconds, not the seconds that Python and a numerical library
+take to start (`docs/decisions/0004-model-process.md`). The fork server ends the worker, and whatever that has started,
+when the parent asks, when it takes too much memory, and when the control socket closes because the parent is gone.
 
 The worker answers questions from a pipe of its own until that closes (`predictor.py`).
 """
@@ -45,7 +45,7 @@ from shadowbus.replay.model.pipe import Pipe, make_pipes
 from shadowbus.replay.model.processes import is_dead, run_in_fork, too_many_tasks
 
 STRAY_SECONDS = 1.0
-LAST_WORDS_SECONDS = 0.1
+STDERR_SECONDS = 0.1
 """How long a worker that is to be killed has to say where it was, and one that is dying to be dead."""
 
 
@@ -140,18 +140,18 @@ class ForkServer:
     def _fork(self) -> None:
         self._end(KILL)
         here, there = make_pipes()
-        keeper = os.getpid()
+        server = os.getpid()
         self.worker = os.fork()
         if self.worker == 0:
             here.close()
             self.control.close()
             try:
-                become_worker(keeper, self.memory)
+                become_worker(server, self.memory)
                 serve(there, self.answering, self.memory)
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
-            finally:  # the keeper's own clean-up is not the worker's
+            finally:  # the fork server's own clean-up is not the worker's
                 os._exit(0)
         with contextlib.suppress(OSError):
             os.setpgid(self.worker, self.worker)  # on both sides of the fork: it is a group whoever runs first
@@ -189,7 +189,7 @@ class ForkServer:
 
     def _ended(self) -> bool:
         """Whether the worker is dead, or is so soon. It is not reaped by this, so its number stays its own."""
-        deadline = Deadline.after(LAST_WORDS_SECONDS)
+        deadline = Deadline.after(STDERR_SECONDS)
         while not is_dead(self.worker):
             if deadline.passed:
                 return False

@@ -50,9 +50,9 @@ def main() -> None:
         sys.stdout.write(cut_off())
         return
     reason = "" if "--network" in sys.argv else cut_off()
-    from shadowbus.replay.model.child.server import main as keep_model
+    from shadowbus.replay.model.child.server import main as serve_model
 
-    keep_model(sys.argv[1:], reason)
+    serve_model(sys.argv[1:], reason)
 
 
 if __name__ == "__main__":

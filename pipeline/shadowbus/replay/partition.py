@@ -86,7 +86,7 @@ class ReplayPartition:
             if reached > committed[side]:
                 raise self._corrupt(
                     f"counts {side} up to offset {reached}, but only {committed[side]} is committed: the "
-                    "topic was made anew, or the group's offsets were moved back."
+                    "topic was deleted and recreated, or the group's offsets were moved back."
                 )
             if len(unmatched) != waiting or any(record[2] >= reached for record in unmatched.values()):
                 raise self._corrupt(

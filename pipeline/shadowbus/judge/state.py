@@ -101,7 +101,8 @@ class JudgePartition:
             if reached > committed[topic]:
                 raise StateCorruptError(
                     f"{self.name} counts {topic} up to offset {reached}, but only {committed[topic]} is committed: the "
-                    "topic was deleted and recreated, or the group's offsets were moved back. Start over in a new namespace."
+                    "topic was deleted and recreated, or the group's offsets were moved back. Start over in a new "
+                    "namespace."
                 )
         if self.counted_to is None:
             if any(committed.values()):

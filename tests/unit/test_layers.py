@@ -116,15 +116,35 @@ def test_stages_meet_in_records_and_topology_only(stage: str) -> None:
     assert not offending
 
 
-def test_statistics_know_nothing_else() -> None:
+BELOW = {"statistics": set[str](), "totals": {"statistics"}, "summary": {"statistics", "totals"}}
+"""Of these folders, which of the others each may import."""
+
+
+@pytest.mark.parametrize("folder", sorted(BELOW))
+def test_what_is_counted_builds_upwards(folder: str) -> None:
+    others = {f"shadowbus.{other}" for other in {*BELOW, *STAGES} - BELOW[folder] - {folder}}
     offending = {
         (name, imported)
         for name, path in zip(NAMES, FILES, strict=True)
-        if name.startswith("statistics/")
+        if name.startswith(f"{folder}/")
         for imported in imports_of(path)
-        if imported.startswith("shadowbus") and not imported.startswith("shadowbus.statistics")
+        if ".".join(imported.split(".")[:2]) in others
+        or (folder == "statistics" and imported.startswith("shadowbus") and ".statistics" not in imported)
     }
     assert not offending
+
+
+def test_trial_names_are_taken_apart_in_one_place() -> None:
+    splitting = {
+        name
+        for name, path in zip(NAMES, FILES, strict=True)
+        for node in nodes_of(path)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("partition", "rpartition", "split", "rsplit")
+        and any(isinstance(one, ast.Constant) and one.value == "~" for one in node.args)
+    }
+    assert splitting == {"trials.py"}
 
 
 def test_the_kafka_client_stays_behind_its_door() -> None:

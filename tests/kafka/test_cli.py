@@ -156,6 +156,43 @@ def test_no_verdict_yet_is_keep_watching(desk: Desk) -> None:
     assert done.stderr == "There is no verdict yet on the shadow challenger: KEEP WATCHING.\n"
 
 
+@pytest.mark.parametrize(("word", "code"), [("PROMOTE", 0), ("SEND_BACK", 20)])
+def test_wait_ends_with_the_final_verdict_and_not_with_an_earlier_or_another_one(
+    desk: Desk, word: str, code: int
+) -> None:
+    desk.produce("verdicts", {TRIAL: verdict("PROMOTE", decided_ms=1)})
+    desk.produce("verdicts", {TRIAL: verdict("KEEP_WATCHING", decided_ms=2)})
+    with running(desk.command("verdict", "--shadow", "challenger", "--wait", "--json")) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "Waiting for records" in process.stderr.readline()
+        desk.produce("verdicts", {"other~else@1": verdict("PROMOTE", "other~else@1", 9)})
+        desk.produce("verdicts", {TRIAL: verdict(word, decided_ms=3)})
+        assert json.loads(process.stdout.readline()) == json.loads(verdict(word, decided_ms=3))
+        assert process.wait(30) == code
+
+
+def test_a_wait_that_runs_out_says_what_is_undecided(desk: Desk) -> None:
+    done = desk.call("verdict", "--shadow", "challenger", "--wait", "--timeout", "1")
+    assert (done.returncode, done.stdout) == (10, "")
+    record = json.loads(verdict("KEEP_WATCHING"))
+    record["criteria"][0]["state"] = "open"
+    desk.produce("verdicts", {TRIAL: record})
+    done = desk.call("verdict", "--shadow", "challenger", "--wait", "--timeout", "1", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (10, record)
+    assert done.stderr.endswith("Stopped waiting: no final verdict yet. Still undecided: error_rate.\n")
+
+
+def test_ctrl_c_ends_a_wait_cleanly_and_is_never_taken_for_promote(desk: Desk) -> None:
+    desk.produce("verdicts", {TRIAL: verdict("KEEP_WATCHING")})
+    with running(desk.command("verdict", "--shadow", "challenger", "--wait")) as process:
+        assert process.stderr is not None
+        assert "Waiting for records" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 10
+        assert "Traceback" not in process.stderr.read()
+
+
 def test_the_newest_trial_is_the_one_that_began_last_not_the_one_decided_last(desk: Desk) -> None:
     old, new = "champion@3~challenger@4", "champion@4~challenger@4"
     desk.produce("verdicts", {old: verdict("SEND_BACK", old, 900), new: verdict("PROMOTE", new, 800)})

@@ -19,7 +19,7 @@ from rich.console import Console
 from downstream import Downstream
 from shadowbus import reading
 from shadowbus.cli.console import as_line
-from shadowbus.cli.read import overview, status, verdict
+from shadowbus.cli.read import find_verdict, overview, status, verdict
 from shadowbus.clock import Deadline
 from shadowbus.dashboard import charts as page_charts
 from shadowbus.dashboard import time_charts
@@ -89,12 +89,12 @@ def console() -> tuple[Console, io.StringIO]:
 
 
 def by_status(tables: Tables) -> str:
-    found, odd = verdict.verdicts(tables["verdicts"])
+    found, odd = find_verdict.verdicts(tables["verdicts"])
     trials = list(overview._trials(tables["aggregates"]))
     notes = [*(one.sentence for one in odd), *overview.left_out_notes(trials)]
     seen = overview.Overview("digits", [], [], trials, [one.record for one in found], [], {}, notes)
     shown, text = console()
-    status._show(seen, shown)
+    status._show(seen, shown, can_act=True)
     return text.getvalue() + as_line(seen)
 
 
@@ -105,7 +105,7 @@ def by_verdict(tables: Tables) -> str:
         patch.setattr("shadowbus.kafka.read.table.read_table", lambda _, topic, __: tables[topic.name])
         for shadow in shadow_names:
             try:
-                found = verdict.find(SETTINGS, shadow, None, Deadline.after(1))
+                found = find_verdict.find(SETTINGS, shadow, None, Deadline.after(1))
             except ShadowbusError:  # of the odd one: were it of the good one, that would be missed below
                 continue
             assert found is not None
@@ -117,7 +117,7 @@ def by_verdict(tables: Tables) -> str:
 
 
 def by_promote(tables: Tables) -> str:
-    found, _ = verdict.verdicts(tables["verdicts"])
+    found, _ = find_verdict.verdicts(tables["verdicts"])
     for one in found:
         if one.record.trial == ODD and one.record.fault:
             with pytest.raises(NotAllowed):

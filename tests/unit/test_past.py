@@ -40,6 +40,14 @@ def test_examples_in_docstrings_are_true(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("word", ["PROMOTE", "SEND_BACK"])
+def test_without_a_way_to_act_the_next_step_is_no_command_that_would_fail(word: str) -> None:
+    said = acting.next_step(Verdict("a@1~b@2", word, [], 5, 0, {}, 1), None, can_act=False)
+    assert "[promotion]" in said
+    assert "shadowbus promote" not in said
+    assert "shadowbus send-back" not in said
+
+
 @pytest.mark.parametrize(
     ("spans", "versions", "over"),
     [

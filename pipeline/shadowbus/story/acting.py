@@ -35,8 +35,13 @@ def told(act: Promotion | None, moment: str = "") -> str:
     return " ".join(part for part in (f"{what} by {act.by}{moment and f', {moment}'}.", act.told) if part)
 
 
-def next_step(verdict: Verdict, act: Promotion | None) -> str:
+def next_step(verdict: Verdict, act: Promotion | None, *, can_act: bool = True) -> str:
     """What a person does next, as a command where it is one; empty where there is nothing to do.
+
+    Args:
+        verdict: The latest one of a trial.
+        act: What was done about it.
+        can_act: Whether `[promotion]` names a way to act, so that `promote` and `send-back` can do it.
 
     >>> next_step(Verdict("a@1~b@2", "SEND_BACK", [], 0, 0, {}, 0), None)
     'Next: `shadowbus send-back --shadow b` marks it as rejected.'
@@ -44,6 +49,9 @@ def next_step(verdict: Verdict, act: Promotion | None) -> str:
     shadow = shadow_of(verdict.trial)
     if verdict.fault or verdict.control:
         return ""
+    if not can_act and verdict.verdict in WANTED and not is_done(act, verdict):
+        act_on = "serve the shadow's model" if verdict.verdict == "PROMOTE" else "retire the shadow's model"
+        return f"Next: {act_on} yourself, or set up [promotion] (docs/promotion.md) so that shadowbus can."
     match verdict.verdict:
         case "PROMOTE" if is_done(act, verdict):
             live = TrialName.parse(verdict.trial).model

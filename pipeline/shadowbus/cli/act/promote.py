@@ -14,8 +14,8 @@ import typer
 
 from shadowbus.cli.console import clean, emit, emit_json, tell
 from shadowbus.cli.options import settings_of
+from shadowbus.cli.read.find_verdict import READ_SECONDS, Found, find
 from shadowbus.cli.read.recorded import OneTrial
-from shadowbus.cli.read.verdict import READ_SECONDS, Found, find
 from shadowbus.cli.read.verify import CannotVerify, verify
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.errors import Malformed, ShadowbusError

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shadowbus import gates
-from shadowbus.cli.read.verdict import verdicts
+from shadowbus.cli.read.find_verdict import verdicts
 from shadowbus.clock import Deadline, now_ms
 from shadowbus.cutoff import sentence
 from shadowbus.errors import Malformed

@@ -31,15 +31,15 @@ def status(
     from shadowbus.cli.read.overview import look
 
     overview = look(settings, Deadline.after(READ_SECONDS))
-    emit_json(overview) if as_json else _show(overview, output())
+    emit_json(overview) if as_json else _show(overview, output(), can_act=bool(settings.promotion.means))
 
 
-def _show(overview: "Overview", console: Console) -> None:
+def _show(overview: "Overview", console: Console, *, can_act: bool) -> None:
     _show_stages(overview, console)
     if overview.trials:
         _show_trials(overview, console)
     if overview.verdicts:
-        _show_verdicts(overview, console)
+        _show_verdicts(overview, console, can_act=can_act)
     for note in overview.notes:
         console.print(cell(note, "yellow"))
 
@@ -67,7 +67,7 @@ def _show_trials(overview: "Overview", console: Console) -> None:
     console.print(rows)
 
 
-def _show_verdicts(overview: "Overview", console: Console) -> None:
+def _show_verdicts(overview: "Overview", console: Console, *, can_act: bool) -> None:
     rows = table("Verdicts", "trial", "verdict", "requests", "labels", "needed")
     acts = {one.trial: one for one in overview.promotions}
     for one in (one for one in overview.verdicts if one.trial not in overview.past):
@@ -79,7 +79,7 @@ def _show_verdicts(overview: "Overview", console: Console) -> None:
             word,
             cell(anything(one.requests)),
             cell(anything(one.labels)),
-            cell(_rest(one, acts.get(one.trial))),
+            cell(_rest(one, acts.get(one.trial), can_act=can_act)),
         )
     console.print()
     console.print(rows)
@@ -89,9 +89,13 @@ def _show_verdicts(overview: "Overview", console: Console) -> None:
             console.print(cell(f"Over: {one.trial}, {verdict} ({why}). {_done(one, acts.get(one.trial))}", "dim"))
 
 
-def _rest(one: "Verdict", act: "Promotion | None") -> str:
+def _rest(one: "Verdict", act: "Promotion | None", *, can_act: bool) -> str:
     """What is missing, what was done, and what comes next."""
-    return " ".join(filter(None, (needed_sentence(one.needed, one.decided_ms), _done(one, act), next_step(one, act))))
+    return " ".join(
+        filter(
+            None, (needed_sentence(one.needed, one.decided_ms), _done(one, act), next_step(one, act, can_act=can_act))
+        )
+    )
 
 
 def _done(one: "Verdict", act: "Promotion | None") -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -10,50 +9,27 @@ from rich.table import Table
 
 from shadowbus.cli.console import cell, emit_json, output, table, tell
 from shadowbus.cli.options import settings_of
+from shadowbus.cli.read.find_verdict import READ_SECONDS, Found, find
 from shadowbus.cli.read.verify import verify
+from shadowbus.cli.read.wait import is_final, still_open, wait_for_final
 from shadowbus.clock import Deadline
 from shadowbus.cutoff import sentence as training_sentence
 from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.gates import differs, short
 from shadowbus.gates import sentence as gate_sentence
+from shadowbus.processes.signals import stop_on_signals
 from shadowbus.records import Verdict
-from shadowbus.records.published import ranges_of, read_aggregate, read_verdict
+from shadowbus.records.published import ranges_of, read_aggregate
 from shadowbus.settings import Settings
 from shadowbus.story.deviation import deviation
 from shadowbus.story.fields import number
 from shadowbus.story.figures import MISSING, YEAR, anything, counted, duration
 from shadowbus.story.vocabulary import only_in_labels
-from shadowbus.trials import shadow_of, verdicts_in
 
-READ_SECONDS = 60.0
 LONG_MS = YEAR * 1000
 EXIT_CODES = {"PROMOTE": 0, "KEEP_WATCHING": 10, "SEND_BACK": 20}
 STYLES = {"PROMOTE": "bold green", "KEEP_WATCHING": "bold yellow", "SEND_BACK": "bold red"}
 STATE_STYLES = {"holds": "green", "fails": "red", "open": "yellow"}
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A verdict, and the very bytes it was read from."""
-
-    record: Verdict
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Odd:
-    """A record under a trial's name that is no verdict on it, and why."""
-
-    trial: str
-    why: str
-
-    @property
-    def sentence(self) -> str:
-        """What is wrong, and what to do."""
-        return (
-            f"The verdict on {self.trial} cannot be used: {self.why}. Something else than "
-            "`shadowbus decide` has written it: start that again, and it writes it anew."
-        )
 
 
 def verdict(
@@ -65,12 +41,26 @@ def verdict(
     again: Annotated[
         bool, typer.Option("--verify", help="Work it out again from the topics; exit code 1 if it is not the same.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The record of the verdicts topic, on one line.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the verdict is final: PROMOTE or SEND BACK.")
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="S", help="With --wait: give up after S seconds, with exit code 10."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict record, one line of JSON.")] = False,
 ) -> None:
     """Show the verdict; exit code 0 is PROMOTE, 10 KEEP WATCHING, 20 SEND BACK, 1 where it could not be decided."""
+    if timeout is not None and not wait:
+        raise typer.BadParameter("needs --wait.", param_hint="--timeout")
     settings = settings_of(context)
     settings.shadow_named(shadow)
-    found = find(settings, shadow, trial, Deadline.after(READ_SECONDS))
+    if wait:
+        with stop_on_signals() as stop:
+            found = wait_for_final(settings, shadow, trial, timeout, stop)
+        _tell_undecided(found)
+    else:
+        found = find(settings, shadow, trial, Deadline.after(READ_SECONDS))
     if found is None:
         of = f"trial {trial}" if trial else f"shadow {shadow}"
         tell(f"There is no verdict yet on the {of}: KEEP WATCHING.")
@@ -89,55 +79,11 @@ def verdict(
     raise typer.Exit(EXIT_CODES[found.record.verdict])
 
 
-def verdicts(table: Mapping[bytes, bytes]) -> tuple[list[Found], list[Odd]]:
-    """What lies in a verdicts topic under the names of trials: verdicts, and what is none."""
-    found, odd = list[Found](), list[Odd]()
-    for key, value in verdicts_in(table).items():
-        try:
-            found.append(Found(read_verdict(value, key), value))
-        except Malformed as error:
-            odd.append(Odd(key.decode(errors="replace"), str(error)))
-    return found, odd
-
-
-def find(settings: Settings, shadow: str, trial: str | None, deadline: Deadline) -> Found | None:
-    """The verdict on a trial of a shadow, or on its newest one.
-
-    Raises:
-        BrokerError: The topics cannot be read.
-        ShadowbusError: What lies there is no verdict.
-    """
-    from shadowbus.kafka.read.table import read_table
-    from shadowbus.topology import AGGREGATES, VERDICTS
-
-    found, odd = verdicts(read_table(settings, VERDICTS, deadline))
-    of_shadow: dict[str, Found | Odd] = {one.record.trial: one for one in found} | {one.trial: one for one in odd}
-    of_shadow = {name: one for name, one in of_shadow.items() if shadow_of(name) == shadow and trial in (None, name)}
-    began: dict[str, int] = {}
-    if len(of_shadow) > 1:
-        # Labels of an old trial still arrive: the newest is the one that began last, not the one decided last.
-        began = beginnings(read_table(settings, AGGREGATES, deadline))
-    newest = max(of_shadow, key=lambda name: (began.get(name, -1), _decided_ms(of_shadow[name])), default=None)
-    chosen = None if newest is None else of_shadow[newest]
-    if isinstance(chosen, Odd):
-        raise ShadowbusError(chosen.sentence)
-    return chosen
-
-
-def _decided_ms(one: Found | Odd) -> int:
-    return one.record.decided_ms if isinstance(one, Found) else -1
-
-
-def beginnings(table: Mapping[bytes, bytes]) -> dict[str, int]:
-    """The time of each trial's first record, by trial, from aggregates by their keys."""
-    began: dict[str, int] = {}
-    for key, value in table.items():
-        if key.endswith(b"|all|all"):
-            with contextlib.suppress(Malformed):
-                aggregate = read_aggregate(value, key)
-                if isinstance(first := aggregate.totals.get("first_ms"), int):
-                    began[aggregate.trial] = first
-    return began
+def _tell_undecided(found: Found | None) -> None:
+    """What a wait that ended early was still waiting for."""
+    if found is not None and not is_final(found):
+        undecided = still_open(found.record)
+        tell(f"Stopped waiting: no final verdict yet.{undecided and f' Still undecided: {undecided}.'}")
 
 
 def _summary(settings: Settings, trial: str) -> Mapping[str, object]:

@@ -22,7 +22,7 @@ _CONTEXT.set_forkserver_preload(
         "shadowbus.rekey.worker",
         "shadowbus.notify.worker",
         "shadowbus.doctor.gather",
-        "shadowbus.kafka.read.tail",
+        "shadowbus.kafka.read.topic",
         "shadowbus.kafka.read.ranges",
         "shadowbus.labelling.queue",
         "shadowbus.report.document",

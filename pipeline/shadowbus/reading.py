@@ -12,9 +12,8 @@ from typing import TypeVar
 
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
-from shadowbus.kafka.read.all_records import whole_topic
 from shadowbus.kafka.read.subscribe import follow as follow_topic
-from shadowbus.kafka.read.table import read_table
+from shadowbus.kafka.read.topic import read_all, read_table
 from shadowbus.records import (
     Aggregate,
     Comparison,
@@ -88,7 +87,7 @@ def read(settings: Settings, kind: type[Kind]) -> Iterator[Kind]:
     Raises:
         BrokerError: The topic is missing, or could not be read to its end.
     """
-    for piece in whole_topic(settings, TOPICS[kind]):
+    for piece in read_all(settings, TOPICS[kind]):
         yield from typed(kind, (value for value in piece.values if value is not None))
 
 

@@ -19,7 +19,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from shadowbus.cli.read.overview import group_name
 from shadowbus.clock import Deadline
-from shadowbus.kafka.read.table import read_table
+from shadowbus.kafka.read.topic import read_table
 from shadowbus.kafka.topics import create_topics
 from shadowbus.kafka.worker.job import Job
 from shadowbus.settings import load_settings

@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 
 from receiver import Receiver, receiving
 from shadowbus.clock import Deadline
-from shadowbus.kafka.read.table import read_table
+from shadowbus.kafka.read.topic import read_table
 from shadowbus.kafka.topics import create_topics
 from shadowbus.records import Verdict, encode
 from shadowbus.settings import load_settings

@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 from shadowbus.cli import logs
 from shadowbus.cli.program import run
 from shadowbus.clock import Deadline, now_ms
-from shadowbus.kafka.read.table import read_table
+from shadowbus.kafka.read.topic import read_table
 from shadowbus.kafka.topics import create_topics
 from shadowbus.promotion.order import Done, NotDone, Order
 from shadowbus.settings import load_settings

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from shadowbus.cli.program import run
 from shadowbus.clock import Deadline
-from shadowbus.kafka.read.tail import newest_values
+from shadowbus.kafka.read.topic import read_tail
 from shadowbus.kafka.topics import create_topics
 from shadowbus.settings import Settings, load_settings
 from shadowbus.topology import COMPARISONS
@@ -90,7 +90,7 @@ def test_a_slice_is_found_in_the_topics(
 
 def test_only_the_newest_records_are_read(settings: Settings) -> None:
     produce(settings, "comparisons", {f"r{number}": {"number": number} for number in range(1_000)})
-    values = list(newest_values(settings, COMPARISONS, 100, Deadline.after(30)))
+    values = list(read_tail(settings, COMPARISONS, 100, Deadline.after(30)))
     numbers = [json.loads(value)["number"] for value in values]
     assert 95 <= len(numbers) <= 105
     assert min(numbers) > 700

@@ -15,7 +15,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from shadowbus.clock import Deadline
-from shadowbus.kafka.read.table import read_table
+from shadowbus.kafka.read.topic import read_table
 from shadowbus.replay.single_row_share import SingleRowShare
 from shadowbus.replay.worker import _attend
 from shadowbus.topology import VERDICTS

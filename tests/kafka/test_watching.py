@@ -35,7 +35,7 @@ def send(settings: Settings, topic: str, values: list[bytes]) -> None:
 
 
 def values_of(news: News, topic: str) -> list[bytes]:
-    return [value for piece in news.slices if piece.topic == topic for value in piece.values if value is not None]
+    return [value for piece in news.batches if piece.topic == topic for value in piece.values if value is not None]
 
 
 def test_of_a_busy_topic_only_the_end_is_read_and_never_more_than_so_many_a_second(settings: Settings) -> None:

@@ -102,7 +102,7 @@ def by_verdict(tables: Tables) -> str:
     shadow_names = ("better", "worse")
     said = ""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shadowbus.kafka.read.table.read_table", lambda _, topic, __: tables[topic.name])
+        patch.setattr("shadowbus.kafka.read.topic.read_table", lambda _, topic, __: tables[topic.name])
         for shadow in shadow_names:
             try:
                 found = find_verdict.find(SETTINGS, shadow, None, Deadline.after(1))
@@ -161,8 +161,8 @@ def by_notify(tables: Tables) -> str:
 
 def by_report(tables: Tables) -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shadowbus.kafka.read.table.read_table", lambda _, topic, __: tables[topic.name])
-        patch.setattr("shadowbus.kafka.read.tail.newest_values", lambda *_: iter(tables["verdicts"].values()))
+        patch.setattr("shadowbus.kafka.read.topic.read_table", lambda _, topic, __: tables[topic.name])
+        patch.setattr("shadowbus.kafka.read.topic.read_tail", lambda *_: iter(tables["verdicts"].values()))
         known = sources.from_topics(SETTINGS)
     made = document.document(known.told, source="here", made_ms=1, draw=lambda spec: str(len(spec)))
     return writing.html(made) + writing.pull_request(made).replace("\\", "")

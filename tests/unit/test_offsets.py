@@ -13,8 +13,7 @@ from shadowbus.clock import Deadline
 from shadowbus.errors import Retry
 from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.reaching import Admin
-from shadowbus.kafka.read.changelog import end_offsets
-from shadowbus.kafka.read.ends import Ends
+from shadowbus.kafka.read.ends import Ends, end_offsets
 from shadowbus.kafka.read.offsets import readable
 from shadowbus.kafka.worker.idle import Idle
 from shadowbus.settings import Settings, parse_settings

@@ -26,9 +26,9 @@ from shadowbus.exporter.trials import Trials
 from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.error_classes import as_next_action
 from shadowbus.kafka.permissions import check_group, check_start
-from shadowbus.kafka.read.changelog import read_back
 from shadowbus.kafka.read.ends import Ends
 from shadowbus.kafka.read.offsets import readable
+from shadowbus.kafka.read.ranges import consume_ranges
 from shadowbus.kafka.topic_ids import require_topics
 from shadowbus.partitioners import partition_of
 from shadowbus.processes.signals import stop_on_signals
@@ -193,7 +193,12 @@ class _Agents:
 
         aggregates.real = real
         ranges = {(PARTIALS.name, one): (limits[one].start, limits[one].stop) for one in held}
-        await asyncio.to_thread(read_back, self.settings, _names(self.settings), ranges, give, READ_SECONDS)
+
+        def read() -> None:
+            for batch in consume_ranges(self.settings, _names(self.settings), ranges, silence_s=READ_SECONDS):
+                give(batch)
+
+        await asyncio.to_thread(read)
         if held is not self.owned:
             return False
         for one in held:

@@ -56,7 +56,7 @@ class Reader:
             if first:
                 self._store.forget()
                 first = False
-            self._store.take(news.slices)
+            self._store.take(news.batches)
             complete = complete or news.complete
             if monotonic() - shown_at >= SHOW_S:
                 shown_at = monotonic()

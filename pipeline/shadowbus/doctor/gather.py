@@ -20,8 +20,7 @@ from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.cluster import Rights, broker_config, describe_topics, group_rights, topic_configs
 from shadowbus.kafka.groups import GroupState, group_states
 from shadowbus.kafka.read.offsets import Bounds, Partition, bounds
-from shadowbus.kafka.read.table import read_table
-from shadowbus.kafka.read.tail import newest_records, newest_values
+from shadowbus.kafka.read.topic import read_table, read_tail, sample_tails
 from shadowbus.kafka.transaction_probe import try_transaction
 from shadowbus.models.bundle import read_bundle
 from shadowbus.models.configured import configured
@@ -122,14 +121,14 @@ class Gathering:
     def _samples(self, look: Look) -> dict[str, Sample]:
         names = {f"{self.settings.namespace}.{name}": name for name in KINDS}
         limits = {one: limit for one, limit in look.limits.items() if one[0] in names}
-        found = newest_records(self.settings, limits, Deadline.after(SAMPLE_SECONDS))
+        found = sample_tails(self.settings, limits, Deadline.after(SAMPLE_SECONDS))
         counts = {full: sum(1 for topic, _ in limits if topic == full) for full in found}
         return {names[full]: sample_of(names[full], counts[full], slices) for full, slices in found.items()}
 
     def _stale(self, topics: Iterable[str]) -> dict[str, float]:
         if not {topic.full_name(self.settings.namespace) for topic in (PARTIALS, AGGREGATES)} <= set(topics):
             return {}
-        partials = list(newest_values(self.settings, PARTIALS, STALE_SAMPLE, Deadline.after(SAMPLE_SECONDS)))
+        partials = list(read_tail(self.settings, PARTIALS, STALE_SAMPLE, Deadline.after(SAMPLE_SECONDS)))
         published = read_table(self.settings, AGGREGATES, self.deadline)
         return stale_trials(partials, published.values(), now_ms())
 

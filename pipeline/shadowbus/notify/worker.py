@@ -14,7 +14,7 @@ from shadowbus.clock import Deadline, monotonic, now_ms
 from shadowbus.errors import Malformed, Retry
 from shadowbus.kafka.clients import answers
 from shadowbus.kafka.publisher import Publisher
-from shadowbus.kafka.read.group_table import OwnedTable
+from shadowbus.kafka.read.group_table import GroupTable
 from shadowbus.kafka.worker.restarts import STEADY_SECONDS, Restarts
 from shadowbus.notify.due import Change, changes, told_key
 from shadowbus.notify.messages import TEMPLATES
@@ -125,7 +125,7 @@ def run_notify(settings: Settings, stop: threading.Event, worker_id: str = "") -
     while not stop.is_set():
         began = monotonic()
         try:
-            with Publisher(settings) as publisher, OwnedTable(settings, VERDICTS, "notify", worker_id) as table:
+            with Publisher(settings) as publisher, GroupTable(settings, VERDICTS, "notify", worker_id) as table:
                 _serve(table, Teller(settings, publisher), stop)
         except Retry as error:
             stop.wait(restarts.pause_s(error, progressed=monotonic() - began > STEADY_SECONDS))
@@ -139,7 +139,7 @@ def send(change: Change, message_id: str, now_s: int) -> Answer:
     return post(receiver.url, body, headers, receiver.timeout_seconds)
 
 
-def _serve(table: OwnedTable, teller: Teller, stop: threading.Event) -> None:
+def _serve(table: GroupTable, teller: Teller, stop: threading.Event) -> None:
     while not stop.is_set():
         table.poll(POLL_S)
         if table.ready:

@@ -37,14 +37,13 @@ def from_topics(settings: Settings) -> Known:
     Raises:
         BrokerError: A topic is missing, or Kafka does not answer.
     """
-    from shadowbus.kafka.read.table import read_table
-    from shadowbus.kafka.read.tail import newest_values
+    from shadowbus.kafka.read.topic import read_table, read_tail
     from shadowbus.models.configured import configured
 
     deadline = Deadline.after(READ_SECONDS)
     aggregates = list(_readable(read_aggregate, read_table(settings, AGGREGATES, deadline).items()))
     table = read_table(settings, VERDICTS, deadline)
-    earlier = _readable(read_verdict, _unkeyed(newest_values(settings, VERDICTS, MOST_VERDICTS, deadline)))
+    earlier = _readable(read_verdict, _unkeyed(read_tail(settings, VERDICTS, MOST_VERDICTS, deadline)))
     newest = _readable(read_verdict, verdicts_in(table).items())
     history = _history(sorted([*earlier, *newest], key=lambda one: one.decided_ms))
     acts = {one.trial: one for one in _readable(_promotion, acts_in(table).items())}

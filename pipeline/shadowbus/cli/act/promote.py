@@ -188,7 +188,7 @@ def _carry_out(settings: Settings, means: "Means", order: "Order", record: Promo
 
 
 def _standing(settings: Settings, shadow: str, trial: str | None) -> "tuple[Standing, Found]":
-    from shadowbus.kafka.read.table import read_table
+    from shadowbus.kafka.read.topic import read_table
     from shadowbus.promotion.course import Standing, record_key
     from shadowbus.topology import VERDICTS
 

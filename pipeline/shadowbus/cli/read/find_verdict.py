@@ -56,7 +56,7 @@ def find(settings: Settings, shadow: str, trial: str | None, deadline: Deadline)
         BrokerError: The topics cannot be read.
         ShadowbusError: What lies there is no verdict.
     """
-    from shadowbus.kafka.read.table import read_table
+    from shadowbus.kafka.read.topic import read_table
     from shadowbus.topology import AGGREGATES, VERDICTS
 
     found, odd = verdicts(read_table(settings, VERDICTS, deadline))

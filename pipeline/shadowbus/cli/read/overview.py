@@ -13,8 +13,7 @@ from shadowbus.freshness import STALE_SAMPLE, stale_trials
 from shadowbus.kafka.clients import make_admin
 from shadowbus.kafka.groups import GroupState, group_states
 from shadowbus.kafka.reaching import existing_topics
-from shadowbus.kafka.read.table import read_table
-from shadowbus.kafka.read.tail import newest_values
+from shadowbus.kafka.read.topic import read_table, read_tail
 from shadowbus.kafka.topics import check_topics
 from shadowbus.models.configured import configured
 from shadowbus.records import Aggregate, Promotion, Verdict, decode
@@ -139,7 +138,7 @@ def stale_notes(stale: Mapping[str, float]) -> Iterator[str]:
 
 
 def _newest_partials(settings: Settings, deadline: Deadline) -> list[bytes]:
-    return list(newest_values(settings, PARTIALS, STALE_SAMPLE, deadline))
+    return list(read_tail(settings, PARTIALS, STALE_SAMPLE, deadline))
 
 
 def _running(settings: Settings) -> Iterator[StageStatus]:

@@ -36,9 +36,9 @@ def recorded(context: typer.Context, topic: "Topic", file: Path | None, most: in
         ShadowbusError: The file cannot be.
     """
     if file is None:
-        from shadowbus.kafka.read.tail import newest_values
+        from shadowbus.kafka.read.topic import read_tail
 
-        yield from newest_values(settings_of(context), topic, most, Deadline.after(READ_SECONDS))
+        yield from read_tail(settings_of(context), topic, most, Deadline.after(READ_SECONDS))
         return
     try:
         with file.open("rb") as lines:

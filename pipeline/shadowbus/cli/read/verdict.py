@@ -88,7 +88,7 @@ def _tell_undecided(found: Found | None) -> None:
 
 def _summary(settings: Settings, trial: str) -> Mapping[str, object]:
     """Of the whole trial; empty where there is none."""
-    from shadowbus.kafka.read.table import read_table
+    from shadowbus.kafka.read.topic import read_table
     from shadowbus.topology import AGGREGATES
 
     key = f"{trial}|all|all".encode()

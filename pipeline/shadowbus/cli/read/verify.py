@@ -10,7 +10,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from shadowbus.errors import Malformed, ShadowbusError
 from shadowbus.records import Verdict, encode
 from shadowbus.settings import Settings
-from shadowbus.stage import RecordBatch
 
 
 class CannotVerify(ShadowbusError):
@@ -34,7 +33,7 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
     """
     from shadowbus.decide.difference import DIGITS, first_difference, same_as_shown
     from shadowbus.decide.verify import Recount
-    from shadowbus.kafka.read.ranges import read_stretches
+    from shadowbus.kafka.read.ranges import read_ranges
     from shadowbus.topology import COMPARISONS, OUTCOMES, VITALS
 
     if record.fault:
@@ -51,12 +50,9 @@ def verify(settings: Settings, record: Verdict, value: bytes) -> str:
         topics = {topic.name: topic for topic in (COMPARISONS, OUTCOMES, VITALS)}
         total = sum(after - first for first, after in again.ranges.values())
         with _progress(total) as advance:
-
-            def give(piece: RecordBatch) -> None:
-                again.take(piece)
+            for batch in read_ranges(settings, topics, again.ranges):
+                again.take(batch)
                 advance(sum(again.taken.values()))
-
-            read_stretches(settings, topics, again.ranges, give)
         result = encode(again.result())
     except Malformed as error:
         raise ShadowbusError(f"The verdict on {record.trial} cannot be worked out again: {error}.") from error

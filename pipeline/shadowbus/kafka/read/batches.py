@@ -1,46 +1,49 @@
 """Messages from librdkafka into columns: the one conversion on the hot path."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from shadowbus.stage import Input, RecordBatch
 
 
 def batches_of(
-    messages: Iterable[Message], topics: Mapping[str, str]
-) -> tuple[list[RecordBatch], dict[Input, int], list[KafkaError]]:
+    messages: Iterable[Message], topics: Mapping[str, str], harmless: Collection[int]
+) -> tuple[list[RecordBatch], dict[Input, int]]:
     """Sort messages by partition.
 
     Args:
         messages: What `Consumer.consume` returned.
-        topics: The topology's topic names by their full names.
+        topics: The names that the batches get, by full topic names.
+        harmless: Codes of errors to ignore.
 
     Returns:
-        The records as slices; the partitions that were read to their end, with the offset of that end; other errors.
+        The records; the end offset of each partition that was read to its end.
+
+    Raises:
+        KafkaException: A message is another error.
     """
     found: dict[tuple[str | None, int | None], RecordBatch] = {}
     ends: dict[Input, int] = {}
-    errors: list[KafkaError] = []
     source: tuple[str | None, int | None] = (None, None)
-    piece = RecordBatch("", -1)
+    batch = RecordBatch("", -1)
     for message in messages:
         error = message.error()
         if error is not None:
             topic, partition = message.topic(), message.partition()
             if error.code() == KafkaError._PARTITION_EOF and topic is not None and partition is not None:
                 ends[topics[topic], partition] = message.offset() or 0
-            else:
-                errors.append(error)
+            elif error.code() not in harmless:
+                raise KafkaException(error)
             continue
         here = (message.topic(), message.partition())
         if here != source:  # records of one partition come in runs
             source = here
-            piece = found.get(here) or found.setdefault(here, RecordBatch(topics[here[0]], here[1]))  # type: ignore[index,arg-type]
-            keys, values = piece.keys.append, piece.values.append
-            timestamps, offsets = piece.timestamps.append, piece.offsets.append
+            batch = found.get(here) or found.setdefault(here, RecordBatch(topics[here[0]], here[1]))  # type: ignore[index,arg-type]
+            keys, values = batch.keys.append, batch.values.append
+            timestamps, offsets = batch.timestamps.append, batch.offsets.append
         keys(message.key())
         values(message.value())
         timestamps(message.timestamp()[1])
         offsets(message.offset())  # type: ignore[arg-type]
-    return list(found.values()), ends, errors
+    return list(found.values()), ends

@@ -1,11 +1,8 @@
-"""Where the partitions of topics end now, asked again and again over one connection, by whatever threads.
-
-Somebody who reads what another has written about offsets can hold it against this.
-"""
+"""Where partitions end now: once for a restore, or again and again over one connection, from any thread."""
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo
@@ -13,12 +10,36 @@ from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo
 from shadowbus.clock import Deadline
 from shadowbus.errors import BrokerError, Retry
 from shadowbus.kafka.clients import make_admin, plainly
+from shadowbus.kafka.error_classes import again, as_next_action
 from shadowbus.kafka.read.offsets import LATEST, offset_of
 from shadowbus.settings import Settings
 from shadowbus.stage import Input
 from shadowbus.topology import Topic
 
 _ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
+
+def end_offsets(
+    settings: Settings, names: Mapping[str, str], inputs: list[Input], deadline: Deadline
+) -> dict[Input, int]:
+    """The end of each partition, open transactions included.
+
+    A restore must read this far: behind another worker's open transaction there may be committed state of this one.
+
+    Raises:
+        BrokerError: Kafka refuses to say.
+        Retry: Kafka did not answer in time.
+    """
+    wanted = {TopicPartition(names[topic], partition): LATEST for topic, partition in inputs}
+
+    def ask(seconds: float) -> dict[tuple[str, int], int]:
+        admin = make_admin(settings)  # a new one: librdkafka goes on asking the previous leaders
+        futures = admin.list_offsets(wanted, request_timeout=max(1.0, seconds))
+        return {(tp.topic, tp.partition): offset_of(future.result(), tp) for tp, future in futures.items()}
+
+    with as_next_action("to say where the state ends"):
+        found = again(ask, deadline)
+    return {(topic, partition): found[names[topic], partition] for topic, partition in inputs}
 
 
 class Ends:

@@ -9,7 +9,7 @@ import logging
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from shadowbus.errors import BrokerError
 from shadowbus.kafka.clients import make_admin, make_consumer
@@ -25,7 +25,7 @@ BATCH = 1_000
 logger = logging.getLogger("shadowbus.kafka")
 
 
-class OwnedTable:
+class GroupTable:
     """This member's part of the table.
 
     Args:
@@ -79,19 +79,16 @@ class OwnedTable:
         """
         before = self.ready
         with as_next_action(self._role):
-            slices, ends, errors = batches_of(self._consumer.consume(BATCH, seconds), self._topics)
-            for error in errors:
-                if error.code() not in PASSING:
-                    raise KafkaException(error)
-        for piece in slices:
-            for key, value in zip(piece.keys, piece.values, strict=True):
-                if piece.input in self._held and key is not None:
+            batches, ends = batches_of(self._consumer.consume(BATCH, seconds), self._topics, PASSING)
+        for batch in batches:
+            for key, value in zip(batch.keys, batch.values, strict=True):
+                if batch.input in self._held and key is not None:
                     if value is None:
                         self.rows.pop(key, None)
                     else:
-                        self.rows[key] = piece.partition, value
+                        self.rows[key] = batch.partition, value
         self._behind -= set(ends)
-        return bool(slices) or before != self.ready
+        return bool(batches) or before != self.ready
 
     def __enter__(self) -> Self:
         return self

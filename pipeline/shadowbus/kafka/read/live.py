@@ -41,7 +41,7 @@ class Wanted:
 class News:
     """What came: records, whether Kafka answers, and whether all that there was at the beginning has been read."""
 
-    slices: list[RecordBatch]
+    batches: list[RecordBatch]
     connected: bool
     complete: bool
 
@@ -117,19 +117,16 @@ def _consumer(settings: Settings, state: _State) -> Consumer:
 def _next(consumer: Consumer, state: _State) -> News:
     messages = consumer.consume(BATCH, POLL_S)
     now = monotonic()
-    slices, ends, errors = batches_of(messages, state.names)
-    for error in errors:
-        if error.code() not in HARMLESS_IN_NO_GROUP:
-            raise KafkaException(error)
+    batches, ends = batches_of(messages, state.names, HARMLESS_IN_NO_GROUP)
     state.unread -= ends.keys()
-    if slices:
+    if batches:
         state.heard_at, state.connected = now, True
     elif now - state.heard_at >= (SILENCE_S if state.connected else PROBE_S):
         state.connected, state.heard_at = _answers(consumer), monotonic()
         if not state.connected and (said := state.heard.recent()) is not None:
             raise KafkaException(said)
-    _thin(consumer, state, slices, now)
-    return News(slices, state.connected, not state.unread)
+    _thin(consumer, state, batches, now)
+    return News(batches, state.connected, not state.unread)
 
 
 def _answers(consumer: Consumer) -> bool:
@@ -140,17 +137,17 @@ def _answers(consumer: Consumer) -> bool:
     return True
 
 
-def _thin(consumer: Consumer, state: _State, slices: Iterable[RecordBatch], now: float) -> None:
+def _thin(consumer: Consumer, state: _State, batches: Iterable[RecordBatch], now: float) -> None:
     """Read no more of a partition in one second than is kept of it, and go on at its end."""
     full = {short: name for name, short in state.names.items()}
-    for piece in slices:
-        sparse = state.sparse.get(piece.input)
+    for batch in batches:
+        sparse = state.sparse.get(batch.input)
         if sparse is not None:
-            sparse.read += len(piece.offsets)
+            sparse.read += len(batch.offsets)
             if sparse.read >= sparse.newest and not sparse.paused:
                 sparse.paused = True
-                consumer.pause([TopicPartition(full[piece.topic], piece.partition)])
-                state.unread.discard(piece.input)
+                consumer.pause([TopicPartition(full[batch.topic], batch.partition)])
+                state.unread.discard(batch.input)
     if now - state.second_at < SPARSE_S:
         return
     state.second_at = now

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from shadowbus.clock import monotonic
 from shadowbus.kafka.error_classes import PASSING
@@ -83,14 +83,11 @@ class InputReader:
         Raises:
             KafkaException: The consumer reports an error that does not pass by itself.
         """
-        slices, ends, errors = batches_of(messages, self.short)
-        for error in errors:
-            if error.code() not in _LEFT_ALONE:
-                raise KafkaException(error)
+        batches, ends = batches_of(messages, self.short, _LEFT_ALONE)
         self.idle.at_end(ends, monotonic())
         self.more = len(messages) >= self.fetch_records
-        if batch := self.positions.take(slices, ends):
-            self.ahead.append(batch)
+        if fresh := self.positions.take(batches, ends):
+            self.ahead.append(fresh)
 
     def pause(self, wanted: frozenset[Input]) -> None:
         """Pause these inputs, and read the others."""

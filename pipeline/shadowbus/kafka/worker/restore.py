@@ -5,10 +5,12 @@ never a beginning.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import closing
 
 from shadowbus.clock import Deadline, monotonic
-from shadowbus.kafka.read.changelog import end_offsets, read_back
+from shadowbus.kafka.read.ends import end_offsets
+from shadowbus.kafka.read.ranges import Ranges, consume_ranges
 from shadowbus.kafka.worker.committed import CommittedPositions
 from shadowbus.kafka.worker.failpoints import reached
 from shadowbus.kafka.worker.job import Job
@@ -48,14 +50,13 @@ def restored_stage(
         check()
         progress.say()
 
-    def read(ranges: Mapping[Input, tuple[int, int]], take: Callable[[RecordBatch], None]) -> None:
-        def give(batch: RecordBatch) -> None:
-            take(batch)
-            progress.took(batch)
-            reached("during-restore")
-
+    def read(ranges: Ranges, take: Callable[[RecordBatch], None]) -> None:
         progress.expect(ranges)
-        read_back(settings, names, ranges, give, SILENCE_SECONDS, look)
+        with closing(consume_ranges(settings, names, ranges, silence_s=SILENCE_SECONDS, check=look)) as batches:
+            for batch in batches:
+                take(batch)
+                progress.took(batch)
+                reached("during-restore")
 
     try:
         if job.changelog is not None:
@@ -87,7 +88,7 @@ class RestoreProgress:
         self.ends: dict[Input, int] = {}
         self.at: dict[Input, int] = {}
 
-    def expect(self, ranges: Mapping[Input, tuple[int, int]]) -> None:
+    def expect(self, ranges: Ranges) -> None:
         """Note the offsets to read, from the first to before the second."""
         for key, (start, end) in ranges.items():
             if start < end:

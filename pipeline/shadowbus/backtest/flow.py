@@ -21,7 +21,7 @@ from shadowbus.settings import Settings
 from shadowbus.stage import Input, Outputs, RecordBatch, Row
 
 FORGET_EVERY = 20_000
-"""After so many comparisons replay forgets ids that were answered long ago."""
+"""How many comparisons come between two times that replay forgets old ids."""
 
 LOOK_FIRST, LOOK_GROWTH = 1_000, 1.5
 """The gate looks after so many comparisons, and again each time they have grown by so much: a verdict rests on what

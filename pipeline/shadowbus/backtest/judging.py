@@ -20,11 +20,11 @@ ONE = frozenset({0})
 """The partition that there is."""
 
 KEEP_EVERY = 20_000
-"""After so many comparisons and labels what waits is written to disk."""
+"""How many comparisons and labels come between two writes of the judge's state to disk."""
 
 
 class Judging(Protocol):
-    """Takes comparisons and labels; what comes of them may come later, in their order."""
+    """Takes comparisons and labels; their outcomes may come later, in their order."""
 
     def take(self, piece: RecordBatch, now_ms: int, lags: Mapping[Input, int]) -> Iterable[Outputs]:
         """Take records; returns what is done by now."""
@@ -35,7 +35,7 @@ class Judging(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         ...
 
 
@@ -70,7 +70,7 @@ class JudgeHere:
         yield from ()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         self.stage.close()
 
 

@@ -35,7 +35,7 @@ class Account(Protocol):
         ...
 
     def took(self, path: Path, topics: Sequence[str], rows: int) -> None:
-        """So many rows were read."""
+        """Count rows that were read."""
         ...
 
     def set_aside(self, path: Path, topic: str, bad: BadRow) -> None:
@@ -143,7 +143,7 @@ class Log:
         self.newest_ms[piece.topic] = newest
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.table.close()
 
 

@@ -16,7 +16,7 @@ SHADOW_PREDICTION = "shadow_prediction"
 """The column of a shadow's answers where `[backtest]` names none."""
 
 NAMELESS = "shadow"
-"""What a shadow is called of which there are answers only, and no name."""
+"""The name of a shadow of which only answers are given, and no name."""
 
 NEVER = 1e9
 """Seconds: vitals come when they are asked for, not as often as the records' time has passed."""

@@ -1,4 +1,7 @@
-"""A shadow whose predictions were made before stands for its model."""
+"""Recorded predictions in place of a model.
+
+In: chunks of rows, and predictions by request id. Out: answers, at once.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +21,7 @@ ROWS = 10_000
 
 
 class RecordedModel:
-    """Answers what was answered before.
+    """Answers with recorded predictions.
 
     A request that has no prediction ends as `shadow_unavailable`, one whose prediction is an error as `shadow_error`.
     Which features a request lacks is not known here.
@@ -67,11 +70,11 @@ class RecordedModel:
         """Nothing is ever under way."""
 
     def report(self) -> dict[str, object]:
-        """What it costs, nobody knows."""
+        """Its name and rows; what they cost is not known."""
         return {"name": self.model, "rows": self.rows}
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """There is nothing to release."""
 
 
 def read_recorded(

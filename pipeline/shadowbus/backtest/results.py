@@ -25,7 +25,7 @@ class Folder:
 
     Args:
         path: Where.
-        namespace: What stands before topics' names in dead letters.
+        namespace: The namespace of the topics that dead letters name.
         force: Whether a folder that holds something else may be used.
 
     Raises:

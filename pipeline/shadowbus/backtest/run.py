@@ -22,7 +22,7 @@ from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings, ShadowSettings
 
 LARGE_BYTES = 20_000_000
-"""From so many bytes of input on the judge has a process of its own."""
+"""The size of the input, in bytes, from which the judge has a process of its own."""
 
 Told = Callable[[float, int], None]
 """Told how much is read, from 0 to 1, and how many comparisons there are."""

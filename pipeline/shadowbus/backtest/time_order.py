@@ -67,7 +67,7 @@ class TimeOrderedReader:
         return sum(1.0 if log.at_end else log.table.done() for log in self.logs) / len(self.logs)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for log in self.logs:
             log.close()
 

@@ -20,7 +20,7 @@ from shadowbus.compare.threshold import Threshold
 from shadowbus.errors import SettingsError
 
 _PLAIN = ({int}, {bool}, {int, bool})
-"""Types of which Python's own == says the same as `class_name`."""
+"""Types for which Python's own == agrees with `class_name`."""
 
 
 class Classification:

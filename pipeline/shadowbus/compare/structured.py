@@ -17,7 +17,7 @@ from shadowbus.compare.options import number, texts
 from shadowbus.compare.pairwise import Pair, Pairwise
 
 DEEPEST = 64
-"""Fields below that are no answer any more; what lies there is compared as it stands."""
+"""Fields below this depth are no answer any more; their values are compared as they are."""
 
 
 @dataclass(frozen=True, slots=True)

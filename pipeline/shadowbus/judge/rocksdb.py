@@ -61,7 +61,7 @@ def refused(folder: Path, error: OSError) -> Retry:
 
 
 def is_damaged(folder: Path) -> bool:
-    """Whether RocksDB cannot read a store of which the operating system can read every byte; nobody may have it open.
+    """Whether RocksDB cannot read a store although the operating system can read every byte; nobody may have it open.
 
     Reads all of it twice, once with every checksum: only asked when something went wrong.
 

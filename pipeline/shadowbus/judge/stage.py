@@ -75,7 +75,7 @@ class JudgeStage(Stage):
         return resume
 
     def restore(self, batch: RecordBatch) -> None:
-        """Take back the books."""
+        """Restore the books."""
         self.partitions[batch.partition].restore(batch)
 
     def reread(self, batch: RecordBatch) -> None:
@@ -137,7 +137,7 @@ class JudgeStage(Stage):
             state.store.write(state.positions)
 
     def close(self) -> None:
-        """Let go of the folders."""
+        """Release the folders."""
         for state in self.partitions.values():
             state.store.close()
 

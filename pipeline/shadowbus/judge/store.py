@@ -48,7 +48,7 @@ class EntryStore:
     """The entries of one partition.
 
     Args:
-        folder: Where to keep them; made if it is not there, and made anew if it is damaged.
+        folder: Where to keep them; created if it is absent, and again if it is damaged.
 
     Raises:
         Retry: Another process has it, or the disk refuses; as may all its methods.
@@ -219,7 +219,7 @@ class EntryStore:
                 logger.warning("%s could not be closed properly: %s", self.folder, error)
 
     def close(self) -> None:
-        """Let go of the folder, so that another worker may take it."""
+        """Release the folder, so that another worker may take it."""
         self._shut()
         self._claim.close()
 

@@ -2,7 +2,7 @@ r"""A queue's rows as cells of a CSV file that does nothing but hold them.
 
 A request id may come from a client's header, and the file is opened in spreadsheets and shown on terminals. Everything
 but numbers is JSON text, in ASCII, which begins with a quotation mark or a bracket and so is no formula and no escape
-sequence. A request id is the one exception, so that it can be used as it stands: it is JSON text only where it would be
+sequence. A request id is the one exception, so that it can be used as it is: it is JSON text only where it would be
 worked out or obeyed, or begins with a quotation mark itself. `request_id` has it back.
 """
 

@@ -1,7 +1,7 @@
 """The queue: which disagreements to label, and a few agreements.
 
-In: candidates, how many labels there may be, which share of them goes to agreements. Out: the chosen ones with their
-probability, and what their labels will be able to show. Only where the models differ can one be right and the other
+In: candidates, the labelling budget, the share of it for agreements. Out: the chosen ones with their probability, and
+how precise their labels will be. Only where the models differ can one be right and the other
 wrong, so that is where labels tell most; a few agreements keep that assumption, and the models' own accuracy, in sight.
 """
 
@@ -47,9 +47,9 @@ def queue(
 
     Args:
         candidates: What could be labelled, each once.
-        count: How many labels there may be.
+        count: The labelling budget: how many requests to choose.
         agreements: The share of them that goes to agreements.
-        seed: Another one chooses others.
+        seed: Random seed.
         by_segment: The name of a segment whose values are to have about equally many labels each.
     """
     by_id = {one.request_id: one for one in candidates}

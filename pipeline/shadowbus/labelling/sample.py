@@ -23,15 +23,15 @@ class Chosen(Generic[Stratum]):
 
 
 def sample(ids: Mapping[Stratum, Sequence[str]], take: Mapping[Stratum, int], seed: int) -> list[Chosen[Stratum]]:
-    """Choose so many of each stratum.
+    """Choose this many of each stratum.
 
     The order is such that the strata take turns, each by its own size: whoever stops on the way has labelled about the
     same share of each.
 
     Args:
         ids: The different ids in each stratum.
-        take: How many of each to choose; at most as many as there are are.
-        seed: Another one chooses others.
+        take: How many of each to choose; at most as many as there are.
+        seed: Random seed.
 
     >>> sample({"a": ["1", "2", "3", "4"]}, {"a": 2}, seed=1)[0].probability
     0.5

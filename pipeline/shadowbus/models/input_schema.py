@@ -1,7 +1,7 @@
 """What a model is handed: the container it was fitted with, and each column's type.
 
-It stands in a bundle's manifest as `input`, so that a row becomes the same thing wherever the bundle is loaded, and
-whatever other rows it is asked with. Whoever makes a bundle finds it out once (`fitted_with.py`, or a sample of rows).
+A bundle's manifest has it as `input`, so that a row becomes the same thing wherever the bundle is loaded, and whatever
+other rows are asked with it. It is found out once, when the bundle is made (by the adapter, or from a sample of rows).
 """
 
 from typing import Any, Literal

@@ -197,7 +197,7 @@ class Comparisons:
     def _set_aside(
         self, joined: JoinedRows, answers: Answers, settled: Settled, now_ms: int
     ) -> tuple[JoinedRows, Answers]:
-        """Requests that cannot be read become dead letters, and their live predictions have none; the rest goes on."""
+        """Make dead letters of requests that cannot be read, and unpaired comparisons of their predictions."""
         topic, malformed, good = f"{self.namespace}.requests", answers.malformed, list[int]()
         for row, (partition, key) in enumerate(zip(joined.partitions, joined.keys, strict=True)):
             if row not in malformed:

@@ -36,7 +36,7 @@ class Live(Struct, gc=False):
 
 _read = Decoder(Live).decode
 text_of = Encoder().encode
-"""A live answer as it stands in a comparison."""
+"""A live answer as a comparison holds it."""
 
 MODEL_OF = attrgetter("model")
 _ids, _errors = attrgetter("request_id"), attrgetter("error")

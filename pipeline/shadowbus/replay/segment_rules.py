@@ -115,7 +115,7 @@ def _by_place(features: Any, name: str) -> object:
 
 
 def _placed(names: Sequence[str]) -> type[Any]:
-    """The type of a request of which only these features are read."""
+    """The type of a request that reads only these features."""
     if any(map(_UNNAMEABLE.search, names)):
         return _Nothing
     fields = [(f"place_{number}", Any, None) for number in range(len(names))]

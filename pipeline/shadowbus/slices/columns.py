@@ -1,6 +1,6 @@
 """Features of whatever kind as columns of numbers that a tree can split.
 
-In: n rows of named JSON values. Out: a matrix, and for each column what it stands for. A feature with numbers is one
+In: n rows of named JSON values. Out: a matrix, and for each column its meaning. A feature with numbers is one
 column, not-a-number where there is none. A feature with texts (or truth values) has a column for each frequent one, 1
 where it has that value, else 0. Names, texts and objects without end must not fill the memory: rare, long and nested
 values have no column.
@@ -24,7 +24,7 @@ LARGEST = 1e30
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column stands for: a feature's number, or, where `text` is not None, whether the feature is this text."""
+    """The meaning of a column: a feature's number, or, where `text` is not None, whether the feature is this text."""
 
     feature: str
     text: str | None = None

@@ -74,7 +74,7 @@ def rows_of(
 
 
 def _standing(outcomes: Iterable[bytes], trial: str) -> dict[str, OutcomeToSearch]:
-    """The outcomes of a trial that were not taken back, by request id."""
+    """The outcomes of a trial that were not retracted, by request id."""
     found: dict[str, OutcomeToSearch] = {}
     for one in readable(OutcomeToSearch, outcomes):
         if one.trial == trial and one.retracts:

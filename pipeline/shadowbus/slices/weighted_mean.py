@@ -89,7 +89,7 @@ def _low(sample: Sample, like: Sample, least: float, alpha: float) -> float:
 
 
 def _stakes(like: Sample, largest: float, least: float, alpha: float, count: int) -> NDArray[np.float64]:
-    """What to bet on so many rows: where the expected wealth grows fastest if they are like the others."""
+    """What to bet on this many rows: where the expected wealth grows fastest if they are like the others."""
     mean = like.mean()
     variance = float(np.mean((like.weights / largest * (like.values - mean)) ** 2)) if len(like.values) else 0.0
     rate = math.sqrt(2 * math.log(1 / alpha) / (count * max(variance, 1 / count)))

@@ -12,7 +12,7 @@ from shadowbus.backtest.files.table import Batch, Table
 from shadowbus.settings.backtest import BacktestSettings
 
 SAMPLE_ROWS = 10_000
-"""So many rows show how a column is read."""
+"""How many rows show how a column is read."""
 
 SAMPLE_BATCHES = 20
 """Where a column has nothing in them: at most so many times as many."""

@@ -25,7 +25,7 @@ EARLIEST_MS = 946_684_800_000
 """The year 2000: a number of a plausible time lies between it and 2100."""
 
 FITS = 0.5
-"""A way to write times is a column's if at least so many of its first cells are written so."""
+"""The least share of a column's first cells that must have a time format for it to be the column's."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE]\+?\d+)?")

@@ -1,6 +1,6 @@
-"""CSV with a header. What stands between cells (a comma, semicolon, tab or bar) and the encoding are found out.
+"""CSV with a header. The separator (a comma, semicolon, tab or bar) and the encoding are detected.
 
-Comes in: bytes. Goes out: rows of text; how columns are read is for others. A column without a name is left out.
+In: bytes. Out: rows of text, which `backtest/cells/` gives types. A column without a name is left out.
 """
 
 import csv
@@ -16,7 +16,7 @@ from shadowbus.errors import ShadowbusError
 from shadowbus.topology import MAX_RECORD_BYTES
 
 BETWEEN = ",;\t|\x01"
-"""What may stand between cells; of those that the header has equally often the first is taken."""
+"""The separators; of those that are equally frequent in the header, the first one counts."""
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 

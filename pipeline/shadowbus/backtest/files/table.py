@@ -101,7 +101,7 @@ class Table(Protocol):
         ...
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """All rows, about so many at a time."""
+        """All rows, about this many at a time."""
         ...
 
     def done(self) -> float:
@@ -109,5 +109,5 @@ class Table(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         ...

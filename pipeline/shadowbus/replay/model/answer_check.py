@@ -99,7 +99,7 @@ def _check_tails(tails: list[bytes], keys: list[bytes]) -> None:
 
 
 def _malformed(said: dict[int, str], keys: Sequence[bytes], values: Sequence[bytes]) -> dict[int, str]:
-    """Why rows are no requests, as this side finds: a dead letter is nobody's fault but the sender's."""
+    """Why rows are no requests, as this side finds: a dead letter must be the sender's fault, not the model's."""
     if not said:
         return {}
     rows = sorted(said)

@@ -80,12 +80,12 @@ VARIABLES = (
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """The environment in which libraries use so many threads."""
+    """The environment in which libraries use this many threads."""
     return dict.fromkeys(VARIABLES, str(threads))
 
 
 def limit_joblib(threads: int) -> None:
-    """From now on joblib runs at most so many threads for this thread, and no processes, if it is loaded at all."""
+    """Limit joblib, if it is loaded, to this many threads for this thread, and to no processes."""
     if "joblib" not in sys.modules:
         return
     joblib = importlib.import_module("joblib")

@@ -47,7 +47,7 @@ class ForkedWorker:
             os.set_blocking(descriptor, False)
 
     def ask(self, block: bytes, rows: int) -> None:
-        """Put a question of so many rows on its way; never waits."""
+        """Put a question of this many rows on its way; never waits."""
         self._most.append(min(MAX_FRAME_BYTES, rows * 2 * MAX_ANSWER_BYTES + len(block)))
         self._unsent += map(memoryview, framed(self._number, block))
         self._number += 1
@@ -80,7 +80,7 @@ class ForkedWorker:
         self.garbled, self.gone = what, True
 
     def close(self) -> None:
-        """Let go of a worker that has been ended."""
+        """Release the descriptors of a worker that has ended."""
         self.gone = True
         self.pipe.close()
         if self.alive is not None:

@@ -1,7 +1,8 @@
-"""The worker's side of the model process: ask, wait as long as the deadline allows, find the guilty rows, go on.
+"""A model in processes of its own, seen from the worker.
 
-The model is never trusted. It may raise, hang, crash, print, leak: all of that ends here and becomes a status of the
-rows that caused it. Chunks are answered in the order in which they were asked.
+In: chunks of rows. Out: an answer or a failure for each row, within its deadline. Guaranteed: the model is never
+trusted; whether it raises, hangs, crashes, prints or leaks, that becomes the status of the rows that caused it, and
+chunks are answered in the order in which they were asked.
 """
 
 import logging
@@ -26,7 +27,7 @@ from shadowbus.settings import ShadowSettings
 logger = logging.getLogger("shadowbus.model")
 
 PARTS = 32
-"""Into how many parts rows are split that brought the model down. A part answers or brings it down again."""
+"""How many parts rows that ended the model are split into. A part is answered, or ends the model again."""
 
 AWAY_SECONDS = 0.1
 """Of a longer time in which nobody asked for answers, this much counts against the model: a question or an answer that
@@ -36,7 +37,7 @@ RELOAD_SECONDS = 10.0
 """How long rows wait for a model whose fork server has died to be loaded again, before they go without it."""
 
 LOG_SECONDS = 5.0
-"""At most so often a death is logged."""
+"""The least time between two log lines about ended workers."""
 
 
 class ModelProcess:

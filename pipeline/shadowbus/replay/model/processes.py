@@ -18,7 +18,7 @@ from shadowbus.errors import BundleError, ShadowbusError
 from shadowbus.replay.model.child.limits import end_with_parent
 
 MOST_TASKS = 256
-"""So many processes and threads may a model have started, in all."""
+"""The most processes and threads that a model may have started, in all."""
 
 
 def too_many_tasks(root: int, besides: Container[int] = ()) -> bool:
@@ -73,7 +73,7 @@ def reached_out(process: int) -> int:
 
 
 MOST_BYTES = 65_536
-"""Of the text of an error; so much fits into a pipe whoever reads it when."""
+"""The most bytes of an error text: they fit into a pipe, whenever they are read."""
 
 
 def run_in_fork(work: Callable[[], None], what: str) -> None:

@@ -22,7 +22,7 @@ from shadowbus.records.codec import UNREADABLE
 from shadowbus.records.comparison_tail import tails_of
 
 WIDEST = 500
-"""Up to so many features are read by place; names that come in another order than expected are searched for."""
+"""The most features that are read by place; names in an unexpected order have to be searched for."""
 
 KNOWN_SEGMENTS = 2_000
 """How many different segments to keep as checked; traffic usually has few."""

@@ -30,7 +30,7 @@ class ModelVitals:
     _newest_cpu: float = 0.0
 
     def took(self, answers: Answers, rows: int) -> None:
-        """Answers came to so many rows."""
+        """Count the answers to this many rows."""
         self.rows += rows
         self.together += rows - len(answers.latencies)
         self.batch_ms += answers.batch_ms
@@ -48,7 +48,7 @@ class ModelVitals:
         return self._newest_cpu
 
     def record(self, circuit: CircuitBreaker, now: float) -> dict[str, object]:
-        """As it stands in the vitals topic."""
+        """As the vitals topic has it."""
         is_open = not circuit.allows(now)
         return {
             "rows": self.rows,

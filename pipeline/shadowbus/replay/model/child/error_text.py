@@ -1,4 +1,4 @@
-"""What a model raised, as it stands in a comparison: one short text, whatever the exception is."""
+"""What a model raised, as a comparison holds it: one short text, whatever the exception is."""
 
 import errno
 import re
@@ -25,7 +25,7 @@ def error_text(error: BaseException, advice: str = "") -> str:
 
     Args:
         error: What was raised.
-        advice: What to add where the error comes of having no network.
+        advice: What to add where the cause is the missing network.
     """
     more = advice if advice and misses_network(error) else ""
     said = f"{type(error).__name__}: {_words(error)}"[: TEXT_CHARACTERS - len(more)]
@@ -33,7 +33,7 @@ def error_text(error: BaseException, advice: str = "") -> str:
 
 
 def misses_network(error: BaseException | None) -> bool:
-    """Whether an exception, or one that led to it, comes of a network that cannot be reached."""
+    """Whether a network that cannot be reached caused an exception, or one that led to it."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         if isinstance(error, socket.gaierror) or (isinstance(error, OSError) and error.errno in _UNREACHABLE):

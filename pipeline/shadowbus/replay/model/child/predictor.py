@@ -36,7 +36,7 @@ class Predictor:
     Args:
         model: The model.
         sampler: Chooses the rows that are asked alone, and times them.
-        advice: What to add to the text of an error that comes of having no network.
+        advice: What to add to an error text where the cause is the missing network.
     """
 
     def __init__(self, model: Model, sampler: SingleRowSampler, advice: str = "") -> None:

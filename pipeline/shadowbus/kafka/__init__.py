@@ -1,1 +1,1 @@
-"""Kafka as this project uses it: the exactly-once loop, topics, a broker to embed."""
+"""Kafka for this project: clients, topics, rights, groups; `worker/` runs stages exactly once, `read/` reads topics."""

@@ -71,8 +71,8 @@ def make_consumer(settings: Settings, **properties: object) -> Consumer:
 def make_reader(settings: Settings, **properties: object) -> Consumer:
     """A consumer for `assign`: in nobody's group, so it leaves no trace in Kafka and needs no right on a group.
 
-    librdkafka wants a group's name and looks for its coordinator; where that is refused it reads all the same, and says
-    so among the messages: `complaints.HARMLESS_IN_NO_GROUP`.
+    librdkafka needs a group name and looks for its coordinator. Where that is refused it reads all the same, and
+    reports it among the messages: `error_classes.HARMLESS_IN_NO_GROUP`.
     """
     own = {"group.id": f"{settings.namespace}.reader", "enable.partition.eof": True}
     return make_consumer(settings, **{**own, **properties})

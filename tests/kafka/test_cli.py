@@ -309,7 +309,7 @@ def test_status_says_plainly_what_is_missing(empty: Desk) -> None:
     assert shown["missing_topics"] == []
     assert shown["notes"][0].startswith(f"Nothing has arrived in {empty.namespace}.requests yet")
     assert [note for note in shown["notes"] if "`shadowbus replay --shadow challenger`" in note]
-    assert [stage["members"] for stage in shown["stages"]] == [0, 0, 0, 0]
+    assert [stage["members"] for stage in shown["stages"]] == [0, 0, 0, 0, 0]
 
 
 def test_status_shows_lag_books_and_verdicts(desk: Desk) -> None:

@@ -39,7 +39,7 @@ TAKEN = {
     "replay": Right("TOPIC", "churn.comparisons", "WRITE"),
     "judge": Right("TOPIC", "churn.labels", "READ"),
     "aggregate": Right("GROUP", "churn.aggregate", "READ"),
-    "decide": Right("TOPIC", "churn.verdicts", "WRITE"),
+    "decide": Right("GROUP", "churn.decide", "READ"),
     "agents": Right("TOPIC", "churn.aggregates", "WRITE"),
     "notify": Right("TOPIC", "churn.verdicts", "READ"),
 }

@@ -325,6 +325,8 @@ class DecideStage(Stage):
 
     def _recall(self, key: bytes, value: bytes | None) -> None:
         """Take back a verdict that was published; one that nobody here can have written is left out."""
+        if b"|" in key:
+            return  # what was done about a verdict is kept beside it
         name = key.decode(errors="replace")
         try:
             verdict = None if value is None else self._believed(read_verdict(value, key))

@@ -157,8 +157,8 @@ MEANINGS = {
     "gate.min_requests": "No PROMOTE before this many requests have a comparison, with any status.",
     "gate.min_labels": "No PROMOTE before this many labels are joined with their comparison.",
     "gate.latency_budget_ms": "How many milliseconds one request may take; needs `max_over_budget`.",
-    "gate.max_cpu_ms_per_row": "It may take at most so much CPU time for a row, as measured.",
-    "gate.max_memory_mb": "Its largest model process may hold at most so many MiB, as measured.",
+    "gate.max_cpu_ms_per_row": "The most CPU milliseconds that a row may take, as measured.",
+    "gate.max_memory_mb": "The most MiB that its largest model process may hold, as measured.",
     "gate.min_days": "No PROMOTE before this many days with traffic; 7 is a full week. At most 400.",
     "gate.labels_at_random": "You vouch that labels are missing for reasons unrelated to the answers.",
     "gate.guard_segments": "Whether a segment that is shown to be worse by more than the margin leads to SEND BACK; "

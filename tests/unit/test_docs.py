@@ -19,6 +19,7 @@ from shadowbus.topology import STAGES, mermaid
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "models").glob("*.md")])
+READ_ALOUD = [page for page in PAGES if page.parent.name != "decisions" and page.name != "CHANGELOG.md"]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
@@ -190,6 +191,13 @@ def test_to_add_something_at_most_three_files_change() -> None:
         named = files_named(row.split("|")[2])
         assert 1 <= len(named) <= 3, row
         assert all(path.is_file() for path in named), row
+
+
+@pytest.mark.parametrize("page", READ_ALOUD, ids=name_of)
+def test_sentences_say_who_does_what(page: Path) -> None:
+    twisted = re.compile(r"\b(of which|(is|are|be) had|had again|(is|are) told|so many)\b")
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if twisted.search(line) and not line.startswith(">")]
 
 
 def test_decisions_are_numbered_without_a_gap_or_a_double() -> None:

@@ -36,7 +36,7 @@ from shadowbus.capture.outbox import Outbox
 from shadowbus.capture.plain import TooLargeError, plain
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "capture.md"
-HEADING = "## What becomes of which value\n"
+HEADING = "## What each value becomes\n"
 MOST = 1_000_000
 REFUSED = object()
 

@@ -5,7 +5,7 @@ The flow, a line for each stage:
     capture    publishes what production was asked and answered
     rekey      moves records to where their request id belongs
     replay     asks the shadow the same, and joins the two answers
-    judge      meets each comparison with its label
+    judge      joins comparisons with their labels
     aggregate  folds them into running totals
     decide     decides on each trial
     agents     merges partitions for people and dashboards

@@ -94,6 +94,11 @@ class Stage:
         """Whether its workers write in transactions, each under an id that begins with the group and a hyphen."""
         return self.engine == TRANSACTIONS
 
+    @property
+    def outputs(self) -> tuple[Topic, ...]:
+        """The topics that it writes."""
+        return tuple(topic for topic in TOPICS if topic.name in self.writes)
+
     def group(self, namespace: str, shadow: str = "") -> str:
         """The consumer group of its workers."""
         return ".".join(part for part in (namespace, shadow, self.name) if part)
@@ -109,7 +114,9 @@ PARTIALS = Topic("partials", "running totals of one source partition", cleanup="
 AGGREGATES = Topic("aggregates", "partials merged", cleanup="compact")
 VERDICTS = Topic("verdicts", "PROMOTE, SEND BACK or KEEP WATCHING", cleanup="compact")
 DEAD_LETTERS = Topic("dead-letters", "records that could not be used, and why", retention_ms=30 * DAY_MS)
-REPLAY_CHANGELOG = Topic("replay-changelog", "halves still waiting", cleanup="compact", per_shadow=True)
+REPLAY_CHANGELOG = Topic(
+    "replay-changelog", "records that wait for their counterpart", cleanup="compact", per_shadow=True
+)
 JUDGE_BOOKS = Topic("judge-changelog", "the judge's account books", cleanup="compact")
 
 TOPICS = (
@@ -155,7 +162,7 @@ REPLAY = Stage(
     does="asks the shadow the same, and joins the two answers",
     reads=("requests", "predictions"),
     writes=("comparisons", "vitals", "dead-letters"),
-    state="halves waiting for the other half",
+    state="records that wait for their counterpart",
     engine=TRANSACTIONS,
     guarantee="exactly once",
     reads_back=("replay-changelog",),
@@ -163,7 +170,7 @@ REPLAY = Stage(
 )
 JUDGE = Stage(
     name="judge",
-    does="meets each comparison with its label",
+    does="joins comparisons with their labels",
     reads=("comparisons", "labels"),
     writes=("outcomes", "vitals", "dead-letters"),
     state="comparisons waiting for a label, in RocksDB",

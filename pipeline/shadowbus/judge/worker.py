@@ -6,7 +6,7 @@ from shadowbus.compare import Comparators, make_comparator
 from shadowbus.judge.stage import JudgeStage
 from shadowbus.kafka.worker.job import Job
 from shadowbus.settings import Settings
-from shadowbus.topology import COMPARISONS, DEAD_LETTERS, JUDGE_BOOKS, LABELS, OUTCOMES, VITALS
+from shadowbus.topology import COMPARISONS, JUDGE, JUDGE_BOOKS, LABELS
 from shadowbus.worker import run_worker
 
 
@@ -32,7 +32,7 @@ def run_judge(settings: Settings, stop: threading.Event, worker_id: str = "") ->
     job = Job(
         name="judge",
         inputs=(COMPARISONS, LABELS),
-        outputs=(OUTCOMES, VITALS, DEAD_LETTERS),
+        outputs=JUDGE.outputs,
         changelog=JUDGE_BOOKS,
         open_stage=open_stage,
     )

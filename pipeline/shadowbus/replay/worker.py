@@ -16,7 +16,7 @@ from shadowbus.replay.partition import ANEW
 from shadowbus.replay.single_row_share import SingleRowShare
 from shadowbus.replay.stage import ReplayStage
 from shadowbus.settings import Settings
-from shadowbus.topology import COMPARISONS, DEAD_LETTERS, PREDICTIONS, REPLAY_CHANGELOG, REQUESTS, VERDICTS, VITALS
+from shadowbus.topology import PREDICTIONS, REPLAY, REPLAY_CHANGELOG, REQUESTS, VERDICTS
 from shadowbus.worker import run_worker
 
 PATIENCE_SHARE = 0.6
@@ -55,7 +55,7 @@ def run_replay(settings: Settings, shadow_name: str, stop: threading.Event, work
         name="replay",
         shadow=shadow.name,
         inputs=(REQUESTS, PREDICTIONS),
-        outputs=(COMPARISONS, VITALS, DEAD_LETTERS),
+        outputs=REPLAY.outputs,
         changelog=REPLAY_CHANGELOG,
         open_stage=open_stage,
         anew=ANEW,

@@ -34,7 +34,7 @@ from shadowbus.records import Answer, Comparison, Verdict, decode, encode
 from shadowbus.report.drawing import INSTEAD, drawn
 from shadowbus.report.foreign import code, markdown, shown
 from shadowbus.settings.webhook import NotifySettings
-from shadowbus.slices.columns import Column
+from shadowbus.slices.columns import FeatureColumn
 from shadowbus.slices.rule import Condition
 from shadowbus.story.names import for_charts
 
@@ -71,7 +71,7 @@ def test_a_line_of_tail_is_one_line_and_steers_nothing(name: str) -> None:
 
 @each
 def test_a_rule_of_slices_is_a_cell_that_steers_nothing(name: str) -> None:
-    rule = Condition(Column(name, name), low=0.5, missing=False)
+    rule = Condition(FeatureColumn(name, name), low=0.5, missing=False)
     assert not steers(cell(rule.text()).plain)
     assert not steers(json.dumps(rule.record()))
 

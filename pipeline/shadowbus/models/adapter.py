@@ -9,7 +9,7 @@ from shadowbus.models.bundle import Bundle
 from shadowbus.models.input_schema import InputSchema
 from shadowbus.models.manifest import Manifest
 from shadowbus.models.model import Model
-from shadowbus.models.sample import Sample
+from shadowbus.models.sample import SampleRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Adapter(Protocol):
         """
         ...
 
-    def inspect(self, manifest: Manifest, data: bytes, sample: Sample | None, trusted: Sequence[str]) -> Inspected:
+    def inspect(self, manifest: Manifest, data: bytes, sample: SampleRows | None, trusted: Sequence[str]) -> Inspected:
         """Open a saved model to find out what it reads.
 
         Args:

@@ -37,7 +37,7 @@ _KINDS: Mapping[str, Type] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampleRows:
     """Rows of a sample file.
 
     Attributes:
@@ -49,7 +49,7 @@ class Sample:
     frame: Any = None
 
 
-def read_sample(path: Path) -> Sample:
+def read_sample(path: Path) -> SampleRows:
     """Read a sample.
 
     Args:
@@ -71,7 +71,7 @@ def read_sample(path: Path) -> Sample:
     return sample
 
 
-def told_by(sample: Sample, schema: InputSchema) -> InputSchema:
+def told_by(sample: SampleRows, schema: InputSchema) -> InputSchema:
     """The same schema with the types that a sample's data frame shows.
 
     Raises:
@@ -172,7 +172,7 @@ def _unanswered(model: Model, error: PredictionError) -> str:
     )
 
 
-def _read_lines(path: Path) -> Sample:
+def _read_lines(path: Path) -> SampleRows:
     rows: list[Row] = []
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if not line.strip():
@@ -187,10 +187,10 @@ def _read_lines(path: Path) -> Sample:
         rows.append(row)
         if len(rows) == MOST_ROWS:
             break
-    return Sample(rows)
+    return SampleRows(rows)
 
 
-def _read_parquet(path: Path) -> Sample:
+def _read_parquet(path: Path) -> SampleRows:
     try:
         pandas = importlib.import_module("pandas")
         importlib.import_module("pyarrow")
@@ -200,7 +200,7 @@ def _read_parquet(path: Path) -> Sample:
         frame = pandas.read_parquet(path).head(MOST_ROWS).reset_index(drop=True)
     except (ValueError, importlib.import_module("pyarrow").ArrowException) as error:
         raise BundleError(f"The sample {path} cannot be read as Parquet ({error}).") from error
-    return Sample(
+    return SampleRows(
         [{str(name): _as_json(value) for name, value in row.items()} for row in frame.to_dict("records")], frame
     )
 

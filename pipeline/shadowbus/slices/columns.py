@@ -23,7 +23,7 @@ LARGEST = 1e30
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FeatureColumn:
     """The meaning of a column: a feature's number, or, where `text` is not None, whether the feature is this text."""
 
     feature: str
@@ -31,14 +31,14 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FeatureTable:
     """N rows as a matrix, and its columns."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[FeatureColumn, ...]
     cells: NDArray[np.float64]
 
 
-def table_of(rows: Sequence[Mapping[str, object]], fewest: int) -> Table:
+def table_of(rows: Sequence[Mapping[str, object]], fewest: int) -> FeatureTable:
     """The table of n rows.
 
     Args:
@@ -46,21 +46,21 @@ def table_of(rows: Sequence[Mapping[str, object]], fewest: int) -> Table:
         fewest: A value that fewer rows have is no column.
     """
     named = Counter(name for row in rows for name in row if len(name) <= LONGEST)
-    columns, cells = list[Column](), list[NDArray[np.float64]]()
+    columns, cells = list[FeatureColumn](), list[NDArray[np.float64]]()
     for feature, _ in sorted(named.most_common(MOST_FEATURES)):
         values = [row.get(feature) for row in rows]
         numbers = np.fromiter(map(_number, values), np.float64, len(values))
         if np.isfinite(numbers).sum() >= fewest:
-            columns.append(Column(feature))
+            columns.append(FeatureColumn(feature))
             cells.append(numbers)
         texts = list(map(_text, values))
         counted = Counter(text for text in texts if text is not None)
         for text, count in sorted(counted.most_common(MOST_VALUES)):
             if fewest <= count <= len(rows) - fewest:
-                columns.append(Column(feature, text))
+                columns.append(FeatureColumn(feature, text))
                 cells.append(np.fromiter((one == text for one in texts), np.float64, len(texts)))
     matrix = np.column_stack(cells[:MOST_COLUMNS]) if cells else np.empty((len(rows), 0))
-    return Table(tuple(columns[:MOST_COLUMNS]), matrix)
+    return FeatureTable(tuple(columns[:MOST_COLUMNS]), matrix)
 
 
 def _number(value: object) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowbus.slices.columns import Column, Table
+from shadowbus.slices.columns import FeatureColumn, FeatureTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Split:
 class Condition:
     """What the splits of one column together ask for: above `low`, up to `high`, and whether missing ones count."""
 
-    column: Column
+    column: FeatureColumn
     low: float = -math.inf
     high: float = math.inf
     missing: bool = True
@@ -73,7 +73,7 @@ class Condition:
         return {"feature": self.column.feature, **finite, "numbers": numbers, "missing": self.gaps and self.missing}
 
 
-def conditions_of(splits: Iterable[Split], table: Table) -> list[Condition]:
+def conditions_of(splits: Iterable[Split], table: FeatureTable) -> list[Condition]:
     """The conditions that these splits of a table amount to, in the order in which their columns come first."""
     found: dict[int, Condition] = {}
     for split in splits:

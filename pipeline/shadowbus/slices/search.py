@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shadowbus.slices.columns import table_of
 from shadowbus.slices.row import Row, Target
 from shadowbus.slices.rule import conditions_of
-from shadowbus.slices.tree import Node, striking_nodes
+from shadowbus.slices.tree import TreeNode, striking_nodes
 from shadowbus.slices.weighted_mean import Sample, mean_bounds
 from shadowbus.verdict.interval import Interval
 
@@ -81,7 +81,7 @@ def search(rows: Sequence[Row], by: Target, *, alpha: float = 0.05, depth: int =
     fewest = max(FEWEST, int(SMALLEST_SHARE * learning))
     table = table_of([row.features for row in rows], fewest)
     everything = Sample(values, weights)
-    nodes = list[Node]()
+    nodes = list[TreeNode]()
     if table.columns and learning >= 2 * fewest and weights[~tests].sum() > 0:
         floor = 0.0 if by == "harm" else None
         nodes = striking_nodes(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeRegressor
 
-from shadowbus.slices.columns import Table
+from shadowbus.slices.columns import FeatureTable
 from shadowbus.slices.rule import Split
 
 STRIKING = 1.0
@@ -21,7 +21,7 @@ STRIKING = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class TreeNode:
     """A node: the way to it, and for each row of the table whether it is there."""
 
     splits: tuple[Split, ...]
@@ -29,7 +29,7 @@ class Node:
 
 
 def striking_nodes(
-    table: Table,
+    table: FeatureTable,
     values: NDArray[np.float64],
     weights: NDArray[np.float64],
     learns: NDArray[np.bool_],
@@ -38,7 +38,7 @@ def striking_nodes(
     fewest: int,
     most: int,
     floor: float | None,
-) -> list[Node]:
+) -> list[TreeNode]:
     """The nodes in which the values are highest, compared with a floor, or with the rows outside of them.
 
     Args:
@@ -54,13 +54,13 @@ def striking_nodes(
     tree = DecisionTreeRegressor(max_depth=depth, min_samples_leaf=fewest, random_state=0)
     tree.fit(table.cells[learns], values[learns], sample_weight=weights[learns])
     held = tree.decision_path(table.cells.astype(np.float32)).tocsc()
-    found = list[tuple[float, int, Node]]()
+    found = list[tuple[float, int, TreeNode]]()
     for number, splits in _ways(tree.tree_):
         holds = np.zeros(len(values), bool)
         holds[held.indices[held.indptr[number] : held.indptr[number + 1]]] = True
         score = _score(values, weights, holds & learns, ~holds & learns, floor)
         if splits and score >= STRIKING:
-            found.append((-score, number, Node(splits, holds)))
+            found.append((-score, number, TreeNode(splits, holds)))
     return [node for _, _, node in sorted(found, key=lambda one: one[:2])[:most]]
 
 

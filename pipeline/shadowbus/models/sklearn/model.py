@@ -31,7 +31,7 @@ from shadowbus.models.input_schema import InputSchema
 from shadowbus.models.kinds import MOST_BYTES
 from shadowbus.models.manifest import Manifest
 from shadowbus.models.model import PredictionError, Predictions, Row
-from shadowbus.models.sample import Sample, told_by
+from shadowbus.models.sample import SampleRows, told_by
 from shadowbus.models.sklearn.fitted_with import fitted_with, packages_of
 from shadowbus.models.sklearn.frames import FeatureFrame
 from shadowbus.models.sklearn.loading import check_width, estimators_among, load_estimator
@@ -203,7 +203,7 @@ def load(
     return SklearnModel(bundle.model, estimator, bundle.features, bundle.manifest.input)
 
 
-def inspect(manifest: Manifest, data: bytes, sample: Sample | None, trusted: Sequence[str]) -> Inspected:
+def inspect(manifest: Manifest, data: bytes, sample: SampleRows | None, trusted: Sequence[str]) -> Inspected:
     """Open a saved estimator to find out what it reads; see `Adapter.inspect`.
 
     Raises:

@@ -15,7 +15,7 @@ from shadowbus.replay.model.child.error_text import error_text
 
 
 @dataclass(slots=True)
-class Found:
+class BatchResult:
     """What was found of a batch so far: `raised` is what a part of several rows said, `largest` a part that did not."""
 
     advice: str
@@ -44,7 +44,7 @@ class Found:
             self.unknown += 1
 
 
-def predict_in_parts(model: Model, rows: list[int], features: list[Any], done: Found) -> None:
+def predict_in_parts(model: Model, rows: list[int], features: list[Any], done: BatchResult) -> None:
     """Predict a batch; where it raises, its parts, down to the single rows that raise."""
     try:
         found = model.predict(features)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shadowbus.clock import monotonic, perf_ns
 from shadowbus.models.model import MatrixModel, Model, Predictions
 from shadowbus.records.comparison_tail import lacking
-from shadowbus.replay.model.child.bisection import Found, check, predict_in_parts
+from shadowbus.replay.model.child.bisection import BatchResult, check, predict_in_parts
 from shadowbus.replay.model.child.error_text import error_text
 from shadowbus.replay.model.child.single_rows import SingleRowSampler
 from shadowbus.replay.model.messages import TEXT_CHARACTERS, Answers, Detours, unpack_question
@@ -96,7 +96,7 @@ class Predictor:
         self, requests: Requests, values: Sequence[bytes], alone: Mapping[int, "_Single"], answers: Answers
     ) -> dict[int, tuple[str, ...]]:
         """The only row there is raised; it is not asked again to find that out."""
-        done, row = Found(self.advice), requests.rows[0]
+        done, row = BatchResult(self.advice), requests.rows[0]
         done.fail(self.model, row, self._features(requests, 0, values), alone[row].problem)
         answers.failed, answers.detours.missing = done.failed, done.unknown
         return done.missing
@@ -134,8 +134,8 @@ class Predictor:
             way.worked()
         return self._missing(matrix, requests.rows, values)
 
-    def _predict_with_care(self, requests: Requests) -> Found:
-        done, rows = Found(self.advice), requests.rows
+    def _predict_with_care(self, requests: Requests) -> BatchResult:
+        done, rows = BatchResult(self.advice), requests.rows
         most = len(rows) if self.whole.open(monotonic()) else self._most_rows
         for start in range(0, len(rows), max(1, most)):
             end = start + most
@@ -144,7 +144,7 @@ class Predictor:
             done.sort()
         return done
 
-    def _learn(self, refused: str, done: Found, detours: Detours) -> None:
+    def _learn(self, refused: str, done: BatchResult, detours: Detours) -> None:
         """All rows were answered: whatever failed on the way was the way's fault."""
         now = monotonic()
         if refused:

@@ -82,7 +82,7 @@ USES: dict[str, Use] = {
     "report": Use(reads=_STANDING),
     "dashboard": Use(reads=(*_STANDING, "comparisons", "outcomes")),
     "slices": Use(reads=("comparisons",)),
-    "slices --by harm": Use(reads=("comparisons", "outcomes")),
+    "slices --measure harm": Use(reads=("comparisons", "outcomes")),
     "label-queue": Use(reads=("comparisons", "labels")),
     "promote": _ACTING,
     "send-back": _ACTING,

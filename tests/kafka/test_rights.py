@@ -28,7 +28,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "verdict --verify": ("verdict", "--shadow", "challenger", "--verify"),
     "report": ("report", "--shadow", "challenger", "--out", "{folder}/report.html"),
     "slices": ("slices", "--shadow", "challenger"),
-    "slices --by harm": ("slices", "--shadow", "challenger", "--by", "harm"),
+    "slices --measure harm": ("slices", "--shadow", "challenger", "--measure", "harm"),
     "label-queue": ("label-queue", "--shadow", "challenger", "--count", "5"),
     "export --topic partials": ("export", "--topic", "partials", "--out", "{folder}/partials.jsonl"),
     "promote": ("promote", "--shadow", "challenger", "--by", "ann", "--request"),

@@ -80,7 +80,7 @@ def test_a_slice_is_found_in_the_topics(
     produce(settings, "outcomes", {key: outcome(record) for key, record in records.items()})
     asking = admin(str(settings.kafka["bootstrap.servers"]))  # kept: one that is let go of answers nobody
     before = {group.group_id for group in asking.list_consumer_groups().result(30).valid}
-    assert call(config, "slices", "--shadow", "challenger", "--by", by, "--json") == 0
+    assert call(config, "slices", "--shadow", "challenger", "--measure", by, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["trial"], found["found_on"] + found["tested_on"]) == (TRIAL, 2_000)
     assert (found["slices"][0]["rule"], found["slices"][0]["shown"]) == ("country = DE", True)

@@ -327,7 +327,7 @@ def test_the_exit_code_is_the_verdict_where_that_is_asked_for(tmp_path: Path) ->
     (verdict,) = written(tmp_path, "verdicts")
     codes = {"PROMOTE": 0, "KEEP_WATCHING": 10, "SEND_BACK": 20}
     assert verdict["verdict"] != "PROMOTE"
-    assert call(tmp_path, *one_file(tmp_path / "log.csv", "--gate")) == codes[verdict["verdict"]]
+    assert call(tmp_path, *one_file(tmp_path / "log.csv", "--exit-code")) == codes[verdict["verdict"]]
 
 
 def test_a_mapping_may_be_a_file_of_its_own(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_dead_letter_of_a_label_without_a_time_leads_to_its_line(tmp_path: Pat
     assert (letter["file"], letter["line"]) == (str(tmp_path / "labels.csv"), 3)
 
 
-@pytest.mark.parametrize("gate", [[], ["--gate"]])
+@pytest.mark.parametrize("gate", [[], ["--exit-code"]])
 def test_a_verdict_on_what_was_left_over_is_a_failure(
     gate: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -132,6 +132,27 @@ def test_a_missing_settings_file_is_one_sentence(tmp_path: Path, verb: str) -> N
     assert done.stderr.startswith(f"There is no settings file {tmp_path / 'absent.toml'}")
 
 
+@pytest.mark.parametrize("verb", ["replay", "tail", "verdict", "slices", "promote", "report --out a.md"])
+def test_a_shadow_is_an_argument_and_config_may_come_last(config: Path, verb: str) -> None:
+    done = shadowbus(*verb.split(), "chalenger", "--config", config)
+    assert (done.returncode, done.stdout) == (1, "")
+    known = f"{config} has no shadow named 'chalenger'; it has challenger, other. Did you mean 'challenger'?\n"
+    assert done.stderr == known
+
+
+def test_no_arguments_show_the_help_and_are_no_error() -> None:
+    done = shadowbus()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "verdict" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", ["verdict", "verdict a --shadow b", "verdict a --timeout 5", "label-queue a --count"]
+)
+def test_a_shadow_that_is_missing_or_named_twice_is_wrong_usage(config: Path, arguments: str) -> None:
+    assert shadowbus("--config", config, *arguments.split()).returncode == 2
+
+
 @pytest.mark.parametrize("verb", ["replay", "tail", "verdict"])
 def test_an_unknown_shadow_is_one_sentence_that_names_the_known_ones(config: Path, verb: str) -> None:
     done = shadowbus("--config", config, verb, "--shadow", "nobody")

@@ -1,6 +1,8 @@
 """What `--help` shows: every word that was written, for every verb and every flag of it."""
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import click
@@ -44,3 +46,23 @@ def test_the_first_page_shows_every_verb_with_its_sentence() -> None:
     for verb in VERBS:
         assert verb in page
         assert words((GROUP.commands[verb].help or "").split("\n")[0])[:60] in page
+
+
+SNAPSHOT = Path(__file__).with_name("help.txt")
+"""Every help page. Renew it with `RENEW=1 .venv/bin/python -m pytest tests/unit/test_help.py -k snapshot`."""
+
+
+def page(*arguments: str) -> str:
+    result = CliRunner().invoke(
+        app, [*arguments, "--help"], obj=Options(words=arguments), env={"COLUMNS": "80", "TERM": "dumb"}
+    )
+    assert result.exit_code == 0
+    return "\n".join(line.rstrip() for line in result.stdout.strip().splitlines())
+
+
+def test_every_help_is_as_in_the_snapshot_and_fits_80_columns() -> None:
+    pages = "\n\n".join([page(), *map(page, VERBS)]) + "\n"
+    assert max(map(len, pages.splitlines())) <= 80
+    if os.environ.get("RENEW"):
+        SNAPSHOT.write_text(pages, encoding="utf-8")
+    assert pages == SNAPSHOT.read_text(encoding="utf-8"), "if this is meant, renew tests/unit/help.txt with RENEW=1"

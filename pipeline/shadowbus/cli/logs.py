@@ -29,7 +29,7 @@ class OneLine(logging.Formatter):
         return line
 
 
-def set_up(stage: str, debug: bool) -> None:
+def set_up(stage: str, debug: bool, quiet: bool = False) -> None:
     """Log to stderr on behalf of a stage; in place of any earlier set-up.
 
     Unless all is shown, librdkafka's own lines are shown when they are errors, and nobody's lines flood the log.
@@ -37,7 +37,7 @@ def set_up(stage: str, debug: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine(stage, debug))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("shadowbus").setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.getLogger("shadowbus").setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
     logging.getLogger("shadowbus.librdkafka").setLevel(logging.DEBUG if debug else logging.ERROR)
     if not debug:
         handler.addFilter(Throttle())

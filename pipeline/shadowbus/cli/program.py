@@ -18,14 +18,15 @@ from shadowbus.cli import logs
 from shadowbus.cli.act import label_queue, promote
 from shadowbus.cli.console import clean
 from shadowbus.cli.operate import doctor, rights, topology
-from shadowbus.cli.options import DEFAULT_CONFIG, Options, options_of
+from shadowbus.cli.options import DEFAULT_CONFIG, Options, common_first, options_of
 from shadowbus.cli.pipes import readers_may_leave
 from shadowbus.cli.read import dashboard, export, report, slices, status, tail, verdict
 from shadowbus.cli.run import backtest, notify, rekey, up, workers
 from shadowbus.cli.start import broker, bundle, demo, settings, topics
 from shadowbus.errors import BrokerError, ShadowbusError
 
-SET_UP, RUN, LOOK, ACT = "Set up", "Run", "Look", "Act"
+EPILOG = "More: docs/cli.md. Every verb also takes --config, --debug, -q and -v."
+START, RUN, READ, ACT, OPERATE = "Start", "Run", "Read", "Act", "Operate"
 
 EXTRAS = {
     "files": ("pyarrow",),
@@ -43,7 +44,7 @@ app = typer.Typer(
     name="shadowbus",
     help="May the new model replace the old one? Shadow evaluation on Kafka, exactly once, with an honest verdict.",
     no_args_is_help=True,
-    add_completion=False,
+    epilog="All verbs with examples: docs/cli.md. Help on one verb: shadowbus VERB --help.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -61,53 +62,60 @@ def flags(
     config: Annotated[
         Path, typer.Option(metavar="PATH", envvar="SHADOWBUS_CONFIG", help="The settings file.")
     ] = DEFAULT_CONFIG,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, and log everything.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", "--verbose", "-v", help="Log everything, and show tracebacks.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")] = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Take the flags that stand before the verb."""
+    """Take the flags that every verb accepts."""
     options = options_of(context)
-    options.config, options.debug = config, debug
+    options.config, options.debug, options.quiet = config, debug, quiet
     options.words = options.words[options.words.index(context.invoked_subcommand or "") :]
-    logs.set_up(context.invoked_subcommand or "", debug)
+    logs.set_up(context.invoked_subcommand or "", debug, quiet)
 
 
-VERBS: tuple[tuple[str, str, Callable[..., object]], ...] = (
-    (SET_UP, "broker", broker.broker),
-    (SET_UP, "topology", topology.topology),
-    (SET_UP, "topics", topics.topics),
-    (SET_UP, "rights", rights.rights),
-    (SET_UP, "settings", settings.settings),
-    (SET_UP, "bundle", bundle.bundle),
-    (RUN, "rekey", rekey.rekey),
-    (RUN, "replay", workers.replay),
-    (RUN, "judge", workers.judge),
-    (RUN, "aggregate", workers.aggregate),
-    (RUN, "decide", workers.decide),
-    (RUN, "agents", workers.agents),
-    (RUN, "notify", notify.notify),
-    (RUN, "up", up.up),
-    (RUN, "demo", demo.demo),
-    (RUN, "backtest", backtest.backtest),
-    (LOOK, "dashboard", dashboard.dashboard),
-    (LOOK, "slices", slices.slices),
-    (LOOK, "tail", tail.tail),
-    (LOOK, "export", export.export),
-    (LOOK, "label-queue", label_queue.label_queue),
-    (LOOK, "doctor", doctor.doctor),
-    (LOOK, "status", status.status),
-    (LOOK, "verdict", verdict.verdict),
-    (LOOK, "report", report.report),
-    (ACT, "promote", promote.promote),
-    (ACT, "approve", promote.approve),
-    (ACT, "send-back", promote.send_back),
+VERBS: tuple[tuple[str, str, Callable[..., object], str], ...] = (
+    (START, "demo", demo.demo, "demo --seconds 30"),
+    (START, "broker", broker.broker, "broker --port 19092"),
+    (START, "settings", settings.settings, "settings --json"),
+    (START, "topics", topics.topics, "topics --create"),
+    (START, "bundle", bundle.bundle, "bundle model.skops --name churn --version 4 --out models/4"),
+    (RUN, "up", up.up, "up --workers 2"),
+    (RUN, "rekey", rekey.rekey, "rekey"),
+    (RUN, "replay", workers.replay, "replay challenger"),
+    (RUN, "judge", workers.judge, "judge"),
+    (RUN, "aggregate", workers.aggregate, "aggregate"),
+    (RUN, "decide", workers.decide, "decide"),
+    (RUN, "agents", workers.agents, "agents"),
+    (RUN, "notify", notify.notify, "notify --test"),
+    (RUN, "backtest", backtest.backtest, "backtest log.parquet --shadow challenger --out results"),
+    (READ, "verdict", verdict.verdict, "verdict challenger --wait --timeout 600"),
+    (READ, "status", status.status, "status"),
+    (READ, "report", report.report, "report challenger --out report.html"),
+    (READ, "slices", slices.slices, "slices challenger"),
+    (READ, "tail", tail.tail, "tail challenger --disagreements --limit 20"),
+    (READ, "export", export.export, "export --topic verdicts --out verdicts.jsonl"),
+    (READ, "dashboard", dashboard.dashboard, "dashboard --port 8088"),
+    (ACT, "promote", promote.promote, "promote challenger --dry-run"),
+    (ACT, "approve", promote.approve, "approve challenger"),
+    (ACT, "send-back", promote.send_back, "send-back challenger --dry-run"),
+    (ACT, "label-queue", label_queue.label_queue, "label-queue challenger --count 500 --out queue.csv"),
+    (OPERATE, "doctor", doctor.doctor, "doctor"),
+    (OPERATE, "rights", rights.rights, "rights judge --principal User:judge"),
+    (OPERATE, "topology", topology.topology, "topology --mermaid"),
 )
-"""Each verb with the part of the help page that it stands in."""
+"""Each verb with its section of the help page and an example."""
 
-for _panel, _name, _verb in VERBS:
-    # Words in brackets would be taken for markup.
-    app.command(_name, rich_help_panel=_panel, help=escape(inspect.getdoc(_verb) or ""))(_verb)
+for _section, _name, _verb, _example in VERBS:
+    app.command(
+        _name,
+        rich_help_panel=_section,
+        help=escape(inspect.getdoc(_verb) or ""),  # words in brackets would be taken for markup
+        epilog=f"Example: shadowbus {_example}\n\n{EPILOG}",
+    )(_verb)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -116,10 +124,11 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         1 after an error, told in one sentence on stderr. All else, good or bad, leaves with SystemExit.
     """
+    arguments = common_first(arguments) or ["--help"]
     options = Options(words=tuple(arguments))
     with readers_may_leave():
         try:
-            app(args=list(arguments), prog_name="shadowbus", obj=options)
+            app(args=arguments, prog_name="shadowbus", obj=options)
         except ShadowbusError as error:
             if options.debug:
                 raise

@@ -3,6 +3,7 @@
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from shadowbus.cutoff import Cutoff, moment
@@ -66,8 +67,10 @@ class Settings:
         for shadow in self.shadow:
             if shadow.name == name:
                 return shadow
-        known = ", ".join(shadow.name for shadow in self.shadow) or "none at all"
-        raise SettingsError(f"{self.source} has no shadow named {name!r}; it has {known}.")
+        names = [shadow.name for shadow in self.shadow]
+        close = get_close_matches(name, names, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise SettingsError(f"{self.source} has no shadow named {name!r}; it has {', '.join(names) or 'none'}.{hint}")
 
     def without_shadow(self, name: str) -> bool:
         """Whether others are configured and that one is not any more: its trials are history."""

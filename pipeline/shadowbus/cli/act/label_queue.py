@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from shadowbus.cli.console import tell
-from shadowbus.cli.options import settings_of
+from shadowbus.cli.options import NamedShadow, Shadow, settings_of, since_ms, which_shadow
 from shadowbus.cli.read.recorded import MOST, ComparisonsFile, Most, OneTrial, busy, recorded
 from shadowbus.errors import ShadowbusError
 
@@ -23,28 +23,36 @@ COLUMNS = ("request_id", "timestamp_ms", "agree", "live", "shadow", "segments", 
 
 def label_queue(
     context: typer.Context,
-    shadow: Annotated[str, typer.Option(metavar="NAME", help="Of which shadow.", show_default=False)],
-    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many labels there may be.", show_default=False)],
+    count: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Labelling budget: number of requests to pick.", show_default=False)
+    ],
+    named: NamedShadow = "",
+    shadow: Shadow = "",
     agreements: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="The share of them that goes to agreements.")
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of the budget spent on agreements.")
     ] = 0.1,
     by_segment: Annotated[
-        str | None, typer.Option(metavar="NAME", help="About equally many for each of its values.", show_default=False)
+        str | None,
+        typer.Option(metavar="NAME", help="Pick equally from each value of this segment.", show_default=False),
     ] = None,
     trial: OneTrial = None,
-    since: Annotated[int, typer.Option(metavar="MS", help="Only requests of this time (ms) or later.")] = 0,
-    seed: Annotated[int, typer.Option(metavar="N", help="Another one chooses others.")] = 0,
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="Only requests since: 2h, 7d, or ISO 8601.", show_default=False)
+    ] = "",
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
     most: Most = MOST,
     comparisons: ComparisonsFile = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Labels as JSON lines, not the topic.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Read labels from JSON lines, not from the topic.", show_default=False),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write there, not to stdout.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Write to this file, not to stdout.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, not CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON lines, not CSV.")] = False,
 ) -> None:
-    """Choose comparisons to have labelled, each with the probability that its label has to carry."""
+    """Pick requests to label, each with the probability that its label must carry."""
+    shadow = which_shadow(named, shadow)
     if comparisons is None:
         settings_of(context).shadow_named(shadow)
     from shadowbus.labelling.candidate import candidates_of
@@ -53,7 +61,7 @@ def label_queue(
 
     with busy("Reading comparisons …"):
         known = recorded(context, LABELS, labels, most) if labels or not comparisons else ()
-        found = candidates_of(recorded(context, COMPARISONS, comparisons, most), known, shadow, trial, since)
+        found = candidates_of(recorded(context, COMPARISONS, comparisons, most), known, shadow, trial, since_ms(since))
     if found.queued:
         raise ShadowbusError(
             f"{found.queued} of these comparisons were chosen by an earlier queue (their labels carry a probability), "

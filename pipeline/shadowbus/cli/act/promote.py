@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shadowbus.cli.console import clean, emit, emit_json, tell
-from shadowbus.cli.options import settings_of
+from shadowbus.cli.options import NamedShadow, Shadow, settings_of, which_shadow
 from shadowbus.cli.read.find_verdict import READ_SECONDS, Found, find
 from shadowbus.cli.read.recorded import OneTrial
 from shadowbus.cli.read.verify import CannotVerify, verify
@@ -29,35 +29,36 @@ if TYPE_CHECKING:
 
 WRITE_SECONDS = 30.0
 
-Shadow = Annotated[str, typer.Option(metavar="NAME", help="Which shadow.", show_default=False)]
 By = Annotated[
-    str, typer.Option(metavar="WHO", help="Who does this; else the user of this machine.", show_default=False)
+    str, typer.Option(metavar="WHO", help="Who does this; this machine's user if absent.", show_default=False)
 ]
 OfGate = Annotated[
     str,
-    typer.Option("--gate", metavar="HASH", help="By this gate, where the settings say another.", show_default=False),
+    typer.Option("--gate", metavar="HASH", help="Use this gate, where the settings have another.", show_default=False),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before it is done.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Report = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A report that goes with it.", show_default=False, exists=True)
+    Path | None, typer.Option("--attach", metavar="FILE", help="A report to attach.", show_default=False, exists=True)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="The record that was written, as one line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the written record, one line of JSON.")]
 
 
 def promote(
     context: typer.Context,
-    shadow: Shadow,
+    named: NamedShadow = "",
+    shadow: Shadow = "",
     trial: OneTrial = None,
     gate: OfGate = "",
     by: By = "",
-    request: Annotated[bool, typer.Option("--request", help="Only ask for an approval.")] = False,
+    request: Annotated[bool, typer.Option("--request", help="Only request approval.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     report: Report = None,
     as_json: AsJson = False,
 ) -> None:
     """Promote a shadow whose verdict is PROMOTE: move an alias, run a command or post to a webhook, by [promotion]."""
+    shadow = which_shadow(named, shadow)
     settings = settings_of(context)
     if not request:
         _act(settings, "promote", shadow, trial, by or _user(), dry_run, yes, report, as_json, gate)
@@ -80,14 +81,16 @@ def promote(
 
 def approve(
     context: typer.Context,
-    shadow: Shadow,
+    named: NamedShadow = "",
+    shadow: Shadow = "",
     trial: OneTrial = None,
     gate: OfGate = "",
     by: By = "",
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Approve a promotion that somebody else has requested; `promote` does it then."""
+    """Approve a promotion that somebody else requested; then run `promote`."""
+    shadow = which_shadow(named, shadow)
     settings = settings_of(context)
     from shadowbus.promotion.course import approved
 
@@ -101,7 +104,8 @@ def approve(
 
 def send_back(
     context: typer.Context,
-    shadow: Shadow,
+    named: NamedShadow = "",
+    shadow: Shadow = "",
     trial: OneTrial = None,
     by: By = "",
     dry_run: DryRun = False,
@@ -110,6 +114,7 @@ def send_back(
     as_json: AsJson = False,
 ) -> None:
     """Mark a shadow whose verdict is SEND BACK as rejected, with the reason, by the same means as a promotion."""
+    shadow = which_shadow(named, shadow)
     _act(settings_of(context), "send_back", shadow, trial, by or _user(), dry_run, yes, report, as_json)
 
 
@@ -209,7 +214,7 @@ def _confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise ShadowbusError("Nobody can be asked here whether it shall be done: say --yes.")
+        raise ShadowbusError("Not a terminal: pass --yes to confirm.")
     if not typer.confirm(clean(question), err=True):
         raise ShadowbusError("Nothing was done.")
 

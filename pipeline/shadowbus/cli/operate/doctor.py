@@ -21,9 +21,9 @@ STYLES = {"problem": "bold red", "warning": "yellow"}
 
 def doctor(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
-    """Look for what is wrong with topics, producers, rights, bundles and stages, and say how to mend it."""
+    """Diagnose topics, producers, rights, bundles and stages, and suggest fixes."""
     settings = settings_of(context)
     from shadowbus.doctor.checks import diagnose
     from shadowbus.doctor.gather import gather

@@ -20,7 +20,7 @@ def rights(
     principal: Annotated[
         str, typer.Option(metavar="NAME", help="Print what grants them to it, such as User:judge.", show_default=False)
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
     """Show the least rights in Kafka that stages and verbs need. Asks nothing of Kafka."""
     for verb in verbs or ():

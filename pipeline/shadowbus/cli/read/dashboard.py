@@ -17,13 +17,13 @@ TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")
 def dashboard(
     context: typer.Context,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8088,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 picks a free one.")] = 8088,
     token: Annotated[
         str,
         typer.Option(
             envvar="SHADOWBUS_DASHBOARD_TOKEN",
             metavar="TEXT",
-            help="What viewers have to know; made up and printed where one is needed and none is given.",
+            help="Access token; generated and printed if --host is not local and none is given.",
             show_default=False,
         ),
     ] = "",

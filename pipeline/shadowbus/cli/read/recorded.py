@@ -20,11 +20,12 @@ READ_SECONDS = 300.0
 MOST = 200_000
 
 OneTrial = Annotated[
-    str | None, typer.Option(metavar="TRIAL", help="Of which of its trials; else the newest.", show_default=False)
+    str | None, typer.Option(metavar="TRIAL", help="One of its trials; the newest if absent.", show_default=False)
 ]
-Most = Annotated[int, typer.Option(min=1_000, metavar="N", help="How many of each topic's newest records to read.")]
+Most = Annotated[int, typer.Option("--limit", min=1_000, metavar="N", help="At most N newest records of each topic.")]
 ComparisonsFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Comparisons as JSON lines, not the topic.", show_default=False)
+    Path | None,
+    typer.Option(metavar="FILE", help="Read comparisons from JSON lines, not the topic.", show_default=False),
 ]
 
 

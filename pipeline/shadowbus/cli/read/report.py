@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shadowbus.cli.console import tell
-from shadowbus.cli.options import settings_of
+from shadowbus.cli.options import NamedShadow, Shadow, settings_of, which_shadow
 from shadowbus.cli.read.recorded import OneTrial, busy
 from shadowbus.clock import now_ms
 from shadowbus.errors import SettingsError, ShadowbusError
@@ -20,14 +20,16 @@ HTML, MARKDOWN = (".html", ".htm"), (".md", ".markdown")
 
 def report(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="report.html or report.md.", show_default=False)],
-    shadow: Annotated[str, typer.Option(metavar="NAME", help="Of which shadow; else of all.", show_default=False)] = "",
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: .html or .md.", show_default=False)],
+    named: NamedShadow = "",
+    shadow: Shadow = "",
     trial: OneTrial = None,
     backtest: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Of a backtest's folder, not the topics.", show_default=False)
+        Path | None, typer.Option(metavar="DIR", help="Read a backtest's folder, not the topics.", show_default=False)
     ] = None,
 ) -> None:
     """Write what the page shows into one file: HTML to read or print, Markdown for a pull request."""
+    shadow = which_shadow(named, shadow, required=False)
     kind = out.suffix.lower()
     if kind not in (*HTML, *MARKDOWN):
         raise SettingsError(f"{out} has to end in .html or .md, which says what to write.")

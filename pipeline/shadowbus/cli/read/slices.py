@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shadowbus.cli.console import cell, emit_json, output, table, tell
-from shadowbus.cli.options import settings_of
+from shadowbus.cli.options import NamedShadow, Shadow, settings_of, which_shadow
 from shadowbus.cli.read.recorded import MOST, ComparisonsFile, Most, OneTrial, busy, recorded
 
 if TYPE_CHECKING:
@@ -24,27 +24,33 @@ class By(StrEnum):
 
 def slices(
     context: typer.Context,
-    shadow: Annotated[str, typer.Option(metavar="NAME", help="Of which shadow.", show_default=False)],
+    named: NamedShadow = "",
+    shadow: Shadow = "",
     trial: OneTrial = None,
     by: Annotated[
-        By, typer.Option(help="What speaks against the shadow; harm needs labels: the live model right, it not.")
+        By,
+        typer.Option(
+            "--measure", help="What to search for: disagreement, or harm (live right, shadow wrong; needs labels)."
+        ),
     ] = By.disagreement,
-    max_depth: Annotated[int, typer.Option(min=1, max=6, metavar="N", help="Splits in a rule at most.")] = 3,
+    max_depth: Annotated[int, typer.Option(min=1, max=6, metavar="N", help="Most conditions in one slice.")] = 3,
     alpha: Annotated[
-        float, typer.Option(min=0.0001, max=0.5, metavar="P", help="The chance of showing what is not there.")
+        float, typer.Option(min=0.0001, max=0.5, metavar="P", help="Chance of reporting any slice that is not worse.")
     ] = 0.05,
     most: Most = MOST,
     comparisons: ComparisonsFile = None,
     outcomes: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Outcomes as JSON lines, not the topic.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Read outcomes from JSON lines, not the topic.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
     """Search for slices of requests for which the shadow is worse."""
+    shadow = which_shadow(named, shadow)
     if comparisons is None:
         settings_of(context).shadow_named(shadow)
     elif by is By.harm and outcomes is None:
-        raise typer.BadParameter("'--by harm' with '--comparisons' needs '--outcomes' too.")
+        raise typer.BadParameter("'--measure harm' with '--comparisons' needs '--outcomes' too.")
     from shadowbus.slices.row import rows_of
     from shadowbus.slices.search import search
     from shadowbus.topology import COMPARISONS, OUTCOMES
@@ -81,4 +87,4 @@ def _show(rows: "Rows", found: "Search") -> None:
     elif not rows.with_features:
         tell("No comparison holds features, so only segments were searched: see replay.features_share.")
     if rows.unmet:
-        tell(f"{rows.unmet} outcomes are of comparisons older than those that were read: --most reads more.")
+        tell(f"{rows.unmet} outcomes are of comparisons older than those that were read: --limit reads more.")

@@ -24,7 +24,7 @@ READ_SECONDS = 60.0
 
 def status(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
     """Show stages with members and lag, the books of each trial, and the verdicts."""
     settings = settings_of(context)

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from shadowbus.cli.console import cell, clean, emit_json, output, tell
-from shadowbus.cli.options import settings_of
+from shadowbus.cli.options import NamedShadow, Shadow, settings_of, which_shadow
 from shadowbus.cli.pipes import nobody_reads
 from shadowbus.clock import Deadline
 from shadowbus.errors import Malformed
@@ -26,23 +26,23 @@ AGREED = {True: ("agree", "green"), False: ("differ", "bold red"), None: ("-", "
 
 def tail(
     context: typer.Context,
-    shadow: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this shadow's comparisons.", show_default=False)
-    ] = None,
+    named: NamedShadow = "",
+    shadow: Shadow = "",
     disagreements: Annotated[
-        bool, typer.Option("--disagreements", help="Only where the shadow says something else.")
+        bool, typer.Option("--disagreements", help="Only comparisons where the shadow disagrees.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The records, one line of JSON each.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each record as one line of JSON.")] = False,
     from_beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="Start with all that is kept, not with what comes.")
+        bool, typer.Option("--from-beginning", help="Start with the oldest record that Kafka keeps.")
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Leave after so many lines.", show_default=False)
+        int | None, typer.Option(min=1, metavar="N", help="At most N comparisons.", show_default=False)
     ] = None,
 ) -> None:
     """Follow the comparisons, until Ctrl-C."""
+    shadow = which_shadow(named, shadow, required=False)
     settings = settings_of(context)
-    if shadow is not None:
+    if shadow:
         settings.shadow_named(shadow)
     from shadowbus.kafka.read.subscribe import follow
     from shadowbus.topology import COMPARISONS
@@ -77,9 +77,7 @@ def line_of(comparison: Comparison) -> Text:
     return Text("  ").join(parts)
 
 
-def _wanted(
-    values: Iterator[bytes], shadow: str | None, disagreements: bool
-) -> Iterator[tuple[dict[str, Any], Comparison]]:
+def _wanted(values: Iterator[bytes], shadow: str, disagreements: bool) -> Iterator[tuple[dict[str, Any], Comparison]]:
     for value in values:
         try:
             record = parse_object(value)
@@ -89,7 +87,7 @@ def _wanted(
             continue
         if disagreements and comparison.agree is not False:
             continue
-        if shadow is None or shadow_of(comparison.trial) == shadow:
+        if not shadow or shadow_of(comparison.trial) == shadow:
             yield record, comparison
 
 

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from shadowbus.cli.console import cell, emit_json, output, table, tell
-from shadowbus.cli.options import settings_of
+from shadowbus.cli.options import NamedShadow, Shadow, settings_of, which_shadow
 from shadowbus.cli.read.find_verdict import READ_SECONDS, Found, find
 from shadowbus.cli.read.verify import verify
 from shadowbus.cli.read.wait import is_final, still_open, wait_for_final
@@ -34,12 +34,13 @@ STATE_STYLES = {"holds": "green", "fails": "red", "open": "yellow"}
 
 def verdict(
     context: typer.Context,
-    shadow: Annotated[str, typer.Option(metavar="NAME", help="Of which shadow.", show_default=False)],
+    named: NamedShadow = "",
+    shadow: Shadow = "",
     trial: Annotated[
-        str | None, typer.Option(metavar="TRIAL", help="Of which of its trials; else the newest.", show_default=False)
+        str | None, typer.Option(metavar="TRIAL", help="One of its trials; the newest if absent.", show_default=False)
     ] = None,
     again: Annotated[
-        bool, typer.Option("--verify", help="Work it out again from the topics; exit code 1 if it is not the same.")
+        bool, typer.Option("--verify", help="Recompute it from the topics; exit code 1 if it differs.")
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the verdict is final: PROMOTE or SEND BACK.")
@@ -51,6 +52,7 @@ def verdict(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict record, one line of JSON.")] = False,
 ) -> None:
     """Show the verdict; exit code 0 is PROMOTE, 10 KEEP WATCHING, 20 SEND BACK, 1 where it could not be decided."""
+    shadow = which_shadow(named, shadow)
     if timeout is not None and not wait:
         raise typer.BadParameter("needs --wait.", param_hint="--timeout")
     settings = settings_of(context)

@@ -69,7 +69,7 @@ def backtest(
         float, typer.Option(metavar="SHARE", min=0, max=1, help="More rows set aside than this is a failure.")
     ] = 0.05,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds something else.")] = False,
-    gate: Annotated[bool, typer.Option("--gate", help="The exit code is the verdict, as of `verdict`.")] = False,
+    gate: Annotated[bool, typer.Option("--exit-code", help="Exit with the verdict's code, as `verdict` does.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, too.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="The verdict records, one line each.")] = False,
 ) -> None:

@@ -17,11 +17,11 @@ from shadowbus.settings import Settings
 def notify(
     context: typer.Context,
     worker_id: WorkerId = "",
-    test: Annotated[bool, typer.Option("--test", help="Post one made-up change to each receiver, and leave.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Post one sample change to each receiver, and exit.")] = False,
 ) -> None:
-    """Tell the receivers in [[notify]] when a verdict changes."""
+    """Notify the receivers in [[notify]] when a verdict changes."""
     options = options_of(context)
-    logs.set_up(worker_id or "notify", options.debug)
+    logs.set_up(worker_id or "notify", options.debug, options.quiet)
     settings = options.settings()
     if not settings.notify:
         raise SettingsError(f"{settings.source} has no [[notify]], so there is nobody to tell.")

@@ -30,10 +30,10 @@ def up(
     workers: Annotated[int, typer.Option(min=1, help="How many processes share the work of each stage.")] = 1,
     metrics_port: MetricsPort = None,
     create_topics: Annotated[
-        bool, typer.Option("--create-topics", help="Create topics that go missing while it runs, too.")
+        bool, typer.Option("--create-topics", help="Also recreate topics that go missing while it runs.")
     ] = False,
 ) -> None:
-    """Create missing topics, run every stage, start again what ends, and end it all in order."""
+    """Create missing topics and run all stages, restarting any that exit; Ctrl-C stops them in order."""
     options = options_of(context)
     settings = options.settings()
     if not settings.shadow:

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from shadowbus.cli import logs
-from shadowbus.cli.options import options_of
+from shadowbus.cli.options import NamedShadow, Shadow, options_of, which_shadow
 from shadowbus.processes.signals import stop_on_signals
 from shadowbus.settings import MAX_PORT, Settings
 
 WorkerId = Annotated[
-    str, typer.Option(metavar="ID", help="A stable name: a restart under it takes over at once.", show_default=False)
+    str, typer.Option(metavar="ID", help="A stable name: a restart under it resumes at once.", show_default=False)
 ]
 MetricsPort = Annotated[
     int | None,
@@ -26,11 +26,13 @@ MetricsPort = Annotated[
 
 def replay(
     context: typer.Context,
-    shadow: Annotated[str, typer.Option(metavar="NAME", help="The shadow to ask.", show_default=False)],
+    named: NamedShadow = "",
+    shadow: Shadow = "",
     worker_id: WorkerId = "",
     metrics_port: MetricsPort = None,
 ) -> None:
-    """Ask one shadow what production was asked, and join the two answers."""
+    """Run one shadow on production's requests and join its predictions with production's."""
+    shadow = which_shadow(named, shadow)
     settings = begin(context, worker_id or f"replay-{shadow}", metrics_port)
     settings.shadow_named(shadow)
     from shadowbus.replay.worker import run_replay
@@ -40,7 +42,7 @@ def replay(
 
 
 def judge(context: typer.Context, worker_id: WorkerId = "", metrics_port: MetricsPort = None) -> None:
-    """Meet each comparison with its label."""
+    """Join comparisons with their labels."""
     settings = begin(context, worker_id or "judge", metrics_port)
     from shadowbus.judge.worker import run_judge
 
@@ -82,7 +84,7 @@ def begin(context: typer.Context, name: str, metrics_port: int | None) -> Settin
         BrokerError: A right on a topic is missing.
     """
     options = options_of(context)
-    logs.set_up(name, options.debug)
+    logs.set_up(name, options.debug, options.quiet)
     settings = options.settings()
     from shadowbus.kafka.permissions import check_start
 

@@ -10,11 +10,11 @@ from shadowbus.cli.console import emit, tell
 
 def broker(
     port: Annotated[
-        int, typer.Option(min=1, max=65_535, help="The first node's port; the others' follow it.")
+        int, typer.Option(min=1, max=65_535, help="The first node's port; the others take the next.")
     ] = 19_092,
-    nodes: Annotated[int, typer.Option(help="1, or 3 of which any one may fail.")] = 1,
+    nodes: Annotated[int, typer.Option(help="1, or 3 (any one may fail).")] = 1,
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", file_okay=False, help="Keep the data here; else they go at the end.")
+        Path | None, typer.Option(metavar="DIR", file_okay=False, help="Keep the data here; deleted on exit if absent.")
     ] = None,
 ) -> None:
     """Serve Apache Kafka on this machine until Ctrl-C; says 'ready ADDRESS' once it does."""

@@ -13,7 +13,7 @@ from shadowbus.settings import masked
 
 def settings(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
     """Show the settings in force, with every default, and secrets masked."""
     document = masked(settings_of(context))

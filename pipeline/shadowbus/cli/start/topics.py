@@ -19,7 +19,7 @@ def topics(
     context: typer.Context,
     create: Annotated[bool, typer.Option("--create", help="Create what is missing; alter nothing.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Say what is missing or differs; change nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
     """Create the topics, or check them; either --create or --check."""
     if create == check:

@@ -148,7 +148,7 @@ def test_a_promotion_killed_on_the_way_goes_on_under_its_key_and_ends_once(desk:
     code, out, _ = desk.call("promote", "--dry-run", "--by", "ann")
     assert (code, out.startswith(f"Would promote {TRIAL}: Runs ")) == (0, True)
     code, _, err = desk.call("promote", "--by", "ann")
-    assert (code, err.splitlines()[-1]) == (1, "Nobody can be asked here whether it shall be done: say --yes.")
+    assert (code, err.splitlines()[-1]) == (1, "Not a terminal: pass --yes to confirm.")
     assert (desk.deployed, desk.record) == ([], None)
 
     hold = desk.config.parent / "hold"

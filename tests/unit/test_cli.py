@@ -132,7 +132,7 @@ def test_a_missing_settings_file_is_one_sentence(tmp_path: Path, verb: str) -> N
     assert done.stderr.startswith(f"There is no settings file {tmp_path / 'absent.toml'}")
 
 
-@pytest.mark.parametrize("verb", ["replay", "tail", "verdict", "slices", "promote", "report --out a.md"])
+@pytest.mark.parametrize("verb", ["replay", "tail", "verdict", "slices", "approve", "report --out a.md"])
 def test_a_shadow_is_an_argument_and_config_may_come_last(config: Path, verb: str) -> None:
     done = shadowbus(*verb.split(), "chalenger", "--config", config)
     assert (done.returncode, done.stdout) == (1, "")

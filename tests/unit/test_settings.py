@@ -262,7 +262,7 @@ def test_a_shadow_that_is_not_there_is_answered_with_those_that_are() -> None:
     assert settings.shadow_named("b") is settings.shadow[1]
     with pytest.raises(SettingsError, match=r"conf/shadow\.toml has no shadow named 'c'; it has a, b"):
         settings.shadow_named("c")
-    with pytest.raises(SettingsError, match="none at all"):
+    with pytest.raises(SettingsError, match="it has none"):
         parse('namespace = "x"').shadow_named("a")
 
 

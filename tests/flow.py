@@ -107,8 +107,10 @@ class Flow:
             process.wait()
 
     def start(self, stage: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a worker process; the caller ends it."""
+        """Start a worker process; the caller ends it. It fails where `SHADOWBUS_FAULT` says (`failing_worker.py`)."""
+        failing = "from failing_worker import fault_of, install; import os; install(fault_of(os.environ));"
         code = (
+            f"{failing if 'SHADOWBUS_FAULT' in environment else ''}"
             "import logging, signal, threading; from pathlib import Path; from shadowbus.settings import load_settings;"
             f"logging.basicConfig(level='INFO'); settings = load_settings(Path('shadow.toml')); {RUN[stage]}"
         )
@@ -118,7 +120,7 @@ class Flow:
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **environment},
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), **environment},
             )
 
     def newest(self, topic: str) -> dict[str, Any]:

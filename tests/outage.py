@@ -16,7 +16,7 @@ import psutil
 from shadowbus.broker.cluster import EmbeddedKafka
 from traffic import Reader, Stream
 
-STAGES = ("replay-challenger-0", "judge-0", "aggregate-0", "agents-0")
+STAGES = ("replay-challenger-0", "judge-0", "aggregate-0", "decide-0", "agents-0")
 PAIRS = 200
 """Sent at a time."""
 

@@ -13,6 +13,7 @@ from shadowbus.cli.read.verify import verify
 from shadowbus.records import Verdict, decode
 from topic_log import Record, log_of
 from traffic import Stream
+from verdict_chain import assert_each_change_once
 
 FAILURES = ("shadow_error", "shadow_timeout", "shadow_crash", "shadow_unavailable")
 """What a comparison may be instead of compared while its model is being killed."""
@@ -59,6 +60,7 @@ class Evidence:
         self.books_are_closed(statuses)
         self.aggregates_are_what_comparisons_and_outcomes_add_up_to(comparisons, outcomes)
         self.verdicts_are_had_again()
+        self.verdicts_changed_once_each()
         self.the_bad_trial_is_named_and_alone()
         return {"comparisons": len(comparisons), "outcomes": len(outcomes), "statuses": statuses}
 
@@ -111,7 +113,7 @@ class Evidence:
         )
         partials = self.stream.topic("partials")
         forged = {(partition, offset) for topic, partition, offset in found if topic == partials}
-        # One that agents took over from others is in their table, and no record to be set aside any more.
+        # One that decide believed before a restart is not looked at again.
         assert forged <= self.forgery.places, [one for one in self.parsed("dead-letters") if one["topic"] == partials]
         assert {origin: count for origin, count in found.items() if origin[0] != partials} == wanted
 
@@ -161,6 +163,12 @@ class Evidence:
             assert value is not None
             assert "the same, byte for byte" in verify(settings, decode(Verdict, value), value)
 
+    def verdicts_changed_once_each(self) -> None:
+        """A committed reader sees each change of a verdict once, whatever was done to who decides."""
+        written = self.parsed("verdicts")
+        for trial in self.trials.values():
+            assert_each_change_once([one for one in written if one["trial"] == trial])
+
     def the_bad_trial_is_named_and_alone(self) -> None:
         """The trial that nobody can decide has a verdict that says so, and no other has a fault."""
         assert self.forgery.places, "nothing was forged"
@@ -173,7 +181,7 @@ class Evidence:
         return {trial.encode() for trial in self.trials.values()}
 
     def complete(self) -> bool:
-        """Whether the aggregates have counted every comparison and every outcome there has to be."""
+        """Whether aggregates and verdicts have counted every comparison and every outcome there has to be."""
         found = self.newest("aggregates")
         whole = {trial: found.get(f"{trial}|all|all".encode()) for trial in self.trials.values()}
         if any(
@@ -183,10 +191,19 @@ class Evidence:
             for one in whole.values()
         ):
             return False
+        verdicts = self.newest("verdicts")
+        if any(
+            (one := verdicts.get(trial.encode())) is None
+            or one["books"].get("counted") != len(self.offered.expected)
+            or not one["books"]["settled"]
+            for trial in self.trials.values()
+        ):
+            return False
         if not self.labels:
             wanted = self.wanted_outcomes(self.parsed("comparisons"))
             self.labels = Counter(trial for trial, _ in wanted)
-        return {trial: one["totals"]["labels"] for trial, one in whole.items() if one} == self.labels
+        counted = {trial: one["totals"]["labels"] for trial, one in whole.items() if one}
+        return counted == self.labels == {trial: verdicts[trial.encode()]["labels"] for trial in self.trials.values()}
 
 
 def wait_until_complete(evidence: Evidence, seconds: float, watch: Any) -> None:

@@ -36,7 +36,7 @@ join_window_ms = 3600000
 [worker]
 session_timeout_ms = {session_ms}
 """
-OTHERS = ("judge-0", "judge-1", "aggregate-0", "agents-0")
+OTHERS = ("judge-0", "judge-1", "aggregate-0", "decide-0", "decide-1", "agents-0")
 WAIT_S = 240.0
 
 

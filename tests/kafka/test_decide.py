@@ -4,15 +4,13 @@ What has to be there is computed from what was sent: the last verdict counts all
 verdict before it, which is the record that was written before it.
 """
 
-import itertools
 import signal
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flow import TRIAL, Flow, wait_for
+from verdict_chain import assert_each_change_once
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -29,18 +27,6 @@ FAULTS = {
 @pytest.fixture
 def flow(bootstrap: str, namespace: str, tmp_path: Path) -> Flow:
     return Flow(bootstrap, namespace, tmp_path)
-
-
-def content(verdict: dict[str, Any]) -> dict[str, Any]:
-    """What makes a verdict another one."""
-    evidence = {name: part for name, part in verdict["evidence"].items() if name in ("models", "settings")}
-    return {**verdict, "decided_ms": 0, "previous": None, "note": "", "evidence": evidence}
-
-
-def read_to(verdict: dict[str, Any]) -> Counter[tuple[str, str]]:
-    """How far a verdict counts, by topic and partition."""
-    offsets = verdict["evidence"]["offsets"]
-    return Counter({(topic, one): after for topic, ones in offsets.items() for one, (_, after) in ones.items()})
 
 
 def test_whatever_point_decide_is_killed_at_each_change_of_a_verdict_is_written_once(flow: Flow) -> None:
@@ -75,11 +61,7 @@ def test_whatever_point_decide_is_killed_at_each_change_of_a_verdict_is_written_
             assert last.wait(30) == 0
     written = flow.history("verdicts")[TRIAL]
     assert len(written) >= len(FAULTS)
-    assert written[0]["previous"] is None
-    for before, after in itertools.pairwise(written):
-        assert after["previous"] == {"verdict": before["verdict"], "since_ms": before["since_ms"]}
-        assert content(after) != content(before)
-        assert read_to(after) > read_to(before), "none is decided on less than the one before it"
+    assert_each_change_once(written)
     assert written[-1]["requests"] == len(flow.sent)
     assert {name: one["counted"] for name, one in written[-1]["books"]["by_status"].items()} == flow.expected("all")[
         "statuses"

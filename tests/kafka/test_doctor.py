@@ -163,7 +163,7 @@ def test_what_is_missing_is_said_before_the_first_start(bootstrap: str, namespac
     (tmp_path / "shadow.toml").write_text(text)
     done = doctor(tmp_path)
     assert done.returncode == 1
-    assert done.stdout.startswith("PROBLEM  13 of 13 topics are missing.  [topics]\n")
+    assert done.stdout.startswith("PROBLEM  12 of 12 topics are missing.  [topics]\n")
     for words in ("`shadowbus topics --create`", "is not a model bundle", "transaction_timeout_ms to at most 900000"):
         assert words in done.stdout
 
@@ -192,7 +192,7 @@ def test_a_transaction_left_open_is_seen_to_hold_up_readers(stream: Stream) -> N
     assert "open-transactions" not in findings(stream)
 
 
-def test_a_verdict_that_is_older_than_its_partials_is_found_by_doctor_and_status(stream: Stream) -> None:
+def test_aggregates_that_are_late_are_found_by_doctor_and_status(stream: Stream) -> None:
     trial, now = "champion@1~challenger@2", now_ms()
     of_all = {"trial": trial, "segment": "all", "window": "all"}
     for count, seconds_ago in ((10, 300), (90, 95)):
@@ -212,7 +212,7 @@ def test_a_verdict_that_is_older_than_its_partials_is_found_by_doctor_and_status
     assert found["severity"] == "problem"
     assert re.search(rf"new totals of {trial} have not been published for (9|1\d)\d s", found["evidence"])
     notes = look(stream.settings, Deadline.after(30)).notes
-    assert any(f"{trial}: the verdict is older than what it rests on" in note for note in notes)
+    assert any(f"{trial}: its aggregates are late" in note for note in notes)
     new = {**old, "totals": {"statuses": {"compared": 90}}, "updated_ms": now - 95_000}
     stream.send("aggregates", f"{trial}|all|all", {**of_all, **new})
     stream.producer.flush()

@@ -242,7 +242,7 @@ def test_numbers_agree_within_the_larger_tolerance(
     assert comparator.judge(live, shadow, None) == Judged(agree[0], distance[0], "absolute_error")
 
 
-@pytest.mark.parametrize("odd", [True, "three", "nan", "1_000", "", [1.0], {"value": 1}, math.inf, 10**400])
+@pytest.mark.parametrize("odd", [True, "three", "nan", "0\x1f", "1_000", "", [1.0], {"value": 1}, math.inf, 10**400])
 def test_what_is_no_number_is_not_compared_as_one(odd: object) -> None:
     comparator = make_comparator("regression", {})
     assert comparator.compare([odd, 1.0], [None] * 2, [1.0, odd], [None] * 2) == ([None, None], [None, None])

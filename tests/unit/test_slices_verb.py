@@ -40,13 +40,13 @@ def test_the_worst_slice_comes_first_and_cannot_steer_the_terminal(
     by: str, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     comparisons, outcomes = map(str, files)
-    assert call("--by", by, "--comparisons", comparisons, "--outcomes", outcomes) == 0
+    assert call("--measure", by, "--comparisons", comparisons, "--outcomes", outcomes) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     first = next(line for line in shown.splitlines() if "country" in line)
     assert first.startswith("country = DE")
     assert first.rstrip().endswith("shown worse")
-    assert call("--by", by, "--comparisons", comparisons, "--outcomes", outcomes, "--json") == 0
+    assert call("--measure", by, "--comparisons", comparisons, "--outcomes", outcomes, "--json") == 0
     (line,) = capsys.readouterr().out.splitlines()
     found = json.loads(line)
     assert (found["trial"], found["by"], found["with_features"]) == (TRIAL, by, True)
@@ -57,12 +57,12 @@ def test_the_worst_slice_comes_first_and_cannot_steer_the_terminal(
 
 def test_what_stands_in_the_way_is_told(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     comparisons, outcomes = map(str, files)
-    assert call("--by", "harm", "--comparisons", comparisons) == 2
+    assert call("--measure", "harm", "--comparisons", comparisons) == 2
     assert call("--comparisons", f"{comparisons}.gone") == 1
     assert "cannot be read" in capsys.readouterr().err
     few = files[0].with_name("few.jsonl")
     few.write_text(json.dumps({"request_id": "r1", "timestamp_ms": 1, "trial": TRIAL, "agree": True}))
-    assert call("--by", "harm", "--comparisons", str(few), "--outcomes", outcomes) == 0
+    assert call("--measure", "harm", "--comparisons", str(few), "--outcomes", outcomes) == 0
     told = capsys.readouterr()
     assert "No slice stands out." in told.out
     assert "only segments were searched" in told.err

@@ -79,5 +79,5 @@ def _number(value: object) -> float:
         return math.nan
     try:
         return float(value)
-    except OverflowError:
+    except (OverflowError, ValueError):  # what `strip` takes for a space, `float` may not
         return math.nan

@@ -7,7 +7,7 @@ from shadowbus.aggregate.stage import AggregateStage
 from shadowbus.clock import now_ms
 from shadowbus.kafka.worker.job import Job
 from shadowbus.settings import Settings
-from shadowbus.topology import COMPARISONS, DEAD_LETTERS, OUTCOMES, PARTIALS, VITALS
+from shadowbus.topology import AGGREGATE, COMPARISONS, OUTCOMES, PARTIALS, VITALS
 from shadowbus.worker import run_worker
 
 
@@ -23,7 +23,7 @@ def run_aggregate(settings: Settings, stop: threading.Event, worker_id: str = ""
     job = Job(
         name="aggregate",
         inputs=(COMPARISONS, OUTCOMES, VITALS),
-        outputs=(PARTIALS, DEAD_LETTERS),
+        outputs=AGGREGATE.outputs,
         changelog=PARTIALS,
         changelog_whole=True,
         open_stage=lambda held: AggregateStage(held, settings, spoiled, since_ms),

@@ -12,7 +12,7 @@ from shadowbus.exporter.trials import Trials
 from shadowbus.kafka.read.ends import Ends
 from shadowbus.kafka.worker.job import Job
 from shadowbus.settings import Settings
-from shadowbus.topology import DEAD_LETTERS, PARTIALS, VERDICTS
+from shadowbus.topology import DECIDE, PARTIALS, VERDICTS
 from shadowbus.worker import run_worker
 
 ASK_SECONDS = 5.0
@@ -44,7 +44,7 @@ def run_decide(settings: Settings, stop: threading.Event, worker_id: str = "") -
     job = Job(
         name="decide",
         inputs=(PARTIALS,),
-        outputs=(VERDICTS, DEAD_LETTERS),
+        outputs=DECIDE.outputs,
         changelog=VERDICTS,
         open_stage=open_stage,
     )

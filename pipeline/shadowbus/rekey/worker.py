@@ -28,7 +28,7 @@ def run_rekey(settings: Settings, stop: threading.Event, worker_id: str = "") ->
             for target, name in settings.rekey.sources.items()
         ),
         outputs=(
-            *(topic for topic in (REQUESTS, PREDICTIONS, LABELS) if topic.name in settings.rekey.sources),
+            *(topic for topic in TARGETS if topic.name in settings.rekey.sources),
             DEAD_LETTERS,
         ),
         open_stage=lambda _: RekeyStage(settings),
